@@ -1,0 +1,42 @@
+"""How fast, how big, how costly an ML workload is on given hardware: Time = FLOPs / (Peak x eta).
+
+>>> from mlsysim import Engine, Hardware, Models
+>>> Engine.solve(model=Models.LLAMA_3_1_70B, hardware=Hardware.H100, batch_size=32, precision="fp16", efficiency=0.45)
+<Result llama-3.1-70b on 1 x h100-sxm: ...>
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlsysim.calibration import Calibration, calibrate
+    from mlsysim.efficiency.guide import Efficiency
+    from mlsysim.engine import Engine
+    from mlsysim.hardware import Hardware, HardwareSpec
+    from mlsysim.models import Models, NetworkSpec, TransformerSpec
+    from mlsysim.results import Interval, Result
+    from mlsysim.whatif import compare
+
+__version__ = "0.1.0"
+_HOMES = {
+    "Calibration": "calibration", "calibrate": "calibration", "Efficiency": "efficiency.guide", "Engine": "engine",
+    "Hardware": "hardware", "HardwareSpec": "hardware", "Models": "models", "NetworkSpec": "models",
+    "TransformerSpec": "models", "Interval": "results", "Result": "results", "compare": "whatif",
+}  # fmt: skip
+__all__ = ["Calibration", "Efficiency", "Engine", "Hardware", "HardwareSpec", "Interval", "Models", "NetworkSpec",
+           "Result", "TransformerSpec", "calibrate", "compare"]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mlsysim' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"mlsysim.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

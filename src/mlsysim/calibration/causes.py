@@ -1,0 +1,90 @@
+"""Why a measurement may be impossible: mistakes that are often made, and the eta that each would give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from mlsysim.efficiency.evidence import attainment_of
+from mlsysim.efficiency.regimes import regime_of
+from mlsysim.errors import Cause
+from mlsysim.hardware import HardwareSpec
+from mlsysim.models import TransformerSpec
+from mlsysim.precision import BYTES, PEAK_OF
+from mlsysim.scenario import Scenario
+
+_USUAL = 0.4
+"""Where no scenario is known, what a compute-bound run usually reaches: the low end of the classical training row."""
+
+
+def causes_for_flops(efficiency: float, device: HardwareSpec | None, precision: str | None, devices: int) -> tuple[Cause, ...]:
+    """Return the mistakes that would explain an eta above 1 from stated FLOPs and peak, most plausible first."""
+    found = [
+        Cause("training-flops", "training FLOPs (6N a token) used for an inference run (2N)", efficiency / 3),
+        Cause("sparse", "the run used 2:4 structured sparsity, the peak is dense", efficiency / 2),
+        Cause("macs", "multiply-accumulates mixed with FLOPs (the peak counts MACs, or the work was doubled twice)", efficiency / 2),
+    ]
+    found += [_devices_cause(n * devices, efficiency / n) for n in (2, 4, 8, 16, 64, 256)]
+    if device is not None and precision is not None:
+        peak = device.peak(precision).value
+        for other, figure in device.peaks.items():
+            if figure.value > peak:
+                found.append(Cause("precision", f"the run computed in {other}, the peak is that of {precision}", efficiency * peak / figure.value))
+    else:
+        found.append(Cause("precision", "the run computed in 8 bits, the peak is that of 16 bits (usually half)", efficiency / 2))
+    return _ranked(((c, _USUAL) for c in found if c.efficiency <= 1))
+
+
+def causes_for_scenario(scenario: Scenario, rate: float) -> tuple[Cause, ...]:
+    """Return the changes of a scenario under which a ``rate`` [items/s] becomes possible, most plausible first."""
+    return _ranked(_admitted(scenario, rate))
+
+
+def _admitted(scenario: Scenario, rate: float) -> Iterator[tuple[Cause, float]]:
+    seen: set[str] = set()
+    for code, message, other, items in _alternatives(scenario):
+        roof = other.roofline(other.work())
+        step_s = other.work().items / (rate * items)
+        efficiency = roof.compute_s / step_s
+        if efficiency <= roof.ceiling and (code not in seen or code == "precision"):
+            seen.add(code)
+            usual = roof.ceiling * attainment_of(regime_of(other, roof)).median
+            yield Cause(code, message, efficiency), usual
+
+
+def _alternatives(s: Scenario) -> Iterator[tuple[str, str, Scenario, float]]:
+    """Yield (code, sentence, the scenario that was perhaps meant, items that were then counted per item measured)."""
+    if s.phase == "training":
+        yield "training-flops", "an inference run counted as training (6N for 2N)", s.replace(phase="forward"), 1.0
+    if isinstance(s.model, TransformerSpec) and s.phase == "decode":
+        yield "prompt-tokens", "prompt tokens counted as generated: these are prefill tokens", _as_prefill(s), 1.0
+        for batch in (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024):
+            if batch > s.batch_size:
+                yield "batch", f"more sequences in flight than batch {s.batch_size}: at batch {batch}", s.replace(batch_size=batch), 1.0
+    for precision in BYTES:
+        peaks = s.hardware.peaks
+        if BYTES[precision] < BYTES[s.precision] and PEAK_OF.get(precision, precision) in peaks:
+            yield "precision", f"the run used {precision}, not {s.precision}", s.replace(precision=precision), 1.0
+    for n in (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024):
+        count = s.devices * n
+        yield "devices", _devices_cause(count, 0).message, s.replace(devices=count), 1.0
+    yield "sparse", "the run used 2:4 structured sparsity, the peak is dense", s, 0.5
+    yield "macs", "multiply-accumulates mixed with FLOPs, or items counted twice", s, 0.5
+
+
+def _as_prefill(s: Scenario) -> Scenario:
+    return s.replace(phase="forward", seq_len=s.context, context=None)
+
+
+def _devices_cause(count: int, efficiency: float) -> Cause:
+    return Cause("devices", f"tokens of {count} devices divided by the peak of fewer", efficiency)
+
+
+def _ranked(found: Iterator[tuple[Cause, float]]) -> tuple[Cause, ...]:
+    """Sort causes by how near the eta they give is to the usual one; keep the best of each code."""
+    best: dict[str, tuple[float, Cause]] = {}
+    for cause, usual in found:
+        distance = abs(math.log(cause.efficiency / usual))
+        if cause.code not in best or distance < best[cause.code][0]:
+            best[cause.code] = (distance, cause)
+    return tuple(cause for _, cause in sorted(best.values(), key=lambda pair: pair[0]))

@@ -1,0 +1,167 @@
+"""Run an ONNX network on this machine and time its steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from mlsysim.calibration.steady import FEWEST_STEPS, median_interval, steady_start
+from mlsysim.errors import InvalidValue, MissingExtra
+from mlsysim.hardware.probe import usable_cores
+from mlsysim.models.onnx_file import Shape, input_shapes
+from mlsysim.results import Interval
+from mlsysim.units import positive, whole
+
+Progress: TypeAlias = Callable[[str, float], None]
+MOST_STEPS = 20_000
+"""More steps than this make no interval narrower that matters, only the bootstrap slower."""
+_FEWEST_RUNS = 2 * FEWEST_STEPS + 1  # the first run is dropped, and MSER-5 drops half of the rest at most
+_DTYPES = {
+    "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(bool)": np.bool_,
+    "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(int16)": np.int16, "tensor(int8)": np.int8,
+    "tensor(uint64)": np.uint64, "tensor(uint32)": np.uint32, "tensor(uint16)": np.uint16, "tensor(uint8)": np.uint8,
+}  # fmt: skip
+
+
+class Dropped(NamedTuple):
+    """How many of the first steps are not in the measurement, and by what rule."""
+
+    count: int
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A timed run: ``times_s`` are the steps after the warm-up, in order [s].
+
+    ``step_s`` is their median [s] and ``throughput`` [samples/s] the batch over it, each with its 90 % interval;
+    ``shapes`` are those of the inputs as fed, ``library`` what ran them.
+    """
+
+    model: str
+    batch: int
+    threads: int
+    shapes: Mapping[str, Shape]
+    library: str
+    times_s: tuple[float, ...]
+    dropped: Dropped
+    step_s: Interval
+    throughput: Interval
+
+
+def measure_onnx(
+    path: str | Path,
+    batch: int = 1,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    seconds: float = 5.0,
+    threads: int | None = None,
+    warmup: int | None = None,
+    progress: Progress | None = None,
+) -> Measurement:
+    """Time steps of an ONNX network with onnxruntime on the CPU.
+
+    Parameters
+    ----------
+    path
+        The ONNX file.
+    batch
+        Samples a step.
+    shapes
+        The shape of one sample of each input with free dimensions, batch dimension 1: ``{"x": (1, 3, 640, 640)}``.
+    seconds
+        How long to run [s]. A network so slow that fewer than 11 steps fit runs longer; 20,000 steps end it sooner.
+    threads
+        Threads of the run-time; by default the physical cores that this process may use.
+    warmup
+        Steps to drop. By default the first (it allocates) and what MSER-5 truncation takes from the rest.
+    progress
+        Called with a label and the share of the time that is over, 0 to 1.
+
+    Raises
+    ------
+    MissingExtra
+        onnxruntime is not installed.
+    InvalidValue
+        An argument breaks its rule; the file is missing or onnxruntime cannot load or run it.
+    """
+    batch, seconds = whole(batch, "batch"), positive(seconds, "seconds")
+    threads = usable_cores() if threads is None else whole(threads, "threads")
+    if warmup is not None and (isinstance(warmup, bool) or not isinstance(warmup, int) or warmup < 0):
+        raise InvalidValue("warmup", "a whole number of steps, at least 0", warmup)
+    path = Path(path)
+    session, version = _open(path, threads)
+    sizes = input_shapes({value.name: value.shape for value in session.get_inputs()}, shapes, batch)
+    feeds = {value.name: _random(value, sizes[value.name]) for value in session.get_inputs()}
+    fewest = _FEWEST_RUNS if warmup is None else warmup + FEWEST_STEPS
+    try:
+        times = _time_steps(lambda: session.run(None, feeds), seconds, fewest, progress or (lambda _label, _share: None), path.name)
+    except MemoryError:
+        raise
+    except Exception as problem:  # onnxruntime's errors share no base class
+        raise InvalidValue("path", f"a network that runs on inputs of {_told(sizes)}", str(path), _first_line(problem)) from None
+    dropped = _drop(times, warmup)
+    kept = times[dropped.count :]
+    step = median_interval(kept)
+    return Measurement(path.name, batch, threads, sizes, version, tuple(kept), dropped, step, step.reciprocal(batch))
+
+
+def _open(path: Path, threads: int) -> tuple[Any, str]:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtra("onnxruntime", "measure", f"running {path.name}") from None
+    if not path.is_file():
+        raise InvalidValue("path", "an existing ONNX file", str(path))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors only: they are raised, and told once
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as problem:  # onnxruntime's errors share no base class
+        raise InvalidValue("path", "an ONNX file that onnxruntime can load", str(path), _first_line(problem)) from None
+    return session, f"onnxruntime {onnxruntime.__version__}"
+
+
+def _random(value: Any, shape: Shape) -> Any:
+    """Return a random input: uniform in [0, 1) for numbers, 0 or 1 for integers, which is an index into any table."""
+    if value.type not in _DTYPES:
+        raise InvalidValue("path", "a network whose inputs are tensors of numbers", value.type, f"input {value.name!r}")
+    dtype = np.dtype(_DTYPES[value.type])
+    rng = np.random.default_rng(0)
+    return rng.random(shape).astype(dtype) if dtype.kind == "f" else rng.integers(0, 2, shape).astype(dtype)
+
+
+def _time_steps(step: Callable[[], object], seconds: float, fewest: int, tell: Progress, label: str) -> list[float]:
+    """Return the time of every step [s], the first included."""
+    times: list[float] = []
+    start = now = time.perf_counter()
+    told = 0.0
+    while len(times) < fewest or (now - start < seconds and len(times) < MOST_STEPS):
+        step()
+        before, now = now, time.perf_counter()
+        times.append(now - before)
+        share = min(1.0, max((now - start) / seconds, len(times) / MOST_STEPS), len(times) / fewest)
+        if share - told >= 0.01 or share == 1.0:
+            tell(label, share)
+            now, told = time.perf_counter(), share  # what the caller does with it belongs to no step
+    return times
+
+
+def _drop(times: Sequence[float], warmup: int | None) -> Dropped:
+    if warmup is not None:
+        return Dropped(warmup, "as asked")
+    return Dropped(1 + steady_start(times[1:]), "the first step, then MSER-5 (White 1997)")
+
+
+def _told(shapes: Mapping[str, Shape]) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+
+
+def _first_line(problem: Exception) -> str:
+    return str(problem).strip().partition("\n")[0]

@@ -1,0 +1,174 @@
+"""A measured eta under other conditions: what is carried is attainment, and the interval widens with the distance."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from mlsysim.calibration.calibration import Calibration
+from mlsysim.efficiency.estimate import Estimate
+from mlsysim.efficiency.evidence import attainment_of, parameters
+from mlsysim.efficiency.regimes import TITLES
+from mlsysim.hardware import HardwareSpec
+from mlsysim.precision import BYTES
+from mlsysim.results import Interval, Note
+from mlsysim.scenario import Roofline, Scenario
+from mlsysim.units import si
+
+
+class Move(NamedTuple):
+    """One way in which a question differs from the calibration; ``spread`` is the 90 % half-width of ln attainment.
+
+    ``spread`` is None where published measurements say nothing about the move: little carries over.
+    """
+
+    what: str
+    spread: float | None
+
+
+def moved(calibration: Calibration, scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
+    """Return the estimate that a calibration gives for a scenario.
+
+    Under the same conditions it is the measurement itself. Elsewhere attainment is carried over, not eta; the spread
+    of each move, from published pairs, widens the interval (independent moves add in squares); and where little
+    carries over the interval takes in the published range of the regime as well.
+    """
+    if calibration.scenario is None or calibration.roof is None:
+        return _eta_only(calibration, roof)
+    home = calibration.scenario
+    net = _net_attainment(calibration)
+    if _same(home, scenario):
+        return Estimate("measured", None, net, calibration.overhead_s, calibration.notes)
+    moves = _moves(home, scenario, regime)
+    reached = _widened(net, moves)
+    overhead = calibration.overhead_s + _launches(home.hardware, scenario)
+    notes = [_moved_note(calibration, scenario, roof, reached, moves)]
+    if any(move.spread is None for move in moves):
+        seen = attainment_of(regime)
+        reached = Interval(reached.value, min(reached.low, seen.p10), min(1.0, max(reached.high, seen.p90)))
+        notes.append(_little_note(moves, regime))
+    notes += _overhead_note(calibration, scenario, roof, reached, overhead)
+    notes += _absolute_note(calibration, scenario, roof, reached, overhead)
+    return Estimate("measured", None, reached, overhead, tuple(notes))
+
+
+def _net_attainment(calibration: Calibration) -> Interval:
+    """Return floor / (time - overhead): attainment of the part of the step that scales with the hardware."""
+    roof = calibration.roof
+    assert roof is not None  # noqa: S101  # callers have a scenario
+    eta, fixed = calibration.efficiency, calibration.overhead_s
+    return Interval(*(min(1.0, roof.floor_s / (roof.compute_s / e - fixed)) for e in eta))
+
+
+def _same(a: Scenario, b: Scenario) -> bool:
+    return a.replace(defaults={}) == b.replace(defaults={})
+
+
+def _moves(home: Scenario, there: Scenario, regime: str) -> list[Move]:
+    found = []
+    if there.hardware != home.hardware:
+        found.append(_hardware_move(home.hardware, there.hardware, regime))
+    if there.phase != home.phase:
+        found.append(Move(f"phase {home.phase} to {there.phase}", None))
+    if there.model != home.model:
+        found.append(_move(f"model {home.model.name} to {there.model.name}", "model", regime))
+    if there.precision != home.precision:
+        found.append(_move(f"precision {home.precision} to {there.precision}", "precision", regime))
+    for field in ("batch_size", "seq_len", "context", "devices"):
+        old, new = getattr(home, field), getattr(there, field)
+        if old and new and old != new:
+            found.append(_move(f"{field} {old} to {new}", "devices" if field == "devices" else "batch", regime))
+    return found
+
+
+def _move(what: str, kind: str, regime: str) -> Move:
+    """Return a move with the spread published for its regime, or for all regimes where that one has too few pairs."""
+    known = parameters()
+    return Move(what, known.get(f"move.{kind}.{regime}", known[f"move.{kind}"]).value)
+
+
+def _hardware_move(a: HardwareSpec, b: HardwareSpec, regime: str) -> Move:
+    what = f"hardware {a.name} to {b.name}"
+    if a.kind != b.kind:
+        return Move(f"{what} (another kind of machine: {a.kind} to {b.kind})", None)
+    if a.memory_class == b.memory_class:
+        return _move(f"{what} (same memory class)", "same-memory-class", regime)
+    classes = f"memory class {a.memory_class or 'unknown'} to {b.memory_class or 'unknown'}"
+    return _move(f"{what} ({classes})", "other-memory-class", regime)
+
+
+def _widened(reached: Interval, moves: list[Move]) -> Interval:
+    spread = math.sqrt(sum(m.spread**2 for m in moves if m.spread is not None))
+    low = reached.value * math.exp(-math.hypot(spread, math.log(reached.value / reached.low)))
+    high = reached.value * math.exp(math.hypot(spread, math.log(reached.high / reached.value)))
+    return Interval(reached.value, low, high).capped(1.0)
+
+
+def _launches(home: HardwareSpec, there: Scenario) -> float:
+    """Return the launch time of a step on an accelerator [s] that a run on a processor knows nothing of."""
+    if home.kind in {"cpu", "mcu"} and there.hardware.kind in {"gpu", "tpu", "npu"}:
+        return there.model.operators * parameters()["launch.compiled"].value
+    return 0.0
+
+
+def _eta_only(calibration: Calibration, roof: Roofline) -> Estimate:
+    eta = calibration.efficiency
+    reached = Interval(*(min(1.0, e / roof.ceiling) for e in eta))
+    message = (
+        f"the calibration knows eta {eta.value:.4g} and its FLOPs per token, but neither model nor ceiling: eta itself is"
+        " used here, and holds only for the model and hardware it was measured on"
+    )
+    return Estimate("measured", None, reached, 0.0, (*calibration.notes, Note("efficiency-moved", message)))
+
+
+def _eta(roof: Roofline, attainment: float, overhead: float) -> float:
+    return roof.compute_s / (roof.floor_s / attainment + overhead)
+
+
+def _moved_note(c: Calibration, there: Scenario, roof: Roofline, reached: Interval, moves: list[Move]) -> Note:
+    factor = reached.high / reached.value if reached.high < 1 else reached.value / reached.low
+    message = (
+        f"measured elsewhere ({'; '.join(m.what for m in moves)}): attainment {reached.value:.3g} is carried over, not eta;"
+        f" the ceiling goes from {c.ceiling:.3g} to {roof.ceiling:.3g}, and the interval widens to a factor of {factor:.3g}"
+    )
+    return Note("efficiency-moved", message)
+
+
+def _little_note(moves: list[Move], regime: str) -> Note:
+    lost = "; ".join(m.what for m in moves if m.spread is None)
+    message = (
+        f"little carries over ({lost}): the memory system, the kernels and the software differ, so the interval"
+        f" takes in all that is published for '{TITLES[regime]}'"
+    )
+    return Note("little-carries-over", message)
+
+
+def _overhead_note(c: Calibration, there: Scenario, roof: Roofline, reached: Interval, overhead: float) -> list[Note]:
+    """Say that eta falls where a fixed part of the step meets faster hardware."""
+    home = c.roof
+    assert home is not None  # noqa: S101  # callers have a scenario
+    if not overhead or roof.floor_s >= home.floor_s:
+        return []
+    time_s = roof.floor_s / reached.value + overhead
+    message = (
+        f"{si(overhead, 's')} a step is fixed overhead that faster hardware does not remove, {overhead / time_s:.0%} of the"
+        f" time on {there.hardware.name}: eta goes from {c.efficiency.value:.3g} to {_eta(roof, reached.value, overhead):.3g}"
+    )
+    return [Note("overhead-lowers-efficiency", message)]
+
+
+def _absolute_note(c: Calibration, there: Scenario, roof: Roofline, reached: Interval, overhead: float) -> list[Note]:
+    """Put latency and throughput beside eta where a narrower format or a larger batch changes what eta means."""
+    home = c.scenario
+    assert home is not None and c.roof is not None  # noqa: S101  # callers have a scenario
+    narrower = BYTES[there.precision] < BYTES[home.precision]
+    if not narrower and there.batch_size <= home.batch_size:
+        return []
+    before, after = c.time_s.value, roof.floor_s / reached.value + overhead
+    why = "a narrower format has a higher peak and other answers" if narrower else "a larger batch makes each request wait longer"
+    message = (
+        f"eta is not speed ({why}): eta {c.efficiency.value:.3g} to {roof.compute_s / after:.3g}, latency"
+        f" {si(before, 's')} to {si(after, 's')} a step, throughput {si(c.throughput.value, c.unit)} to"
+        f" {si(there.work().items / after, c.unit)}"
+    )
+    return [Note("efficiency-is-not-speed", message)]

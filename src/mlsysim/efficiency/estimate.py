@@ -1,0 +1,77 @@
+"""An estimate of what is achieved: attainment with an interval, fixed overhead, and what must be said about it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mlsysim.efficiency.evidence import Percentiles, attainment_of
+from mlsysim.efficiency.regimes import TITLES
+from mlsysim.errors import Infeasible
+from mlsysim.results import Interval, Note
+from mlsysim.scenario import Roofline
+from mlsysim.units import si
+
+
+class Estimate(NamedTuple):
+    """What software achieves: the step takes floor / ``attainment`` + ``overhead_s``."""
+
+    kind: str
+    asked: float | None
+    attainment: Interval
+    overhead_s: float
+    notes: tuple[Note, ...]
+
+
+def assumed(efficiency: float, roof: Roofline, regime: str, strict: bool) -> Estimate:
+    """Take the caller's end-to-end eta, never above the ceiling.
+
+    Raises
+    ------
+    Infeasible
+        ``strict`` and the stated eta is above the ceiling.
+    """
+    notes = [*_above_ceiling(efficiency, roof, strict), *_outside_evidence(efficiency, roof, regime)]
+    reached = min(efficiency / roof.ceiling, 1.0)
+    return Estimate("assumed", efficiency, Interval(reached, reached, reached), 0.0, tuple(notes))
+
+
+def predicted(regime: str) -> Estimate:
+    """Take the published median attainment of the regime, with its p10-p90 as interval."""
+    seen = attainment_of(regime)
+    message = (
+        f"eta = ceiling x {seen.median:.3g}, the median attainment of {_count(seen)} in the regime"
+        f" '{TITLES[regime]}'; the interval is their p10-p90 ({seen.p10:.3g}-{seen.p90:.3g})"
+    )
+    reached = Interval(seen.median, seen.p10, seen.p90).capped(1.0)
+    return Estimate("predicted", None, reached, 0.0, (Note("predicted-from-evidence", message),))
+
+
+def _above_ceiling(efficiency: float, roof: Roofline, strict: bool) -> list[Note]:
+    if efficiency <= roof.ceiling:
+        return []
+    message = (
+        f"eta {efficiency:.4g} is {efficiency / roof.ceiling:.3g} times the roofline ceiling {roof.ceiling:.4g}: moving"
+        f" {si(roof.traffic_bytes, 'B')} at {si(roof.bandwidth, 'B/s')} takes {si(roof.memory_s, 's')} at least;"
+        " the answer is this floor"
+    )
+    if strict:
+        raise Infeasible(message.removesuffix("; the answer is this floor"))
+    return [Note("efficiency-above-ceiling", message)]
+
+
+def _outside_evidence(efficiency: float, roof: Roofline, regime: str) -> list[Note]:
+    seen = attainment_of(regime)
+    low, high = seen.p5 * roof.ceiling, min(1.0, seen.p95) * roof.ceiling
+    if low <= efficiency <= high:
+        return []
+    side, factor = ("below", low / efficiency) if efficiency < low else ("above", efficiency / high)
+    message = (
+        f"eta {efficiency:.4g} is {side} what is published for '{TITLES[regime]}', by a factor of {factor:.3g}: on this"
+        f" scenario's ceiling, {_count(seen)} give {seen.p10 * roof.ceiling:.3g}-{min(1, seen.p90) * roof.ceiling:.3g}"
+        f" (p10-p90), median {seen.median * roof.ceiling:.3g}"
+    )
+    return [Note("efficiency-outside-evidence", message)]
+
+
+def _count(seen: Percentiles) -> str:
+    return f"{seen.n} published measurements from {seen.sources} sources"

@@ -1,0 +1,97 @@
+"""Published measurements, each turned into eta and attainment by the same path as any answer.
+
+``evidence.csv`` is written by ``tools/curate_evidence.py``; a row keeps the address and place it was read at.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from mlsysim.registry import Row, read_table
+
+
+class Evidence(NamedTuple):
+    """One published measurement: where, what, and the eta and attainment that follow. ``group`` is its source."""
+
+    id: str
+    group: str
+    regime: str
+    model: str
+    hardware: str
+    precision: str
+    engine: str
+    published: str
+    efficiency: float
+    ceiling: float
+    attainment: float
+    source_url: str
+    source_locator: str
+
+
+class Percentiles(NamedTuple):
+    """Percentiles of a quantity over ``n`` rows from ``sources`` sources, each source weighing the same."""
+
+    p5: float
+    p10: float
+    median: float
+    p90: float
+    p95: float
+    n: int
+    sources: int
+
+
+class Parameter(NamedTuple):
+    """A number estimated from published measurements, with its unit, row count, source and derivation."""
+
+    value: float
+    unit: str
+    n: int
+    source: str
+    derivation: str
+
+
+@cache
+def evidence() -> tuple[Evidence, ...]:
+    """Return all packaged rows."""
+    return tuple(_row(r) for r in read_table("mlsysim.efficiency", "evidence.csv"))
+
+
+@cache
+def parameters() -> dict[str, Parameter]:
+    """Return the packaged parameters by name."""
+    rows = read_table("mlsysim.efficiency", "parameters.csv")
+    return {r["name"]: Parameter(float(r["value"]), r["unit"], int(r["n"]), r["source"], r["derivation"]) for r in rows}
+
+
+@cache
+def attainment_of(regime: str) -> Percentiles:
+    """Return the published attainment of a regime."""
+    rows = [e for e in evidence() if e.regime == regime]
+    return percentiles([e.attainment for e in rows], [e.group for e in rows])
+
+
+def percentiles(values: Sequence[float], groups: Sequence[str]) -> Percentiles:
+    """Return percentiles in which every group (source) has the same total weight."""
+    size = Counter(groups)
+    weighted = sorted((v, 1.0 / size[g]) for v, g in zip(values, groups, strict=True))
+    p5, p10, median, p90, p95 = (weighted_quantile(weighted, q) for q in (0.05, 0.1, 0.5, 0.9, 0.95))
+    return Percentiles(p5, p10, median, p90, p95, len(values), len(size))
+
+
+def weighted_quantile(weighted: Iterable[tuple[float, float]], q: float) -> float:
+    """Return the smallest value at which the share of the weight reaches ``q``; pairs (value, weight) sorted by value."""
+    pairs = list(weighted)
+    goal, reached = q * sum(w for _, w in pairs), 0.0
+    for value, weight in pairs:
+        reached += weight
+        if reached >= goal * (1 - 1e-12):
+            return value
+    return pairs[-1][0]
+
+
+def _row(r: Row) -> Evidence:
+    numbers = {"efficiency", "ceiling", "attainment"}
+    return Evidence(**{k: float(r[k]) if k in numbers else r[k] for k in Evidence._fields})  # type: ignore[arg-type]

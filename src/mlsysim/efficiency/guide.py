@@ -1,0 +1,104 @@
+"""The guide: six classical ranges of eta, beside each what is published and what the roofline allows."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import NamedTuple
+
+from mlsysim.efficiency.evidence import Percentiles, evidence, percentiles
+from mlsysim.errors import InvalidValue, UnsupportedPrecision
+from mlsysim.hardware import HardwareSpec
+from mlsysim.registry import Row, read_table
+from mlsysim.scenario import Scenario, hardware_of
+
+_PACKAGE = "mlsysim.efficiency"
+DEFAULT_DEVICE = "h100-sxm"
+
+
+class GuideRow(NamedTuple):
+    """One scenario of the guide.
+
+    ``low`` to ``high`` is the classical range of eta; ``measured`` the percentiles of published eta; ``ceiling`` the
+    roofline ceiling of ``example`` on ``device`` (None where that device cannot run it); ``verdict`` one sentence.
+    """
+
+    key: str
+    scenario: str
+    low: float
+    high: float
+    rationale: str
+    measured: Percentiles
+    example: str
+    device: str
+    ceiling: float | None
+    verdict: str
+
+
+class Factor(NamedTuple):
+    """One of the twelve causes that eta compresses: what it is, its sign in a profile, what usually mends it."""
+
+    name: str
+    title: str
+    meaning: str
+    sign: str
+    mend: str
+
+
+class Efficiency:
+    """What is known about eta: ``Efficiency.guide()``, ``Efficiency.factors()``."""
+
+    @staticmethod
+    def guide(hardware: HardwareSpec | str = DEFAULT_DEVICE) -> tuple[GuideRow, ...]:
+        """Return the six rows of the guide, with the ceilings of one device (the microcontroller row keeps its own).
+
+        Raises
+        ------
+        UnknownName, InvalidValue
+            No such device.
+        """
+        device = hardware_of(hardware)
+        return tuple(_row(row, device) for row in read_table(_PACKAGE, "guide.csv"))
+
+    @staticmethod
+    def factors() -> tuple[Factor, ...]:
+        """Return the twelve factors."""
+        return tuple(Factor(**row) for row in read_table(_PACKAGE, "factors.csv"))
+
+
+def _row(row: Row, device: HardwareSpec) -> GuideRow:
+    seen = _measured(row["regime"], row["engine"], row["hardware"])
+    own = hardware_of(row["device"]) if row["device"] else device
+    low, high = float(row["low"]), float(row["high"])
+    ceiling = _ceiling(row, own)
+    example = f"{row['model']} {row['phase']}, batch {row['batch_size']}"
+    verdict = _verdict(low, high, seen, ceiling, own.name)
+    return GuideRow(row["key"], row["scenario"], low, high, row["rationale"], seen, example, own.name, ceiling, verdict)
+
+
+@cache
+def _measured(regime: str, engine: str, hardware: str) -> Percentiles:
+    rows = [e for e in evidence() if e.regime == regime and re.search(engine, e.engine, re.I) and re.search(hardware, e.hardware)]
+    return percentiles([e.efficiency for e in rows], [e.group for e in rows])
+
+
+def _ceiling(row: Row, device: HardwareSpec) -> float | None:
+    lengths = {k: int(row[k]) for k in ("seq_len", "context") if row[k]}
+    try:
+        scenario = Scenario.of(row["model"], device, phase=row["phase"], batch_size=int(row["batch_size"]),
+                               precision=row["precision"] or None, **lengths)  # fmt: skip
+    except (UnsupportedPrecision, InvalidValue):
+        return None
+    return scenario.roofline(scenario.work()).ceiling
+
+
+def _verdict(low: float, high: float, seen: Percentiles, ceiling: float | None, device: str) -> str:
+    """Return one plain sentence on how the classical range stands against measurement and ceiling."""
+    beyond = ""
+    if ceiling is not None and ceiling < low:
+        beyond = f" Physics allows {ceiling:.2g} at most on {device}, so the classical range cannot be reached there."
+    if low <= seen.median <= high:
+        return f"The published median {seen.median:.2g} lies in the classical range.{beyond}"
+    side, factor = ("below", low / seen.median) if seen.median < low else ("above", seen.median / high)
+    overlap = "the two ranges overlap" if seen.p10 <= high and seen.p90 >= low else "the two ranges do not even touch"
+    return f"The published median {seen.median:.2g} lies {side} the classical range by a factor of {factor:.2g}; {overlap}.{beyond}"

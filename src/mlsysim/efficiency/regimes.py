@@ -1,0 +1,39 @@
+"""Regimes: kinds of work whose attainment is alike. A scenario is put into one by what it computes, not by its name."""
+
+from __future__ import annotations
+
+from mlsysim.models import NetworkSpec
+from mlsysim.scenario import Roofline, Scenario
+
+TITLES = {
+    "training": "training, transformer of 1 B parameters or more",
+    "training-small": "training, smaller model",
+    "prefill": "prefill, compute-bound",
+    "prefill-short": "prefill, memory-bound",
+    "decode-1": "decode, 1 sequence",
+    "decode-small": "decode, 2 to 31 sequences",
+    "decode-large": "decode, 32 sequences or more",
+    "network-1": "feed-forward network, batch 1",
+    "network-batch": "feed-forward network, larger batch",
+    "tinyml": "microcontroller",
+}
+SMALL_MODEL = 1e9
+"""Parameters below which training is dominated by dispatch on one accelerator: the guide's "small model"."""
+LARGE_DECODE = 32
+"""Sequences in flight from which the guide counts decode as batched."""
+
+
+def regime_of(scenario: Scenario, roof: Roofline) -> str:
+    """Return the regime of a scenario, a key of :data:`TITLES`."""
+    if scenario.hardware.kind == "mcu":
+        return "tinyml"
+    if scenario.phase == "training":
+        small = isinstance(scenario.model, NetworkSpec) or scenario.model.parameters < SMALL_MODEL
+        return "training-small" if small else "training"
+    if isinstance(scenario.model, NetworkSpec):
+        return "network-1" if scenario.batch_size == 1 else "network-batch"
+    if scenario.phase == "forward":
+        return "prefill" if roof.memory_s <= roof.compute_s else "prefill-short"
+    if scenario.batch_size == 1:
+        return "decode-1"
+    return "decode-large" if scenario.batch_size >= LARGE_DECODE else "decode-small"

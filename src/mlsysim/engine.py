@@ -1,0 +1,171 @@
+"""The path of an answer: models -> work -> ceiling -> efficiency -> time -> Result."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+from mlsysim.calibration import Calibration, moved
+from mlsysim.efficiency.estimate import Estimate, assumed, predicted
+from mlsysim.efficiency.regimes import regime_of
+from mlsysim.errors import InvalidValue
+from mlsysim.fitting import remedies
+from mlsysim.hardware import HardwareSpec
+from mlsysim.models import ModelSpec
+from mlsysim.results import Eta, Interval, Memory, Note, Result
+from mlsysim.scenario import Roofline, Scenario
+from mlsysim.units import positive, si
+
+Stated: TypeAlias = float | Calibration | None
+
+
+class Engine:
+    """Answers questions; holds no state."""
+
+    @staticmethod
+    def solve(
+        model: ModelSpec | str,
+        hardware: HardwareSpec | str,
+        *,
+        phase: str = "forward",
+        batch_size: int | None = None,
+        seq_len: int | None = None,
+        context: int | None = None,
+        precision: str | None = None,
+        efficiency: Stated = None,
+        devices: int | None = None,
+        strict: bool = False,
+    ) -> Result:
+        """Answer one question: how long a step takes, at what eta, what bounds it, and whether it fits.
+
+        Parameters
+        ----------
+        model, hardware
+            A spec or a name, in any letter case.
+        phase
+            ``forward`` (a prefill pass for a language model), ``decode`` (one token for each sequence), ``training``
+            (one optimizer step).
+        batch_size
+            Prompts, sequences in flight, or the global training batch; 1 if not given.
+        seq_len
+            Tokens of each prompt or training sequence; 2,048 for a language model if not given.
+        context
+            Tokens already in the KV cache at decode; 2,048 if not given.
+        precision
+            Number format of weights, activations, cache and arithmetic; the device's 16-bit format if not given.
+        efficiency
+            A float is the end-to-end eta, in (0, 1]: it absorbs communication, bubbles and overhead, and nothing is
+            charged twice. A :class:`Calibration` is used as measured, and moved where the question differs. None
+            predicts.
+        devices
+            Identical devices that share the work; peak, bandwidth and memory are summed. 1 if not given.
+        strict
+            Raise instead of answering with the floor where the stated eta is above the ceiling.
+
+        Raises
+        ------
+        UsageError
+            Fields that break a rule, all told at once.
+        Infeasible
+            ``strict`` and the stated eta is above the roofline ceiling.
+        """
+        scenario = Scenario.of(model, hardware, phase=phase, batch_size=batch_size, seq_len=seq_len,
+                               context=context, precision=precision, devices=devices)  # fmt: skip
+        work = scenario.work()
+        roof = scenario.roofline(work)
+        regime = regime_of(scenario, roof)
+        estimate = _estimate(efficiency, scenario, roof, regime, strict)
+        time_s, parts = _time(roof, estimate)
+        eta = _efficiency(roof, estimate, time_s)
+        memory = scenario.memory()
+        changes = remedies(scenario)
+        throughput = time_s.reciprocal(work.items)
+        notes = [*estimate.notes, *_memory_notes(memory, changes), *_default_notes(scenario)]
+        return Result(
+            model=scenario.model.name, hardware=scenario.hardware.name, phase=scenario.phase, precision=scenario.precision,
+            batch_size=scenario.batch_size, seq_len=scenario.seq_len, context=scenario.context, devices=scenario.devices,
+            time_s=time_s, throughput=throughput, throughput_unit=f"{work.unit}/s", efficiency=eta, bound=_bound(roof, parts),
+            breakdown_s=parts, flops=roof.flops, traffic_bytes=roof.traffic_bytes, peak_flops=roof.peak_flops,
+            memory=memory, energy_j=_energy(scenario, time_s.value), cost_usd=_cost(scenario, time_s.value),
+            defaults=scenario.defaults, notes=tuple(notes), remedies=changes,
+        )  # fmt: skip
+
+
+def _estimate(efficiency: Stated, scenario: Scenario, roof: Roofline, regime: str, strict: bool) -> Estimate:
+    if efficiency is None:
+        return predicted(regime)
+    if isinstance(efficiency, Calibration):
+        return moved(efficiency, scenario, roof, regime)
+    return assumed(checked_efficiency(efficiency), roof, regime, strict)
+
+
+def checked_efficiency(efficiency: object) -> float:
+    """Return a stated eta as a float.
+
+    Raises
+    ------
+    InvalidValue
+        Not a number in (0, 1].
+    """
+    value = positive(efficiency, "efficiency")
+    if value > 1:
+        hint = f"{value:g} % is {value / 100:g}" if 1 < value <= 100 and value == int(value) else "achieved / peak cannot exceed 1"
+        raise InvalidValue("efficiency", "in (0, 1]", efficiency, hint)
+    return value
+
+
+def _time(roof: Roofline, estimate: Estimate) -> tuple[Interval, dict[str, float]]:
+    """Return the step time with its interval, and its parts, which sum to it exactly in any order.
+
+    Each part is rounded to the spacing of floats at the total, so that every partial sum is exact.
+    """
+    reached, fixed = estimate.attainment, estimate.overhead_s
+    total = roof.floor_s / reached.value + fixed
+    grain = math.ulp(total)
+    parts = {"compute": roof.compute_s, "memory": roof.floor_s - roof.compute_s, "overhead": fixed}
+    parts = {name: round(part / grain) * grain for name, part in parts.items()}
+    parts["software"] = max(0.0, round((total - sum(parts.values())) / grain) * grain)
+    value = sum(parts.values())
+    low, high = roof.floor_s / reached.high + fixed, roof.floor_s / reached.low + fixed
+    return Interval(value, min(low, value), max(high, value)), parts
+
+
+def _efficiency(roof: Roofline, estimate: Estimate, time_s: Interval) -> Eta:
+    eta = time_s.reciprocal(roof.compute_s).capped(roof.ceiling)
+    return Eta(estimate.kind, estimate.asked, roof.ceiling, eta.value, eta.value / roof.ceiling, eta.low, eta.high)
+
+
+def _bound(roof: Roofline, parts: dict[str, float]) -> str:
+    """Return what binds: fixed overhead where it is the larger part, else the roofline's own bound."""
+    if parts["overhead"] > roof.floor_s + parts["software"]:
+        return "overhead"
+    return "memory" if roof.memory_s > roof.compute_s else "compute"
+
+
+def _energy(scenario: Scenario, seconds: float) -> float | None:
+    """Return the energy of a step at the rated power of the devices [J], an upper estimate."""
+    power = scenario.hardware.tdp_w
+    return scenario.devices * power.value * seconds if power else None
+
+
+def _cost(scenario: Scenario, seconds: float) -> float | None:
+    """Return the rent of the devices for a step [USD]."""
+    price = scenario.hardware.usd_per_hour
+    return scenario.devices * price.value / 3600.0 * seconds if price else None
+
+
+def _memory_notes(memory: Memory, changes: tuple[str, ...]) -> list[Note]:
+    if memory.fits:
+        return []
+    missing = memory.total - memory.capacity
+    message = (
+        f"needs {si(memory.total, 'B')} and there are {si(memory.capacity, 'B')}: {si(missing, 'B')} missing."
+        f" Any of these would fit: {'; '.join(changes)}"
+    )
+    return [Note("does-not-fit", message)]
+
+
+def _default_notes(scenario: Scenario) -> list[Note]:
+    if not scenario.defaults:
+        return []
+    return [Note("defaults-used", "not given, so assumed: " + ", ".join(f"{k} = {v}" for k, v in scenario.defaults.items()))]

@@ -1,0 +1,132 @@
+"""Every error a user can meet.
+
+MlsysimError
+├── UsageError              the question cannot be asked like this             exit 2
+│   ├── InvalidValue        one field breaks one rule
+│   ├── UnknownName         no such model, device, precision, ...
+│   ├── UnsupportedPrecision  the device has no published peak for it
+│   ├── ImpossibleMeasurement  a measurement that physics excludes, with its likely causes
+│   ├── MissingExtra        an optional library is not installed
+│   └── Problems            several of the above, told at once
+└── Infeasible              the question is sound and the answer is no         exit 1
+
+A sentence names the field, the rule, the value, and the nearest right answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class MlsysimError(Exception):
+    """Base of all errors that mlsysim raises on purpose."""
+
+    exit_code = 1
+    code = "error"
+
+
+class UsageError(MlsysimError, ValueError):
+    """The question cannot be asked like this; nothing was computed."""
+
+    exit_code = 2
+    code = "usage"
+
+
+class Infeasible(MlsysimError):
+    """The question is sound and the answer is no (it does not fit, no value reaches the goal)."""
+
+    exit_code = 1
+    code = "infeasible"
+
+
+class InvalidValue(UsageError):
+    """One field breaks one rule."""
+
+    code = "invalid-value"
+
+    def __init__(self, field: str, rule: str, value: object, hint: str = "") -> None:
+        self.field, self.rule, self.value, self.hint = field, rule, value, hint
+        super().__init__(f"{field} must be {rule}, got {value!r}" + (f"; {hint}" if hint else ""))
+
+
+class UnknownName(UsageError, LookupError):
+    """A name that is in no registry; the nearest names are suggested."""
+
+    code = "unknown-name"
+
+    def __init__(self, kind: str, name: str, nearest: Sequence[str], listing: str) -> None:
+        self.kind, self.name, self.nearest = kind, name, tuple(nearest)
+        guess = f"did you mean {_or(nearest)}? " if nearest else ""
+        super().__init__(f"unknown {kind} {name!r}: {guess}({listing})")
+
+
+class UnsupportedPrecision(UsageError):
+    """The device has no published peak for this precision; nothing falls back silently."""
+
+    code = "unsupported-precision"
+
+    def __init__(self, device: str, precision: str, supported: Sequence[str]) -> None:
+        self.device, self.precision, self.supported = device, precision, tuple(supported)
+        super().__init__(
+            f"precision {precision!r} has no peak on {device}: choose {_or(supported)}"
+            " (nothing falls back silently to another precision)"
+        )
+
+
+class MissingExtra(UsageError):
+    """An optional library is needed and not installed."""
+
+    code = "missing-extra"
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        self.library, self.extra = library, extra
+        super().__init__(f"{purpose} needs {library}: pip install 'mlsysim[{extra}]'")
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One likely cause of an impossible measurement, and the efficiency it would give instead."""
+
+    code: str
+    message: str
+    efficiency: float
+
+
+class ImpossibleMeasurement(UsageError):
+    """A measured throughput that no hardware of this kind can reach.
+
+    ``efficiency`` is what the numbers give, ``limit`` what physics allows (1, or the roofline ceiling),
+    ``causes`` the likely mistakes, most plausible first, each with the efficiency it would give instead.
+    """
+
+    code = "efficiency-above-limit"
+
+    def __init__(self, efficiency: float, limit: float, limit_name: str, causes: Sequence[Cause]) -> None:
+        self.efficiency, self.limit, self.causes = efficiency, limit, tuple(causes)
+        head = f"eta = {efficiency:.4g} is impossible: {limit_name} is {limit:.4g}, so the numbers contradict each other."
+        lines = [f"  - {c.message}: would give eta = {c.efficiency:.3g}" for c in causes]
+        super().__init__("\n".join([head, "Likely causes:", *lines] if lines else [head]))
+
+
+class Problems(UsageError):
+    """Several problems, told at once."""
+
+    code = "problems"
+
+    def __init__(self, problems: Iterable[MlsysimError]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"- {p}" for p in self.problems))
+
+
+def raise_all(problems: Sequence[MlsysimError]) -> None:
+    """Raise nothing, the one problem, or all of them as :class:`Problems`."""
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise Problems(problems)
+
+
+def _or(names: Sequence[str]) -> str:
+    quoted = [str(n) for n in names]
+    return quoted[0] if len(quoted) == 1 else ", ".join(quoted[:-1]) + " or " + quoted[-1]

@@ -1,0 +1,65 @@
+"""What would make a workload fit: the smallest change of each kind that does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from mlsysim.hardware import Hardware
+from mlsysim.precision import BYTES, PEAK_OF
+from mlsysim.scenario import Scenario
+from mlsysim.units import si
+
+
+def remedies(scenario: Scenario) -> tuple[str, ...]:
+    """Return the smallest changes, one of each kind, after which ``scenario`` fits; empty if it fits as it is."""
+    if scenario.memory().fits:
+        return ()
+    return tuple(_changes(scenario))
+
+
+def _changes(s: Scenario) -> Iterator[str]:
+    held = s.memory()
+    count = math.ceil(s.devices * held.total / held.capacity)
+    yield f"devices: {count} x {s.hardware.name} ({si(s.hardware.memory.value * count, 'B') if s.hardware.memory else ''} in all)"
+    narrower = [p for p in BYTES if BYTES[p] < BYTES[s.precision] and PEAK_OF.get(p, p) in s.hardware.peaks]
+    for precision in narrower:
+        if s.replace(precision=precision).memory().fits:
+            yield f"precision: {precision}"
+            break
+    for field in ("batch_size", "seq_len", "context"):
+        largest = _largest(s, field)
+        if largest:
+            yield f"{field}: {largest}"
+    larger = _larger_device(s)
+    if larger:
+        yield f"hardware: {larger}"
+
+
+def _largest(s: Scenario, field: str) -> int:
+    """Return the largest value of a field that fits, 0 if none does or the field is not used."""
+    current = getattr(s, field)
+    if not current:
+        return 0
+    fits: Callable[[int], bool] = lambda value: s.replace(**{field: value}).memory().fits  # noqa: E731
+    low, high = 0, current
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return int(low)
+
+
+def _larger_device(s: Scenario) -> str:
+    """Return the device of the same kind with the least memory in which the scenario fits, with its memory."""
+    able = [
+        (device.memory.value, name)
+        for name in Hardware
+        if (device := Hardware[name]).memory
+        and device.kind == s.hardware.kind
+        and PEAK_OF.get(s.precision, s.precision) in device.peaks
+        and s.replace(hardware=device).memory().fits
+    ]
+    if not able:
+        return ""
+    size, name = min(able)
+    return f"{name} ({si(size, 'B')})" if s.devices == 1 else f"{s.devices} x {name} ({si(size, 'B')} each)"

@@ -1,0 +1,91 @@
+"""Hardware specs: figures, each with its source and the date it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mlsysim.errors import InvalidValue, UnsupportedPrecision
+from mlsysim.precision import BYTES, PEAK_OF
+from mlsysim.units import parse
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of a device in SI units, with where and when it was read."""
+
+    value: float
+    source: str
+    retrieved: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareSpec:
+    """One device.
+
+    ``peaks`` holds dense peaks by precision [FLOP/s] (fp32-accumulate where that differs), ``other_peaks`` the sparse
+    and fp16-accumulate ones under their full label. ``memory`` [B], ``bandwidth`` [B/s] and ``cache`` [B] (last-level)
+    are None where no public document gives them. ``kind`` is gpu, tpu, npu, cpu or mcu.
+    """
+
+    name: str
+    kind: str
+    peaks: Mapping[str, Figure]
+    memory: Figure | None
+    bandwidth: Figure | None
+    cache: Figure | None = None
+    other_peaks: Mapping[str, Figure] = field(default_factory=dict)
+    tdp_w: Figure | None = None
+    usd_per_hour: Figure | None = None
+    title: str = ""
+    vendor: str = ""
+    generation: str = ""
+    memory_class: str = ""
+    released: str = ""
+    note: str = ""
+
+    def peak(self, precision: str) -> Figure:
+        """Return the dense peak for a canonical precision [FLOP/s].
+
+        Raises
+        ------
+        UnsupportedPrecision
+            The device has no published peak for it.
+        """
+        found = self.peaks.get(PEAK_OF.get(precision, precision))
+        if found is None:
+            raise UnsupportedPrecision(self.name, precision, self.precisions)
+        return found
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Return the precisions with a dense peak, widest first."""
+        return tuple(p for p in BYTES if p in self.peaks)
+
+    @property
+    def default_precision(self) -> str:
+        """Return bf16, else fp16, else the widest precision up to 32 bits that the device has a peak for."""
+        for precision in ("bf16", "fp16"):
+            if precision in self.peaks:
+                return precision
+        narrow = [p for p in self.precisions if BYTES[p] <= BYTES["fp32"]]
+        return (narrow or list(self.precisions))[0]
+
+    def replace(self, *, name: str = "", **changes: Any) -> HardwareSpec:
+        """Return a device with other figures, for what-ifs: ``replace(bandwidth="4 TB/s")``.
+
+        ``memory``, ``bandwidth`` and ``cache`` take a quantity; ``peaks`` a mapping from precision to quantity.
+        """
+        figures: dict[str, Any] = {}
+        dimension = {"memory": "B", "bandwidth": "B/s", "cache": "B", "tdp_w": "W", "usd_per_hour": "USD/h"}
+        for key, value in changes.items():
+            if key == "peaks":
+                stated = {p: Figure(parse(v, "FLOP/s", f"peaks.{p}"), "stated", "") for p, v in value.items()}
+                figures[key] = {**self.peaks, **stated}
+            elif key in dimension:
+                figures[key] = Figure(parse(value, dimension[key], key), "stated", "")
+            else:
+                raise InvalidValue("replace", "one of " + ", ".join([*dimension, "peaks", "name"]), key)
+        return replace(self, name=name or f"{self.name} (changed)", **figures)

@@ -1,0 +1,96 @@
+"""Named things in packaged CSV tables: look-up by any spelling, with suggestions for a miss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from typing import Generic, TypeVar
+
+from mlsysim.errors import InvalidValue, UnknownName
+
+T = TypeVar("T")
+Row = dict[str, str]
+
+
+def read_table(package: str, name: str) -> list[Row]:
+    """Read a packaged CSV file (``data/NAME`` inside ``package``) as a list of rows."""
+    import csv
+    import sys
+    from pathlib import Path
+
+    path = Path(sys.modules[package].__path__[0]) / "data" / name
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def normal(name: str) -> str:
+    """Return the spelling that look-ups compare: lower case, letters and digits only."""
+    return "".join(c for c in name.lower() if c.isalnum())
+
+
+def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
+    """Return the names most like ``name``, best first."""
+    import difflib
+
+    by_key: dict[str, str] = {}
+    for candidate in names:
+        by_key.setdefault(normal(candidate), candidate)
+    key = normal(name)
+    found = difflib.get_close_matches(key, by_key, n=count, cutoff=0.6)
+    found += [k for k in by_key if key and key in k and k not in found]
+    return [by_key[k] for k in found[:count]]
+
+
+class Registry(Generic[T]):
+    """The packaged specs of one kind: ``registry["h100"]``, ``registry.H100``, ``for name in registry``.
+
+    The table is read on first use, a spec is built when it is first asked for. Look-up ignores case and
+    punctuation and knows the aliases of each row.
+    """
+
+    def __init__(self, kind: str, listing: str, rows: Callable[[], Iterable[Row]], build: Callable[[Row], T]) -> None:
+        self._kind, self._listing, self._rows, self._build = kind, listing, rows, build
+        self._built: dict[str, T] = {}
+
+    @cached_property
+    def _by_name(self) -> dict[str, Row]:
+        return {row["name"]: row for row in self._rows()}
+
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        keys: dict[str, str] = {}
+        for name, row in self._by_name.items():
+            for spelling in (name, row["attribute"], *filter(None, row["aliases"].split(";"))):
+                keys.setdefault(normal(spelling), name)
+        return keys
+
+    def __getitem__(self, name: str) -> T:
+        if not isinstance(name, str):
+            raise InvalidValue(self._kind, "a name or a spec", name)
+        canonical = self._keys.get(normal(name))
+        if canonical is None:
+            spellings = [s for row in self._by_name.values() for s in (row["name"], *row["aliases"].split(";")) if s]
+            raise UnknownName(self._kind, name, nearest(name, spellings), self._listing)
+        if canonical not in self._built:
+            self._built[canonical] = self._build(self._by_name[canonical])
+        return self._built[canonical]
+
+    def __getattr__(self, attribute: str) -> T:
+        if attribute.startswith("_"):
+            raise AttributeError(attribute)
+        try:
+            return self[attribute]
+        except UnknownName as miss:
+            raise AttributeError(str(miss)) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and normal(name) in self._keys
+
+    def __dir__(self) -> list[str]:
+        return sorted([*object.__dir__(self), *(row["attribute"] for row in self._by_name.values())])

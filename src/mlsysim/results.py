@@ -1,0 +1,146 @@
+"""What comes back: values with intervals, notes with stable codes, and the Result of a solve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Interval(NamedTuple):
+    """A value with the ends of its 90 % interval, in the unit its owner states; low <= value <= high."""
+
+    value: float
+    low: float
+    high: float
+
+    def __mul__(self, factor: float) -> Interval:  # type: ignore[override]  # an interval scales; it is not repeated
+        """Scale by a positive factor."""
+        return Interval(self.value * factor, self.low * factor, self.high * factor)
+
+    def reciprocal(self, numerator: float) -> Interval:
+        """Return ``numerator`` / self, whose ends change places."""
+        return Interval(numerator / self.value, numerator / self.high, numerator / self.low)
+
+    def capped(self, limit: float) -> Interval:
+        """Return the interval with nothing above ``limit``."""
+        return Interval(min(self.value, limit), min(self.low, limit), min(self.high, limit))
+
+
+class Note(NamedTuple):
+    """Something the reader of a result must know. ``code`` is stable; ``message`` is for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Eta:
+    """eta of a result and where it comes from.
+
+    ``kind`` is ``assumed``, ``measured`` or ``predicted``; ``asked`` the number the caller stated (None if none was);
+    ``ceiling`` what the roofline allows; ``achieved`` what the result stands on, never above the ceiling;
+    ``attainment`` achieved / ceiling; ``low`` and ``high`` the 90 % interval of ``achieved``.
+    """
+
+    kind: str
+    asked: float | None
+    ceiling: float
+    achieved: float
+    attainment: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes needed by purpose against the bytes there are, all devices together."""
+
+    needed: Mapping[str, float]
+    capacity: float
+
+    @property
+    def total(self) -> float:
+        """Return the bytes needed in all."""
+        return sum(self.needed.values())
+
+    @property
+    def fits(self) -> bool:
+        """Return whether there is room."""
+        return self.total <= self.capacity
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Result:
+    """The answer to one question. Times in s, sizes in B, work in FLOP; ``to_dict`` is the JSON contract.
+
+    ``breakdown_s`` sums exactly to ``time_s.value``: ``compute`` is FLOPs / peak, ``memory`` what the roofline adds,
+    ``overhead`` fixed time that no faster hardware removes, ``software`` all the rest (eta absorbs it unnamed).
+    """
+
+    model: str
+    hardware: str
+    phase: str
+    precision: str
+    batch_size: int
+    seq_len: int | None
+    context: int | None
+    devices: int
+    time_s: Interval
+    throughput: Interval
+    throughput_unit: str
+    efficiency: Eta
+    bound: str
+    breakdown_s: Mapping[str, float]
+    flops: float
+    traffic_bytes: float
+    peak_flops: float
+    memory: Memory
+    energy_j: float | None
+    cost_usd: float | None
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+    remedies: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Return whether the workload fits into the memory of the devices."""
+        return self.memory.fits
+
+    @property
+    def achieved_flops(self) -> float:
+        """Return the achieved rate of all devices [FLOP/s]: the number to compare, where eta alone misleads."""
+        return self.flops / self.time_s.value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain data, ready for JSON."""
+        eta = self.efficiency
+        return {
+            "model": self.model,
+            "hardware": self.hardware,
+            "phase": self.phase,
+            "precision": self.precision,
+            "batch_size": self.batch_size,
+            "seq_len": self.seq_len,
+            "context": self.context,
+            "devices": self.devices,
+            "time_s": self.time_s._asdict(),
+            "throughput": {**self.throughput._asdict(), "unit": self.throughput_unit},
+            "efficiency": {name: getattr(eta, name) for name in Eta.__slots__},
+            "bound": self.bound,
+            "breakdown_s": dict(self.breakdown_s),
+            "flops": self.flops,
+            "traffic_bytes": self.traffic_bytes,
+            "peak_flops": self.peak_flops,
+            "achieved_flops": self.achieved_flops,
+            "memory_bytes": {**self.memory.needed, "total": self.memory.total, "capacity": self.memory.capacity},
+            "fits": self.fits,
+            "remedies": list(self.remedies),
+            "energy_j": self.energy_j,
+            "cost_usd": self.cost_usd,
+            "defaults": dict(self.defaults),
+            "notes": [note._asdict() for note in self.notes],
+        }
+
+    def __repr__(self) -> str:
+        return f"<Result {self.model} on {self.devices} x {self.hardware}: {self.time_s.value:.4g} s, eta {self.efficiency.achieved:.4g}>"

@@ -1,0 +1,144 @@
+"""Quantities with units at the edge, SI floats inside.
+
+``parse("3.35 TB/s", "B/s")`` gives ``3.35e12``. Plain numbers are taken as SI already; pint quantities are
+accepted by duck typing. The traps are handled by name:
+
+- ``GB`` is 10^9 bytes, ``GiB`` is 2^30.
+- ``Gb`` and ``Gbps`` are bits: 8 of them make a byte.
+- ``MAC`` is a multiply and an add: two FLOPs.
+- ``TOPS`` and ``TFLOPS`` are rates (the S is "per second"); ``TFLOP`` is an amount.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from mlsysim.errors import InvalidValue
+
+_PREFIX = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
+           "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9}  # fmt: skip
+
+# Base units of each dimension and what one of them is in SI. The first is the one printed.
+_BASES: dict[str, dict[str, float]] = {
+    "B": {"B": 1.0, "byte": 1.0, "bytes": 1.0, "b": 0.125, "bit": 0.125, "bits": 0.125},
+    "B/s": {"B/s": 1.0, "bytes/s": 1.0, "b/s": 0.125, "bit/s": 0.125, "bps": 0.125, "Bps": 1.0},
+    "FLOP": {"FLOP": 1.0, "FLOPs": 1.0, "OP": 1.0, "OPs": 1.0, "MAC": 2.0, "MACs": 2.0},
+    "FLOP/s": {"FLOP/s": 1.0, "FLOPs/s": 1.0, "FLOPS": 1.0, "OP/s": 1.0, "OPS": 1.0, "MAC/s": 2.0, "MACS": 2.0},
+    "s": {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0,
+          "hours": 3600.0, "d": 86400.0, "day": 86400.0, "days": 86400.0},
+    "1/s": {"1/s": 1.0, "tok/s": 1.0, "token/s": 1.0, "tokens/s": 1.0, "tokens/sec": 1.0, "samples/s": 1.0,
+            "sample/s": 1.0, "images/s": 1.0, "image/s": 1.0, "img/s": 1.0, "it/s": 1.0, "inf/s": 1.0,
+            "steps/s": 1.0, "step/s": 1.0, "tok/min": 1 / 60, "tokens/min": 1 / 60},
+    "W": {"W": 1.0, "watt": 1.0, "watts": 1.0},
+    "USD/h": {"USD/h": 1.0, "$/h": 1.0, "USD/hour": 1.0},
+}  # fmt: skip
+_EXAMPLES = {
+    "B": "'80 GB', '96 GiB'", "B/s": "'3.35 TB/s', '400 Gb/s'", "FLOP": "'1.4e12', '4.1 GMAC'",
+    "FLOP/s": "'989 TFLOP/s', '26 TOPS'", "s": "'12 ms', '30 days'", "1/s": "'1200 tok/s', '85 images/s'",
+    "W": "'700 W'", "USD/h": "'2.99 USD/h'",
+}  # fmt: skip
+_NUMBER = re.compile(r"^\s*([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?))\s*(\S.*?)?\s*$", re.I)
+
+
+def parse(value: object, dimension: str, field: str = "value") -> float:
+    """Turn a number, a string with a unit or a pint quantity into a positive SI float.
+
+    Parameters
+    ----------
+    value
+        ``80e9``, ``"80 GB"``, or an object with ``m_as`` (pint).
+    dimension
+        The SI unit wanted: one of ``B, B/s, FLOP, FLOP/s, s, 1/s, W, USD/h``.
+    field
+        What the number is called in an error.
+
+    Raises
+    ------
+    InvalidValue
+        Not a number, an unknown unit, a unit of another dimension, or not a finite number above 0.
+    """
+    rule = f"a positive number or a quantity such as {_EXAMPLES[dimension]}"
+    if hasattr(value, "m_as"):
+        return positive(value.m_as({"FLOP": "", "FLOP/s": "1/s", "USD/h": "1/h"}.get(dimension, dimension)), field)
+    if isinstance(value, str):
+        match = _NUMBER.match(value)
+        if match is None:
+            raise InvalidValue(field, rule, value)
+        number, unit = float(match[1].replace(",", "").replace("_", "")), match[2]
+        return positive(number * (1.0 if unit is None else _scale(unit, dimension, field, value)), field, value)
+    return positive(value, field)
+
+
+def positive(value: object, field: str, shown: object = None) -> float:
+    """Return ``value`` as a float if it is a finite number above 0.
+
+    Raises
+    ------
+    InvalidValue
+        Otherwise, naming ``field`` and ``shown`` (what the user wrote; by default the value itself).
+    """
+    shown = value if shown is None else shown
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        try:
+            value = float(value.__float__())  # type: ignore[attr-defined]  # numpy scalars and the like
+        except (AttributeError, TypeError, ValueError):
+            raise InvalidValue(field, "a positive number", shown) from None
+        if isinstance(shown, bool):
+            raise InvalidValue(field, "a positive number", shown)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise InvalidValue(field, "a finite number", shown) from None
+    if not math.isfinite(number):
+        raise InvalidValue(field, "a finite number", shown)
+    if number <= 0:
+        raise InvalidValue(field, "greater than 0", shown)
+    return number
+
+
+def whole(value: object, field: str) -> int:
+    """Return ``value`` as an int if it is a whole number of at least 1.
+
+    Raises
+    ------
+    InvalidValue
+        Otherwise; a fraction is answered with the whole number nearest to it.
+    """
+    number = positive(value, field)
+    if number != int(number):
+        raise InvalidValue(field, "a whole number", value, f"the nearest is {max(1, round(number))}")
+    return int(number)
+
+
+def _scale(unit: str, dimension: str, field: str, shown: object) -> float:
+    unit = unit.replace("FLOPs/s", "FLOP/s").replace("flop", "FLOP").replace("Flop", "FLOP").strip()
+    for base, si in _BASES[dimension].items():
+        if unit.endswith(base) and unit[: -len(base)] in _PREFIX:
+            return si * _PREFIX[unit[: -len(base)]]
+    for other, bases in _BASES.items():
+        if any(unit.endswith(b) and unit[: -len(b)] in _PREFIX for b in bases):
+            raise InvalidValue(field, f"in {dimension}", shown, f"{unit} is a unit of {other}; try {_EXAMPLES[dimension]}")
+    raise InvalidValue(field, f"in {dimension}", shown, f"unknown unit {unit!r}; try {_EXAMPLES[dimension]}")
+
+
+def si(value: float, unit: str, digits: int = 3) -> str:
+    """Print an SI value for people: ``si(3.35e12, "B/s")`` is ``"3.35 TB/s"``, ``si(0.0031, "s")`` ``"3.1 ms"``."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g} {unit}"
+    if unit == "s" and value >= 60:
+        for size, name in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+            if value >= size:
+                return f"{_round(value / size, digits)} {name}"
+    steps = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""),
+             (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))  # fmt: skip
+    plain = unit.split("/")[0] in {"tokens", "samples", "images", "windows", "USD", "W"} and 0.1 <= abs(value) < 1e6
+    size, prefix = (1.0, "") if plain else next((s for s in steps if abs(value) >= s[0] * 0.9995), steps[-1])
+    return f"{_round(value / size, digits)} {prefix}{unit}"
+
+
+def _round(value: float, digits: int) -> str:
+    if abs(value) >= 10**digits:
+        return f"{value:,.0f}"
+    text = f"{value:.{digits}g}"
+    return text if "e" not in text else f"{value:.{digits}f}"
