@@ -77,7 +77,7 @@ def training_fact(row: Row) -> Fact:
     """Return a training row; FLOPs are model FLOPs with causal attention unless the source gives a rate in FLOP/s."""
     if row["task"] not in {"pretrain", "sft"}:
         raise Refused("adapter training is not 6N")
-    if "bert" in row["family"] or "t5" in row["family"]:
+    if re.match(r"bert|mlperf-bert|m?t5", row["family"]):
         raise Refused("encoder: attention is not causal")
     if row["active_params_b"] != row["params_b"]:
         raise Refused("mixture of experts")

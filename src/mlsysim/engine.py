@@ -80,7 +80,7 @@ class Engine:
         memory = scenario.memory()
         changes = remedies(scenario)
         throughput = time_s.reciprocal(work.items)
-        notes = [*estimate.notes, *_memory_notes(memory, changes), *_default_notes(scenario)]
+        notes = [*estimate.notes, *_memory_notes(memory, changes), *scenario.default_notes()]
         return Result(
             model=scenario.model.name, hardware=scenario.hardware.name, phase=scenario.phase, precision=scenario.precision,
             batch_size=scenario.batch_size, seq_len=scenario.seq_len, context=scenario.context, devices=scenario.devices,
@@ -164,8 +164,3 @@ def _memory_notes(memory: Memory, changes: tuple[str, ...]) -> list[Note]:
     )
     return [Note("does-not-fit", message)]
 
-
-def _default_notes(scenario: Scenario) -> list[Note]:
-    if not scenario.defaults:
-        return []
-    return [Note("defaults-used", "not given, so assumed: " + ", ".join(f"{k} = {v}" for k, v in scenario.defaults.items()))]

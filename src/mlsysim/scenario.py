@@ -13,7 +13,7 @@ from mlsysim.models.work import PHASES
 from mlsysim.physics import memory, performance
 from mlsysim.precision import bytes_per_value, parse_precision
 from mlsysim.registry import nearest
-from mlsysim.results import Memory
+from mlsysim.results import Memory, Note
 from mlsysim.units import whole
 
 T = TypeVar("T")
@@ -115,6 +115,11 @@ class Scenario:
     def value_bytes(self) -> float:
         """Return the bytes a weight or activation takes [B]."""
         return bytes_per_value(self.precision)
+
+    def default_notes(self) -> tuple[Note, ...]:
+        """Return the note that names every value that was not given, if there is one."""
+        given = ", ".join(f"{name} = {value}" for name, value in self.defaults.items())
+        return (Note("defaults-used", f"not given, so assumed: {given}"),) if given else ()
 
     def work(self) -> Work:
         """Return the ledger of one step."""

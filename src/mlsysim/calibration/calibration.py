@@ -70,7 +70,7 @@ class Calibration:
         """Return the calibration as plain data, ready for JSON."""
         s = self.scenario
         fields = ("phase", "batch_size", "seq_len", "context", "precision", "devices")
-        conditions = {"model": s.model.name, "hardware": s.hardware.name, **{f: getattr(s, f) for f in fields}} if s else None
+        conditions = {"model": s.model.name, "hardware": s.hardware.name, **{f: getattr(s, f) for f in fields}} if s else {}
         return {
             "efficiency": self.efficiency._asdict(),
             "attainment": self.attainment._asdict(),
@@ -81,6 +81,7 @@ class Calibration:
             "throughput": {**self.throughput._asdict(), "unit": self.unit},
             "overhead_s": self.overhead_s,
             "conditions": conditions,
+            "defaults": dict(s.defaults) if s else {},
             "notes": [n._asdict() for n in self.notes],
         }
 
@@ -155,7 +156,7 @@ def calibrate(
         raise InvalidValue("overhead_s", "at least 0 and less than the measured step without its floor", overhead_s)
     return Calibration(
         scenario, roof, efficiency.capped(roof.ceiling), roof.ceiling, roof.peak_flops, rate, f"{work.unit}/s",
-        roof.flops / work.items, _CONVENTION[scenario.phase], overhead_s, (*notes, *_default_notes(scenario)),
+        roof.flops / work.items, _CONVENTION[scenario.phase], overhead_s, notes,
     )  # fmt: skip
 
 
@@ -222,11 +223,6 @@ def measured(value: Any, dimension: str, field: str) -> tuple[Interval, tuple[No
     error = math.sqrt(sum((x - mean) ** 2 for x in numbers) / (n - 1) / n)
     half = (_T95[n - 2] if n - 2 < len(_T95) else 1.645 + 1.8 / (n - 1)) * error
     return Interval(mean, max(mean - half, min(numbers) * 0.5), mean + half), ()
-
-
-def _default_notes(scenario: Scenario) -> tuple[Note, ...]:
-    given = ", ".join(f"{k} = {v}" for k, v in scenario.defaults.items())
-    return (Note("defaults-used", f"not given, so assumed: {given}"),) if given else ()
 
 
 def describe(calibration: Calibration) -> str:

@@ -22,16 +22,17 @@ MOST_STEPS = 20_000
 """More steps than this make no interval narrower that matters, only the bootstrap slower."""
 _FEWEST_RUNS = 2 * FEWEST_STEPS + 1  # the first run is dropped, and MSER-5 drops half of the rest at most
 _DTYPES = {
-    "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(bool)": np.bool_,
-    "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(int16)": np.int16, "tensor(int8)": np.int8,
-    "tensor(uint64)": np.uint64, "tensor(uint32)": np.uint32, "tensor(uint16)": np.uint16, "tensor(uint8)": np.uint8,
-}  # fmt: skip
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    **{f"tensor({same})": same for same in ("float16", "bool", "int64", "int32", "int16", "int8")},
+    **{f"tensor({same})": same for same in ("uint64", "uint32", "uint16", "uint8")},
+}
 
 
 class Dropped(NamedTuple):
     """How many of the first steps are not in the measurement, and by what rule."""
 
-    count: int
+    steps: int
     rule: str
 
 
@@ -39,8 +40,8 @@ class Dropped(NamedTuple):
 class Measurement:
     """A timed run: ``times_s`` are the steps after the warm-up, in order [s].
 
-    ``step_s`` is their median [s] and ``throughput`` [samples/s] the batch over it, each with its 90 % interval;
-    ``shapes`` are those of the inputs as fed, ``library`` what ran them.
+    ``step_s`` is their median [s] and ``throughput`` the batch over it [samples/s], each with its 90 %
+    interval; ``shapes`` are those of the inputs as fed, ``library`` what ran them.
     """
 
     model: str
@@ -73,9 +74,11 @@ def measure_onnx(
     batch
         Samples a step.
     shapes
-        The shape of one sample of each input with free dimensions, batch dimension 1: ``{"x": (1, 3, 640, 640)}``.
+        The shape of one sample of each input with free dimensions, batch dimension 1: ``{"x": (1, 3, 640,
+        640)}``.
     seconds
-        How long to run [s]. A network so slow that fewer than 11 steps fit runs longer; 20,000 steps end it sooner.
+        How long to run [s]. A network so slow that fewer than 11 steps fit runs longer; 20,000 steps end it
+        sooner.
     threads
         Threads of the run-time; by default the physical cores that this process may use.
     warmup
@@ -100,15 +103,18 @@ def measure_onnx(
     feeds = {value.name: _random(value, sizes[value.name]) for value in session.get_inputs()}
     fewest = _FEWEST_RUNS if warmup is None else warmup + FEWEST_STEPS
     try:
-        times = _time_steps(lambda: session.run(None, feeds), seconds, fewest, progress or (lambda _label, _share: None), path.name)
-    except MemoryError:
-        raise
+        session.run(None, feeds)
     except Exception as problem:  # onnxruntime's errors share no base class
-        raise InvalidValue("path", f"a network that runs on inputs of {_told(sizes)}", str(path), _first_line(problem)) from None
+        told = ", ".join(f"{name} {list(shape)}" for name, shape in sizes.items())
+        raise InvalidValue(
+            "path", f"a network that runs on {told}", str(path), _first_line(problem)
+        ) from None
+    times = _time_steps(lambda: session.run(None, feeds), seconds, fewest, progress, path.name)
     dropped = _drop(times, warmup)
-    kept = times[dropped.count :]
+    kept = times[dropped.steps :]
     step = median_interval(kept)
-    return Measurement(path.name, batch, threads, sizes, version, tuple(kept), dropped, step, step.reciprocal(batch))
+    rate = step.reciprocal(batch)
+    return Measurement(path.name, batch, threads, sizes, version, tuple(kept), dropped, step, rate)
 
 
 def _open(path: Path, threads: int) -> tuple[Any, str]:
@@ -124,21 +130,25 @@ def _open(path: Path, threads: int) -> tuple[Any, str]:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as problem:  # onnxruntime's errors share no base class
-        raise InvalidValue("path", "an ONNX file that onnxruntime can load", str(path), _first_line(problem)) from None
+        hint = _first_line(problem)
+        raise InvalidValue("path", "an ONNX file that onnxruntime can load", str(path), hint) from None
     return session, f"onnxruntime {onnxruntime.__version__}"
 
 
 def _random(value: Any, shape: Shape) -> Any:
-    """Return a random input: uniform in [0, 1) for numbers, 0 or 1 for integers, which is an index into any table."""
+    """Return a random input: uniform in [0, 1), or integers 0 and 1, which are indices into any table."""
     if value.type not in _DTYPES:
-        raise InvalidValue("path", "a network whose inputs are tensors of numbers", value.type, f"input {value.name!r}")
+        rule = "a network whose inputs are tensors of numbers"
+        raise InvalidValue("path", rule, value.type, f"that is input {value.name!r}")
     dtype = np.dtype(_DTYPES[value.type])
     rng = np.random.default_rng(0)
     return rng.random(shape).astype(dtype) if dtype.kind == "f" else rng.integers(0, 2, shape).astype(dtype)
 
 
-def _time_steps(step: Callable[[], object], seconds: float, fewest: int, tell: Progress, label: str) -> list[float]:
-    """Return the time of every step [s], the first included."""
+def _time_steps(
+    step: Callable[[], object], seconds: float, fewest: int, progress: Progress | None, label: str
+) -> list[float]:
+    """Return the time of every step [s]."""
     times: list[float] = []
     start = now = time.perf_counter()
     told = 0.0
@@ -147,8 +157,8 @@ def _time_steps(step: Callable[[], object], seconds: float, fewest: int, tell: P
         before, now = now, time.perf_counter()
         times.append(now - before)
         share = min(1.0, max((now - start) / seconds, len(times) / MOST_STEPS), len(times) / fewest)
-        if share - told >= 0.01 or share == 1.0:
-            tell(label, share)
+        if progress and (share - told >= 0.01 or share == 1.0 > told):
+            progress(label, share)
             now, told = time.perf_counter(), share  # what the caller does with it belongs to no step
     return times
 
@@ -157,10 +167,6 @@ def _drop(times: Sequence[float], warmup: int | None) -> Dropped:
     if warmup is not None:
         return Dropped(warmup, "as asked")
     return Dropped(1 + steady_start(times[1:]), "the first step, then MSER-5 (White 1997)")
-
-
-def _told(shapes: Mapping[str, Shape]) -> str:
-    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
 
 
 def _first_line(problem: Exception) -> str:

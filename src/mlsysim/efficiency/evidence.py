@@ -66,10 +66,14 @@ def parameters() -> dict[str, Parameter]:
     return {r["name"]: Parameter(float(r["value"]), r["unit"], int(r["n"]), r["source"], r["derivation"]) for r in rows}
 
 
+KIN = {"decode-small": ("decode-1", "decode-large")}
+"""Regimes that nothing usable is published for, and the neighbours whose measurements stand in for them."""
+
+
 @cache
 def attainment_of(regime: str) -> Percentiles:
-    """Return the published attainment of a regime."""
-    rows = [e for e in evidence() if e.regime == regime]
+    """Return the published attainment of a regime, or of its neighbours where nothing is published."""
+    rows = [e for e in evidence() if e.regime in KIN.get(regime, (regime,))]
     return percentiles([e.attainment for e in rows], [e.group for e in rows])
 
 

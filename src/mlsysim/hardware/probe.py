@@ -1,8 +1,13 @@
 """Measure this machine: attainable arithmetic by precision, and memory bandwidth.
 
-Arithmetic is the best rate of square matrix products (2 n^3 FLOP) over sizes, libraries and thread counts. Bandwidth is
-the best of the four STREAM kernels, bytes counted as STREAM counts them (McCalpin 1995, "Memory Bandwidth and Machine
-Balance in Current High Performance Computers"): a write-allocate is not counted, arrays are 4 x the last-level cache.
+Arithmetic is the best rate of square matrix products (2 n^3 FLOP) over sizes and libraries, with all threads.
+
+Bandwidth is the best of the four STREAM kernels (McCalpin 1995, "Memory Bandwidth and Machine Balance in
+Current High Performance Computers") and of two that STREAM lacks, over arrays of 4 x the last-level cache.
+Bytes are counted as STREAM counts them, each array read or written once: the line that a cache fetches
+before it is overwritten is not counted, so where caches do that the four stay below what reading alone gets.
+A figure that serves as a ceiling must not be below what a network that reads its weights can reach: hence
+``read`` (a maximum) and ``update`` (b = a + b, which overwrites what it has read).
 """
 
 from __future__ import annotations
@@ -48,7 +53,7 @@ class GemmSample(NamedTuple):
 
 
 class BandwidthSample(NamedTuple):
-    """One STREAM kernel: bytes of one array [B], best rate [B/s] and spread of the repeats [1]."""
+    """One memory kernel: bytes of one array [B], best rate [B/s] and spread of the repeats [1]."""
 
     kernel: str
     threads: int
@@ -59,7 +64,7 @@ class BandwidthSample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What was measured: the machine as a device, every sample behind its figures, and what to know about them."""
+    """The machine as a device, the samples behind its figures, and what to know about them."""
 
     hardware: HardwareSpec
     samples: tuple[GemmSample, ...]
@@ -70,8 +75,9 @@ class Probe:
 def probe(*, seconds: float = 20, progress: Progress | None = None) -> Probe:
     """Measure this machine in about ``seconds`` [s].
 
-    ``progress`` is called with what is measured next and the share done, 0 to 1. onnxruntime (fp32 and int8) is
-    measured where it and onnx are installed; a note says so where not.
+    ``progress`` is called with what is measured next and the share done, 0 to 1. onnxruntime (fp32 and int8)
+    is measured where it and onnx are installed; a note says so where they are not. A budget below 2 s leaves
+    out sizes.
 
     Raises
     ------
@@ -96,9 +102,10 @@ def probe(*, seconds: float = 20, progress: Progress | None = None) -> Probe:
 
 
 def usable_cores() -> int:
-    """Return the physical cores that this process may use: affinity and container quota respected, at least 1.
+    """Return the physical cores that this process may use, by affinity and container quota, at least 1.
 
-    Two hardware threads of a core share its arithmetic, so more threads than cores gain nothing in a matrix product.
+    Two hardware threads of a core share its arithmetic: more threads than cores gain nothing in a matrix
+    product.
     """
     logical = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores = logical
@@ -113,7 +120,7 @@ def usable_cores() -> int:
 
 
 def _products(counts: tuple[int, ...], end: float, tell: Progress) -> Iterator[GemmSample]:
-    """Yield a sample for each library, precision, thread count and size; what time is left is shared evenly."""
+    """Yield a sample for each library, precision, thread count and size; the time left is shared evenly."""
     kinds: list[tuple[str, str, Callable[[int, int], Any]]] = [
         ("fp32", "numpy", lambda n, threads: _blas(np.float32, n, threads)),
         ("fp64", "numpy", lambda n, threads: _blas(np.float64, n, threads)),
@@ -126,7 +133,8 @@ def _products(counts: tuple[int, ...], end: float, tell: Progress) -> Iterator[G
     plan = [(kind, threads, size) for kind in kinds for threads in counts for size in SIZES]
     last_rate: dict[tuple[str, str, int], float] = {}
     for done, ((precision, library, product), threads, size) in enumerate(plan):
-        tell(f"{precision} {library}, {threads} threads, {size} x {size}", BANDWIDTH_SHARE + (1 - BANDWIDTH_SHARE) * done / len(plan))
+        label = f"{precision} {library}, {threads} threads, {size} x {size}"
+        tell(label, BANDWIDTH_SHARE + (1 - BANDWIDTH_SHARE) * done / len(plan))
         share = (end - time.perf_counter()) / (len(plan) - done)
         rate = last_rate.get((precision, library, threads))
         # Warm-up and two repeats must fit; the first size of each kind is always measured.
@@ -139,7 +147,7 @@ def _products(counts: tuple[int, ...], end: float, tell: Progress) -> Iterator[G
 
 
 def _repeat(run: Callable[[], object], seconds: float) -> tuple[float, float]:
-    """Return the best time [s] and the spread over at least 2 repeats in about ``seconds``, after one warm-up."""
+    """Return the best time [s] and the spread of 2 repeats or more in ``seconds``, after one warm-up."""
     end = time.perf_counter() + seconds
     run()
     times: list[float] = []
@@ -156,8 +164,9 @@ def _blas(dtype: type, n: int, threads: int) -> Iterator[Callable[[], object]]:
     from threadpoolctl import threadpool_limits
 
     rng = np.random.default_rng(0)
-    a, b = rng.random((n, n)).astype(dtype), rng.random((n, n)).astype(dtype)
-    out = np.empty((n, n), dtype)
+    a: Any = rng.random((n, n)).astype(dtype)
+    b: Any = rng.random((n, n)).astype(dtype)
+    out: Any = np.empty((n, n), dtype)
     with threadpool_limits(limits=threads, user_api="blas"):
         yield lambda: np.matmul(a, b, out=out)
 
@@ -173,7 +182,7 @@ def _has_onnxruntime() -> bool:
 
 @contextlib.contextmanager
 def _session(operator: str, n: int, threads: int) -> Iterator[Callable[[], object]]:
-    """Give a product whose second matrix is a constant, as in a network, so that the run-time may pack it beforehand."""
+    """Give a product whose second matrix is constant, as in a network: it may be packed beforehand."""
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
@@ -189,49 +198,58 @@ def _session(operator: str, n: int, threads: int) -> Iterator[Callable[[], objec
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     yield lambda: session.run(None, {"x": a})
 
 
 def _bandwidth(counts: tuple[int, ...], seconds: float, tell: Progress) -> Iterator[BandwidthSample]:
-    """Yield the four STREAM kernels for each thread count, over arrays that no cache holds."""
+    """Yield every memory kernel for each thread count, over arrays that no cache holds."""
     end = time.perf_counter() + seconds
     cache = _last_level_cache() or _UNKNOWN_CACHE
     length = min(4 * cache, _memory() // 16) // 8
     with ThreadPoolExecutor(max(counts)) as pool:
         a, b, c = (np.empty(length) for _ in range(3))
-        # The thread that first touches a page decides which memory node holds it: each fills the chunks it will read.
-        list(pool.map(lambda part: (a[part].fill(1.0), b[part].fill(2.0), c[part].fill(0.5)), _parts(length, max(counts))))
-        plan = [(kernel, threads) for threads in counts for kernel in _STREAM]
+        # Who first touches a page decides which memory node holds it: all threads do, each in its part.
+        list(pool.map(lambda part: _fill(a[part], b[part], c[part]), _parts(length, max(counts))))
+        plan = [(kernel, threads) for threads in counts for kernel in _KERNELS]
         for done, (kernel, threads) in enumerate(plan):
             tell(f"memory {kernel}, {threads} threads", BANDWIDTH_SHARE * done / len(plan))
-            work, arrays = _STREAM[kernel]
-            views = [(a[part], b[part], c[part]) for part in _parts(length, threads)]
+            work, arrays = _KERNELS[kernel]
+            parts = _parts(length, threads)
+            views = [a[part] for part in parts], [b[part] for part in parts], [c[part] for part in parts]
             share = (end - time.perf_counter()) / (len(plan) - done)
-            best, spread = _repeat(lambda work=work, views=views: list(pool.map(lambda v: work(*v), views)), share)  # type: ignore[misc]
+            best, spread = _repeat(lambda: list(pool.map(work, *views)), share)  # noqa: B023  # run at once
             yield BandwidthSample(kernel, threads, 8 * length, arrays * 8 * length / best, spread)
 
 
 def _parts(length: int, count: int) -> list[slice]:
-    edges = [length * i // count for i in range(count + 1)]
-    return [slice(low, high) for low, high in zip(edges, edges[1:], strict=False)]
+    return [slice(length * i // count, length * (i + 1) // count) for i in range(count)]
+
+
+def _fill(a: Any, b: Any, c: Any) -> None:
+    for array, value in ((a, 1.0), (b, 2.0), (c, 0.5)):
+        array.fill(value)
 
 
 def _triad(a: Any, b: Any, c: Any) -> None:
-    """Compute a = b + 3 c block by block: numpy needs two passes, and the second must find its operand in cache."""
+    """Compute a = b + 3 c in two passes, block by block: the second must find its operand in cache."""
     for low in range(0, len(a), _BLOCK):
         block = slice(low, low + _BLOCK)
         np.multiply(c[block], 3.0, out=a[block])
         np.add(a[block], b[block], out=a[block])
 
 
-_STREAM: dict[str, tuple[Callable[[Any, Any, Any], object], int]] = {
+_KERNELS: dict[str, tuple[Callable[[Any, Any, Any], object], int]] = {
     "copy": (lambda a, _b, c: np.copyto(c, a), 2),
     "scale": (lambda _a, b, c: np.multiply(c, 3.0, out=b), 2),
     "add": (lambda a, b, c: np.add(a, b, out=c), 3),
     "triad": (_triad, 3),
+    "read": (lambda a, _b, _c: np.max(a), 1),
+    "update": (lambda a, _b, c: np.add(a, c, out=c), 3),
 }
-"""The STREAM kernels and how many arrays each reads or writes."""
+"""The memory kernels and how many arrays each reads or writes, one that is updated twice."""
 
 
 def _last_level_cache() -> int:
@@ -239,7 +257,8 @@ def _last_level_cache() -> int:
     found: dict[tuple[int, str], int] = {}
     with contextlib.suppress(OSError, ValueError):
         for index in _SYS.glob("cpu[0-9]*/cache/index*"):
-            level, size, shared = ((index / name).read_text().strip() for name in ("level", "size", "shared_cpu_list"))
+            names = ("level", "size", "shared_cpu_list")
+            level, size, shared = ((index / name).read_text().strip() for name in names)
             scale = {"K": 2**10, "M": 2**20, "G": 2**30}[size[-1]]
             found[int(level), shared] = int(size[:-1]) * scale
     deepest = max((level for level, _ in found), default=0)
@@ -265,29 +284,42 @@ def _title() -> str:
 
 def _device(samples: tuple[GemmSample, ...], streams: tuple[BandwidthSample, ...]) -> HardwareSpec:
     today = datetime.now(tz=UTC).date().isoformat()
+    threads = max(s.threads for s in samples)
+    source = "measured here: best of matrix products with all threads"
     peaks: dict[str, Figure] = {}
     for precision in dict.fromkeys(s.precision for s in samples):
-        best = max((s for s in samples if s.precision == precision), key=lambda s: s.flops_per_s)
-        note = f"best at {best.size} x {best.size} with {best.library}, {best.threads} threads; spread {best.spread:.0%}"
-        peaks[precision] = Figure(best.flops_per_s, "measured here: best of matrix products with all threads", today, note)
+        candidates = [s for s in samples if s.precision == precision and s.threads == threads]
+        best = max(candidates, key=lambda s: s.flops_per_s)
+        note = (
+            f"best at {best.size} x {best.size}, {best.library}, {threads} threads; spread {best.spread:.0%}"
+        )
+        peaks[precision] = Figure(best.flops_per_s, source, today, note)
     fast = max(streams, key=lambda s: s.bytes_per_s)
-    note = f"best: {fast.kernel}, {fast.threads} threads, arrays of {si(fast.array_bytes, 'B')}; spread {fast.spread:.0%}"
-    cache = _last_level_cache()
+    size = si(fast.array_bytes, "B")
+    note = f"best: {fast.kernel}, {fast.threads} threads, arrays of {size}; spread {fast.spread:.0%}"
+    kernels = "measured here: best of " + ", ".join(dict.fromkeys(s.kernel for s in streams))
+    cache, told = float(_last_level_cache()), "the operating system: last-level caches together"
     return HardwareSpec(
         name="here",
         kind="cpu",
         peaks=peaks,
         memory=Figure(float(_memory()), "the operating system", today),
-        bandwidth=Figure(fast.bytes_per_s, "measured here: best of STREAM copy, scale, add and triad", today, note),
-        cache=Figure(float(cache), "the operating system: last-level caches together", today) if cache else None,
+        bandwidth=Figure(fast.bytes_per_s, kernels, today, note),
+        cache=Figure(cache, told, today) if cache else None,
         title=_title(),
     )
 
 
 def _notes(samples: tuple[GemmSample, ...], streams: tuple[BandwidthSample, ...]) -> Iterator[str]:
-    unsteady = [s.spread for s in (*samples, *streams) if s.spread > CONTENDED]
+    spreads = [s.spread for s in samples] + [s.spread for s in streams]
+    unsteady = [spread for spread in spreads if spread > CONTENDED]
     if unsteady:
-        yield (f"{len(unsteady)} of {len(samples) + len(streams)} measurements vary by more than {CONTENDED:.0%} over repeats, up to "
-               f"{max(unsteady):.0%}: other work shares this machine, so a peak may be too low")  # fmt: skip
+        yield (
+            f"{len(unsteady)} of {len(spreads)} measurements vary by more than {CONTENDED:.0%} over their repeats,"
+            f" up to {max(unsteady):.0%}: other work shares this machine, and a figure may be too low"
+        )
     if not _has_onnxruntime():
-        yield "onnxruntime or onnx is not installed: no int8 peak, and fp32 from numpy alone; pip install 'mlsysim[models,measure]'"
+        yield (
+            "onnxruntime or onnx is not installed: no int8 peak, and fp32 from numpy alone;"
+            " pip install 'mlsysim[models,measure]'"
+        )

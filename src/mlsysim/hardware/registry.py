@@ -44,5 +44,5 @@ def _build(row: Row) -> HardwareSpec:
 
 
 Hardware: Registry[HardwareSpec] = Registry(
-    "hardware", "`mlsysim hardware` lists all", lambda: [{**r, "name": r.get("name") or r["id"]} for r in read_table(_PACKAGE, "devices.csv")], _build
+    "hardware", "`mlsysim hardware` lists all", lambda: read_table(_PACKAGE, "devices.csv"), _build
 )

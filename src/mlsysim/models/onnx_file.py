@@ -1,8 +1,8 @@
 """Read an ONNX file into a table of operators: graph and shapes only, nothing is run.
 
-Multiply-accumulates follow the usual convention (as in MLPerf's and torchvision's tables): padding counts as work,
-biases and everything elementwise as none. FLOPs are twice that. Shapes come from ONNX's own shape inference; what it
-leaves open is an error that names the nodes, never a guess. Reference for all operators: https://onnx.ai/onnx/operators/.
+Multiply-accumulates are counted as usual: padding is work, biases and everything elementwise are none; FLOPs
+are twice that. Shapes come from ONNX's own shape inference; what it leaves open is an error that names the
+nodes, never a guess. Operators: https://onnx.ai/onnx/operators/.
 """
 
 from __future__ import annotations
@@ -15,33 +15,39 @@ from typing import Any, TypeAlias
 
 from mlsysim.errors import InvalidValue, MissingExtra
 from mlsysim.models.spec import Layer, NetworkSpec
+from mlsysim.units import whole
 
 Shape: TypeAlias = tuple[int, ...]
 Dim: TypeAlias = int | str | None
 """One dimension of an input as a file states it: a size, the name of a free dimension, or nothing."""
 
+_STANDARD = {"", "ai.onnx"}
 _CONTROL_FLOW = {"If", "Loop", "Scan", "SequenceMap"}
 _CONVOLUTIONS = {"Conv", "ConvInteger", "QLinearConv"}
 _PRODUCTS = {"MatMul", "MatMulInteger", "QLinearMatMul"}
 _RECURRENT = {"LSTM", "GRU", "RNN"}
-_NOT_COUNTED = {"Attention", "DeformConv", "DFT", "STFT", "Einsum"}
-"""Operators that multiply and accumulate but whose count is not written here: refused, because 0 would be a guess."""
+_NOT_COUNTED = {"Attention", "LinearAttention", "DeformConv", "DFT", "STFT", "Einsum"}
+"""Operators that multiply and accumulate, but whose count is not written here: 0 would be a guess."""
 _RENAMING = {"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Dropout"}
-"""Operators whose output is their input under another shape or name: no run-time moves a byte for them."""
-_SOURCES = {"Constant", "Shape", "Size"}
+"""Operators whose output is their input under another name or shape: no byte needs to move."""
+_SHAPES = {"Shape", "Size"}
 _FIRST_INPUT_ONLY = {"Resize", "Upsample", "Clip", "Pad"}
-"""Operators whose further floating-point inputs are settings (scales, limits, a fill value), not parameters."""
+"""Operators whose further inputs are settings (scales, limits, a fill value), not parameters."""
 _KINDS = {
-    "Gemm": "linear", "ConvTranspose": "conv", "Add": "add", "Sub": "add", "Gather": "lookup", "Softmax": "softmax",
-    "LogSoftmax": "softmax", "Concat": "copy", "Slice": "copy", "Split": "copy", "Transpose": "copy", "Pad": "copy",
-    "Expand": "copy", "Tile": "copy", "Resize": "resize", "Upsample": "resize", "BatchNormalization": "norm",
-    "LayerNormalization": "norm", "InstanceNormalization": "norm", "GroupNormalization": "norm", "RMSNormalization": "norm",
+    **dict.fromkeys(["Add", "Sub"], "add"),
+    **dict.fromkeys(["Concat", "Slice", "Split", "Transpose", "Pad", "Expand", "Tile"], "copy"),
+    **dict.fromkeys(["Resize", "Upsample"], "resize"),
+    **dict.fromkeys(["Softmax", "LogSoftmax"], "softmax"),
+    **dict.fromkeys(_RECURRENT, "recurrent"),
+    "Gather": "lookup", "Gemm": "linear", "ConvTranspose": "conv",
 }  # fmt: skip
 _FOLDED_ELEMENTS = 1024
-"""The largest tensor that is computed in order to learn a shape: shapes and slice bounds are far smaller."""
+"""The largest tensor that is computed in order to learn a shape; shapes and slice bounds are far smaller."""
 
 
-def load_onnx(path: str | Path, *, shapes: Mapping[str, Sequence[int]] | None = None, sample: str = "sample") -> NetworkSpec:
+def load_onnx(
+    path: str | Path, *, shapes: Mapping[str, Sequence[int]] | None = None, sample: str = "sample"
+) -> NetworkSpec:
     """Read an ONNX file as a :class:`NetworkSpec`, counted for one sample.
 
     Parameters
@@ -56,29 +62,29 @@ def load_onnx(path: str | Path, *, shapes: Mapping[str, Sequence[int]] | None = 
 
     Returns
     -------
-    One layer a compute node. Nodes that only rename, that make a shape or that depend on constants alone are left out.
-    ``input_elements`` and ``output_elements`` are activations; a parameter is counted at its first use, once, however
-    many nodes share it or stand between it and its use.
+    One layer a compute node. Left out are nodes that only rename, that make a shape, or that depend on
+    constants alone. ``input_elements`` and ``output_elements`` are activations; a stored tensor counts as
+    parameters once, at its first use, however many nodes share it or stand between it and that use.
 
     Raises
     ------
     MissingExtra
         The onnx library is not installed.
     InvalidValue
-        ``path``: missing, not ONNX, control flow, an operator that cannot be counted, or a node whose shape stays open.
-        ``shapes``: an input whose dimensions are still unknown, or a shape that contradicts the file.
+        ``path``: missing, not ONNX, control flow, an operator that cannot be counted, a shape that stays
+        open. ``shapes``: an input whose dimensions are still unknown, or a shape that contradicts the file.
     """
     path = Path(path)
     model = _read(path)
     _refuse_what_cannot_be_counted(model, path)
-    sizes = input_shapes(_stated_inputs(model), shapes)
-    known = _infer(model, sizes)
-    table = tuple(_layers(model.graph, known, path))
+    sizes = input_shapes(_stated_inputs(model, path), shapes)
+    table = tuple(_layers(model.graph, _infer(model, sizes, path), path))
     if not table:
         raise InvalidValue("path", "an ONNX file with at least one compute node", str(path))
-    stated = ", ".join(f"{name} {list(shape)}" for name, shape in sizes.items())
-    return NetworkSpec(path.stem, table, sample, title=path.name, source=f"the file {path.name}",
-                       retrieved=datetime.now(tz=UTC).date().isoformat(), note=f"one {sample} is {stated}")  # fmt: skip
+    told = ", ".join(f"{name} {list(shape)}" for name, shape in sizes.items())
+    today = datetime.now(tz=UTC).date().isoformat()
+    about = {"title": path.name, "source": f"the file {path.name}", "retrieved": today}
+    return NetworkSpec(path.stem, table, sample, note=f"one {sample} is {told}", **about)
 
 
 def input_shapes(
@@ -89,26 +95,34 @@ def input_shapes(
     Parameters
     ----------
     inputs
-        The dimensions that the file states: a size above 0, the name of a free dimension, or anything else for unknown.
+        The dimensions that the file states: a size above 0, the name of a free one, or anything else for
+        unknown.
     shapes
-        The shape of one sample of an input, where the file leaves it free; its batch dimension is 1.
+        The shape of one sample of an input that the file leaves free; its batch dimension is 1.
     batch
         What a free first dimension, and any other dimension of the same name, becomes.
 
     Raises
     ------
     InvalidValue
-        A dimension is still unknown, contradicts the file, or the batch is fixed in the file and another was asked for.
+        A dimension is still unknown or contradicts the file, or the file fixes the batch and another was
+        asked for.
     """
-    shapes = dict(shapes or {})
-    for name in shapes:
-        if name not in inputs:
-            raise InvalidValue("shapes", "keyed by inputs of the file: " + ", ".join(inputs), name)
-    named: dict[str, int] = {}
+    given = {name: _checked(name, shape, inputs) for name, shape in (shapes or {}).items()}
+    pairs = [pair for name, shape in given.items() for pair in zip(inputs[name], shape, strict=True)]
+    named: dict[Dim, Dim] = {dim: size for dim, size in pairs if _named(dim)}
+    batches = {dims[0] for dims in inputs.values() if dims and _named(dims[0])}
+    result: dict[str, Shape] = {}
     for name, dims in inputs.items():
-        _bind(name, dims, shapes.get(name), batch, named)
-    result = {name: _resolve(name, dims, shapes.get(name), batch, named) for name, dims in inputs.items()}
-    if batch != 1 and not any(_free(dims[0]) for dims in inputs.values() if dims):
+        known = given.get(name) or [named.get(dim, dim) for dim in dims]
+        of_batch = [_free(dim) and (axis == 0 or dim in batches) for axis, dim in enumerate(dims)]
+        sizes = [batch if batched else size for batched, size in zip(of_batch, known, strict=True)]
+        if any(_free(size) for size in sizes):
+            example = ", ".join(str(size) if _named(size) or not _free(size) else "?" for size in sizes)
+            hint = f"the file states {list(dims)}; give the shape of one sample: {{{name!r}: ({example})}}"
+            raise InvalidValue("shapes", f"given for input {name!r}", dict(shapes or {}), hint)
+        result[name] = tuple(size for size in sizes if isinstance(size, int))
+    if batch != 1 and not any(dims and _free(dims[0]) for dims in inputs.values()):
         raise InvalidValue("batch", "1 for a file whose inputs have a fixed first dimension", batch)
     return result
 
@@ -117,254 +131,271 @@ def _free(dim: Dim) -> bool:
     return not isinstance(dim, int) or dim < 1
 
 
-def _bind(name: str, dims: Sequence[Dim], given: Sequence[int] | None, batch: int, named: dict[str, int]) -> None:
-    """Check a given shape against the file and learn what it says about named dimensions."""
+def _named(dim: Dim) -> bool:
+    """Return whether a dimension has a name that binds it to others; exporters call unknown ones "?"."""
+    return isinstance(dim, str) and dim not in {"", "?"}
+
+
+def _checked(name: str, shape: Sequence[int], inputs: Mapping[str, Sequence[Dim]]) -> Shape:
     field = f"shapes.{name}"
-    if given is not None:
-        if len(given) != len(dims) or any(not isinstance(n, int) or n < 1 for n in given):
-            raise InvalidValue(field, f"{len(dims)} whole numbers above 0", tuple(given), f"the file states {list(dims)}")
-        if dims and _free(dims[0]) and given[0] != 1:
-            raise InvalidValue(field, "the shape of one sample, batch dimension 1", tuple(given))
-    for axis, dim in enumerate(dims):
-        if _free(dim):
-            size = batch if axis == 0 else given[axis] if given is not None else None
-            # The file is free to call an unknown dimension "?"; such a name says nothing about another dimension.
-            if isinstance(dim, str) and dim not in {"", "?"} and size is not None:
-                named.setdefault(dim, size)
-        elif given is not None and given[axis] != dim:
-            raise InvalidValue(field, f"{dim} in dimension {axis}, as the file fixes it", tuple(given), f"the file states {list(dims)}")
-
-
-def _resolve(name: str, dims: Sequence[Dim], given: Sequence[int] | None, batch: int, named: Mapping[str, int]) -> Shape:
-    sizes: list[int] = []
-    for axis, dim in enumerate(dims):
-        size = dim if not _free(dim) else batch if axis == 0 else named.get(str(dim), given[axis] if given is not None else 0)
-        if not isinstance(size, int) or size < 1:
-            example = tuple(1 if a == 0 else d if not _free(d) else "?" for a, d in enumerate(dims))
-            raise InvalidValue("shapes", f"given for input {name!r}, whose dimension {axis} is free", dict.fromkeys([name], list(dims)),
-                               f"the shape of one sample is needed: {{{name!r}: ({', '.join(map(str, example))})}}")  # fmt: skip
-        sizes.append(size)
-    return tuple(sizes)
+    if name not in inputs:
+        raise InvalidValue("shapes", "keyed by the inputs of the file: " + ", ".join(inputs), name)
+    dims, sizes = inputs[name], tuple(whole(size, field) for size in shape)
+    agrees = len(sizes) == len(dims) and all(_free(d) or d == s for d, s in zip(dims, sizes, strict=True))
+    if not agrees:
+        raise InvalidValue(field, f"of the form {list(dims)} that the file states", sizes)
+    if dims and _free(dims[0]) and sizes[0] != 1:
+        raise InvalidValue(field, "the shape of one sample, with 1 in its batch dimension", sizes)
+    return sizes
 
 
 def _read(path: Path) -> Any:
     try:
         import onnx
-        from google.protobuf.message import DecodeError
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped,unused-ignore]
     except ImportError:
         raise MissingExtra("onnx", "models", f"reading {path.name}") from None
     if not path.is_file():
         raise InvalidValue("path", "an existing ONNX file", str(path))
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load(path, format="protobuf", load_external_data=False)
     except DecodeError:
-        raise InvalidValue("path", "an ONNX file", str(path), "its content cannot be decoded: truncated, or another format") from None
+        hint = "its content cannot be decoded: truncated, or another format"
+        raise InvalidValue("path", "an ONNX file", str(path), hint) from None
     except OSError as problem:
         raise InvalidValue("path", "a readable ONNX file", str(path), str(problem.strerror)) from None
     if not model.graph.node:
-        raise InvalidValue("path", "an ONNX file", str(path), "it holds no graph: empty, truncated, or another format")
+        hint = "it holds no graph: empty, truncated, or another format"
+        raise InvalidValue("path", "an ONNX file", str(path), hint)
     return onnx.inliner.inline_local_functions(model) if model.functions else model
 
 
 def _refuse_what_cannot_be_counted(model: Any, path: Path) -> None:
     for node in model.graph.node:
-        if node.op_type in _CONTROL_FLOW and node.domain in {"", "ai.onnx"}:
-            raise InvalidValue("path", "a graph without control flow", str(path),
-                               f"node {_name(node)} ({node.op_type}) chooses or repeats work at run time, so the work of one sample is not fixed")  # fmt: skip
-        if node.op_type in _NOT_COUNTED or node.domain not in {"", "ai.onnx"}:
-            operator = f"{node.domain}.{node.op_type}".lstrip(".")
-            raise InvalidValue("path", "a graph of operators whose work can be counted", str(path),
-                               f"node {_name(node)} is a {operator}; export the model without fused or custom operators")  # fmt: skip
+        standard = node.domain in _STANDARD
+        if standard and node.op_type in _CONTROL_FLOW:
+            told = f"node {_name(node)} ({node.op_type})"
+            hint = f"{told} chooses or repeats work at run time, so that a sample has no fixed work"
+            raise InvalidValue("path", "a graph without control flow", str(path), hint)
+        if not standard or node.op_type in _NOT_COUNTED:
+            operator = node.op_type if standard else f"{node.domain}.{node.op_type}"
+            hint = f"node {_name(node)} is a {operator}; export the model without fused and custom operators"
+            raise InvalidValue("path", "a graph of operators whose work can be counted", str(path), hint)
 
 
 def _name(node: Any) -> str:
     return str(node.name or next(filter(None, node.output), node.op_type))
 
 
-def _stated_inputs(model: Any) -> dict[str, list[Dim]]:
-    """Return the inputs that are fed at run time: files of old versions list their initializers among the inputs."""
+def _stated_inputs(model: Any, path: Path) -> dict[str, list[Dim]]:
+    """Return the inputs fed at run time; files of old versions list their initializers beside them."""
     constants = {tensor.name for tensor in model.graph.initializer}
-    return {
-        value.name: [dim.dim_value or dim.dim_param or None for dim in value.type.tensor_type.shape.dim]
-        for value in model.graph.input
-        if value.name not in constants
-    }
+    fed = [value for value in model.graph.input if value.name not in constants]
+    for value in fed:
+        if not value.type.tensor_type.HasField("shape"):
+            hint = f"input {value.name!r} is none"
+            raise InvalidValue("path", "a graph whose inputs are tensors of known rank", str(path), hint)
+    return {v.name: [d.dim_value or d.dim_param or None for d in v.type.tensor_type.shape.dim] for v in fed}
 
 
-def _infer(model: Any, inputs: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Return the shape of every value that shape inference can know.
+def _infer(model: Any, inputs: Mapping[str, Shape], path: Path) -> dict[str, Shape]:
+    """Return the shape of every value that can be known.
 
-    Inference and folding take turns: ONNX's inference follows a shape through few operators only, so what is computed
-    from shapes alone (Shape, Slice, Concat, then Reshape) is evaluated by ONNX's reference implementation.
+    ONNX's inference follows the values of a shape through few operators only, so it takes turns with
+    :func:`_fold`, which evaluates what is computed from shapes alone (Shape, Slice, Concat, then Reshape).
     """
     import onnx
 
     working = onnx.ModelProto()
     working.CopyFrom(model)
-    if inputs != {name: tuple(dims) for name, dims in _stated_inputs(model).items()}:
+    if any(_free(dim) for dims in _stated_inputs(model, path).values() for dim in dims):
         _set_inputs(working.graph, inputs)
     while True:
-        inferred = onnx.shape_inference.infer_shapes(working, data_prop=True).graph
-        known = {tensor.name: tuple(tensor.dims) for tensor in [*model.graph.initializer, *working.graph.initializer]}
+        try:
+            inferred = onnx.shape_inference.infer_shapes(working, data_prop=True).graph
+        except (RuntimeError, ValueError) as problem:
+            hint = str(problem).strip().partition("\n")[0]
+            raise InvalidValue(
+                "path", "a file in which ONNX can infer every shape", str(path), hint
+            ) from None
+        known = {tensor.name: tuple(tensor.dims) for tensor in working.graph.initializer}
         for value in [*inferred.input, *inferred.output, *inferred.value_info]:
-            dims = value.type.tensor_type.shape.dim
-            if value.type.tensor_type.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
-                known.setdefault(value.name, tuple(dim.dim_value for dim in dims))
+            tensor = value.type.tensor_type
+            if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim):
+                known.setdefault(value.name, tuple(dim.dim_value for dim in tensor.shape.dim))
         if not _fold(working, known):
             return known
 
 
 def _set_inputs(graph: Any, inputs: Mapping[str, Shape]) -> None:
-    """Write the shapes into the graph, and clear what the file states about values further down: it held for others."""
-    for value in graph.input:
-        if value.name in inputs:
-            value.type.tensor_type.ClearField("shape")
-            for size in inputs[value.name]:
-                value.type.tensor_type.shape.dim.add().dim_value = size
+    """Write shapes into the graph, and clear what it states of values further down, for other inputs."""
     del graph.value_info[:]
-    for value in graph.output:
+    for value in [*graph.output, *(v for v in graph.input if v.name in inputs)]:
         value.type.tensor_type.ClearField("shape")
+        for size in inputs.get(value.name, ()):
+            value.type.tensor_type.shape.dim.add().dim_value = size
 
 
 def _fold(model: Any, known: Mapping[str, Shape]) -> bool:
-    """Replace the nodes that are computed from shapes and small constants by their values; return whether there were any."""
+    """Replace nodes that depend on shapes and small constants alone by values; return whether any do."""
     import numpy as np
     from onnx import numpy_helper
-    from onnx.reference import ReferenceEvaluator
+
+    def small(name: str) -> bool:
+        return name in known and math.prod(known[name]) <= _FOLDED_ELEMENTS
 
     graph = model.graph
-    values = {t.name: numpy_helper.to_array(t) for t in graph.initializer if math.prod(t.dims) <= _FOLDED_ELEMENTS and not t.external_data}
-    found: list[Any] = []
+    values = {
+        t.name: numpy_helper.to_array(t) for t in graph.initializer if small(t.name) and not t.external_data
+    }
+    folded: list[Any] = []
     kept: list[Any] = []
     for node in graph.node:
-        small = all(math.prod(known.get(name, (_FOLDED_ELEMENTS + 1,))) <= _FOLDED_ELEMENTS for name in node.output)
-        if node.op_type in {"Shape", "Size"} and node.input[0] in known:
-            # Any array of that shape will do: a broadcast scalar takes no memory.
-            feeds = {node.input[0]: np.broadcast_to(np.float32(0), known[node.input[0]])}
-        elif small and all(name in values for name in node.input if name):
-            feeds = {name: values[name] for name in node.input if name}
+        inputs = [name for name in node.input if name]
+        if node.op_type in _SHAPES:  # a scalar broadcast to the shape takes no memory
+            feeds = {name: np.broadcast_to(np.float32(0), known[name]) for name in inputs if name in known}
         else:
-            kept.append(node)
-            continue
-        outputs = ReferenceEvaluator(_alone(model, node)).run(None, feeds)
-        values.update(zip(node.output, map(np.asarray, outputs), strict=True))
-        found.append(node)
-    if found:
-        graph.initializer.extend(numpy_helper.from_array(values[name], name) for node in found for name in node.output)
-        rest = [type(node).FromString(node.SerializeToString()) for node in kept]  # clearing the list frees its nodes
+            feeds = {name: values[name] for name in inputs if name in values}
+        ready = len(feeds) == len(set(inputs)) and all(map(small, node.output))
+        outputs = _evaluate(model, node, feeds) if ready else None
+        (kept if outputs is None else folded).append(node)
+        values.update(outputs or {})
+    if folded:
+        made = [name for node in folded for name in node.output]
+        graph.initializer.extend(numpy_helper.from_array(values[name], name) for name in made)
+        kept = [type(node).FromString(node.SerializeToString()) for node in kept]  # clearing voids the items
         del graph.node[:]
-        graph.node.extend(rest)
-    return bool(found)
+        graph.node.extend(kept)
+    return bool(folded)
 
 
-def _alone(model: Any, node: Any) -> Any:
+def _evaluate(model: Any, node: Any, feeds: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Run one node in ONNX's reference implementation; None where that does not know the operator."""
+    import numpy as np
     from onnx import helper
+    from onnx.reference import ReferenceEvaluator
 
-    inputs = [helper.make_empty_tensor_value_info(name) for name in dict.fromkeys(node.input) if name]
+    inputs = [helper.make_empty_tensor_value_info(name) for name in feeds]
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.output]
-    return helper.make_model(helper.make_graph([node], "one", inputs, outputs), opset_imports=model.opset_import)
+    graph = helper.make_graph([node], "one", inputs, outputs)
+    one = helper.make_model(graph, opset_imports=model.opset_import)
+    try:
+        results = ReferenceEvaluator(one).run(None, dict(feeds))
+    except Exception:  # of any kind; a shape that stays open for it is told with the node that needs it
+        return None
+    return dict(zip(node.output, map(np.asarray, results), strict=True))
 
 
 def _layers(graph: Any, known: Mapping[str, Shape], path: Path) -> Iterator[Layer]:
-    """Yield the compute nodes; ``sources`` holds, for every constant value, the stored tensors it is made from."""
-    sources: dict[str, tuple[str, ...]] = {tensor.name: (tensor.name,) for tensor in graph.initializer}
-    stored: dict[str, Any] = {tensor.name: tensor for tensor in graph.initializer}
+    """Yield the compute nodes, each with the parameters that no node before it has used."""
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    stored |= {node.output[0]: _constant(node) for node in graph.node if node.op_type == "Constant"}
+    sources = {
+        name: (name,) for name in stored
+    }  # of every constant value: the stored tensors it is made from
     used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-    uncounted = set(sources)
+    counted: set[str] = set()
     unresolved: list[str] = []
     for node in graph.node:
         inputs = [name for name in dict.fromkeys(node.input) if name]
-        if node.op_type == "Constant":
-            name = node.output[0]
-            sources[name], stored[name] = (name,), _constant(node)
-            uncounted.add(name)
-        elif node.op_type in _SOURCES or all(name in sources for name in inputs):
-            made_from = tuple(dict.fromkeys(s for name in inputs for s in sources.get(name, ())))
-            sources.update(dict.fromkeys(node.output, () if node.op_type in _SOURCES else made_from))
-        elif node.op_type not in _RENAMING:
-            outputs = [name for name in node.output if name in used]
-            if any(name not in known for name in [*inputs, *outputs]):
-                unresolved.append(f"{_name(node)} ({node.op_type})")
-            elif not _moves_nothing(node, known):
-                macs = _macs(node, known)
-                mine = [s for s in _operand_sources(node, sources) if s in uncounted and _is_parameter(stored[s], macs)]
-                uncounted.difference_update(mine)
-                active = [name for name in inputs if name not in sources]
-                yield Layer(_name(node), _kind(node, known, sources), macs, sum(_elements(stored[s]) for s in mine),
-                            sum(math.prod(known[n]) for n in active), sum(math.prod(known[n]) for n in outputs))  # fmt: skip
+        outputs = [name for name in node.output if name in used]
+        if node.op_type in _SHAPES or all(name in sources for name in inputs):
+            made_from = () if node.op_type in _SHAPES else tuple(s for name in inputs for s in sources[name])
+            sources |= {name: made_from for name in node.output if name not in stored}
+        elif node.op_type in _RENAMING:
+            continue
+        elif any(name not in known for name in [*inputs, *outputs]):
+            unresolved.append(f"{_name(node)} ({node.op_type})")
+        elif not _moves_nothing(node, known):
+            macs = _macs(node, known)
+            operands = inputs[:1] if node.op_type in _FIRST_INPUT_ONLY else inputs
+            new = {
+                s for name in operands for s in sources.get(name, ()) if _is_parameter(stored[s], macs)
+            } - counted
+            counted |= new
+            read = sum(math.prod(known[name]) for name in inputs if name not in sources)
+            written = sum(math.prod(known[name]) for name in outputs)
+            parameters = sum(math.prod(stored[s].dims) for s in new)
+            yield Layer(_name(node), _kind(node, known, sources), macs, parameters, read, written)
     if unresolved:
         more = f" and {len(unresolved) - 3} more" if len(unresolved) > 3 else ""
-        raise InvalidValue("path", "a file in which ONNX can infer every shape", str(path), "no input or output shape for node "
-                           + ", ".join(unresolved[:3]) + more + "; the sizes given may not fit the network, or a shape depends on data")  # fmt: skip
+        nodes = ", ".join(unresolved[:3]) + more
+        hint = (
+            f"no input or output shape for node {nodes}: the sizes do not fit the network, or depend on data"
+        )
+        raise InvalidValue("path", "a file in which ONNX can infer every shape", str(path), hint)
 
 
 def _constant(node: Any) -> Any:
-    """Return the tensor of a Constant node, or its list of numbers, or its one number."""
+    """Return the tensor that a Constant node holds, in whichever of its attributes."""
+    from onnx import TensorProto, helper
+
     attribute = node.attribute[0]
-    for field in ("t", "floats", "ints", "f"):
-        if attribute.HasField(field) if field in {"t", "f"} else getattr(attribute, field):
-            return getattr(attribute, field)
-    return 0
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, TensorProto):
+        return value
+    flat = list(value) if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else [value]
+    kind = TensorProto.FLOAT if attribute.name in {"value_float", "value_floats"} else TensorProto.INT64
+    return TensorProto(name=node.output[0], dims=[len(flat)], data_type=kind)
 
 
-def _is_parameter(stored: Any, macs: int) -> bool:
-    """Return whether a stored constant is data: shapes, axes, indices and masks are not, and integers of 32 bits only as bias."""
-    from onnx import TensorProto as T  # noqa: N817  # six uses in two lines
+def _is_parameter(tensor: Any, macs: int) -> bool:
+    """Return whether a stored tensor is data; shapes, axes, indices and masks are not.
 
-    if not hasattr(stored, "data_type"):
-        return not isinstance(stored, int) and any(isinstance(v, float) for v in ([stored] if isinstance(stored, float) else stored))
-    return stored.data_type not in {T.INT64, T.UINT32, T.UINT64, T.BOOL, T.STRING} and (stored.data_type != T.INT32 or macs > 0)
+    A 32-bit integer is an index, but beside multiply-accumulates it is the bias of a quantized operator.
+    """
+    from onnx import TensorProto
 
-
-def _elements(stored: Any) -> int:
-    if hasattr(stored, "dims"):
-        return math.prod(stored.dims)
-    return 1 if isinstance(stored, float) else len(stored)
-
-
-def _operand_sources(node: Any, sources: Mapping[str, tuple[str, ...]]) -> list[str]:
-    data = node.input[:1] if node.op_type in _FIRST_INPUT_ONLY else node.input
-    return list(dict.fromkeys(source for name in data for source in sources.get(name, ())))
+    never = {TensorProto.INT64, TensorProto.UINT64, TensorProto.UINT32, TensorProto.BOOL, TensorProto.STRING}
+    return tensor.data_type not in never and (tensor.data_type != TensorProto.INT32 or macs > 0)
 
 
 def _moves_nothing(node: Any, known: Mapping[str, Shape]) -> bool:
-    """Return whether a Transpose keeps the order of all dimensions above 1, so that its bytes stay where they are."""
+    """Return whether a Transpose keeps the order of all dimensions above 1, so that no byte moves."""
     if node.op_type != "Transpose":
         return False
     shape = known[node.input[0]]
-    order = next((list(a.ints) for a in node.attribute if a.name == "perm"), list(reversed(range(len(shape)))))
+    order = _attribute(node, "perm", list(reversed(range(len(shape)))))
     long = [axis for axis in order if shape[axis] > 1]
     return long == sorted(long)
 
 
 def _macs(node: Any, known: Mapping[str, Shape]) -> int:
     """Return the multiply-accumulates of a node, by the ONNX definition of its operator."""
-    op, first, out = node.op_type, known.get(node.input[0], ()), math.prod(known.get(node.output[0], (0,)))
-    if op in _CONVOLUTIONS:  # weight (out, in / groups, *kernel): each output element takes in / groups x kernel products
-        return out * math.prod(known[_weight(node)][1:])
-    if op == "ConvTranspose":  # weight (in, out / groups, *kernel): each input element meets out / groups x kernel weights
-        return math.prod(first) * math.prod(known[_weight(node)][1:])
+    op, first, out = node.op_type, known[node.input[0]], math.prod(known.get(node.output[0], ()))
+    if op in _CONVOLUTIONS:  # weight (out, in / groups, *kernel): so many products make one output element
+        return out * math.prod(known[_second(node)][1:])
+    if op == "ConvTranspose":  # weight (in, out / groups, *kernel): so many products take one input element
+        return math.prod(first) * math.prod(known[_second(node)][1:])
     if op == "Gemm":
-        return out * first[0 if any(a.name == "transA" and a.i for a in node.attribute) else 1]
+        return out * first[0 if _attribute(node, "transA", 0) else 1]
     if op in _PRODUCTS:
         return out * first[-1]
-    if op in _RECURRENT:  # input (steps, batch, size) in either layout, W and R (directions, gates x hidden, size)
-        return first[0] * first[1] * (math.prod(known[node.input[1]]) + math.prod(known[node.input[2]]))
+    if (
+        op in _RECURRENT
+    ):  # input (steps, batch, size) in either layout; W and R (directions, gates x hidden, ...)
+        return first[0] * first[1] * sum(math.prod(known[name]) for name in node.input[1:3])
     return 0
 
 
-def _weight(node: Any) -> str:
-    return str(node.input[3 if node.op_type == "QLinearConv" else 1])
+def _second(node: Any) -> str:
+    """Return the name of the second factor, which follows scale and zero point in quantized operators."""
+    return str(node.input[3 if node.op_type.startswith("QLinear") else 1])
 
 
 def _kind(node: Any, known: Mapping[str, Shape], constants: Mapping[str, object]) -> str:
     op = node.op_type
     if op in _CONVOLUTIONS:
-        groups = next((a.i for a in node.attribute if a.name == "group"), 1)
-        return "depthwise" if groups > 1 and groups == known[node.input[0]][1] else "conv"
+        return "depthwise" if 1 < _attribute(node, "group", 1) == known[node.input[0]][1] else "conv"
     if op in _PRODUCTS:
-        second = node.input[3 if op == "QLinearMatMul" else 1]
-        return "linear" if second in constants or node.input[0] in constants else "matmul"
-    if op in _RECURRENT:
-        return "recurrent"
-    return "pool" if "Pool" in op else "reduce" if op.startswith(("Reduce", "Arg")) else _KINDS.get(op, "elementwise")
+        return "linear" if {node.input[0], _second(node)} & set(constants) else "matmul"
+    for part, kind in (("Pool", "pool"), ("Normalization", "norm"), ("Reduce", "reduce"), ("Arg", "reduce")):
+        if part in op:
+            return kind
+    return _KINDS.get(op, "elementwise")
+
+
+def _attribute(node: Any, name: str, default: Any) -> Any:
+    from onnx import helper
+
+    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)

@@ -1,0 +1,85 @@
+"""The command line: one group whose commands are imported when they are called.
+
+JSON, CSV or Markdown alone on standard output; notes, progress and errors on standard error.
+Exit codes: 0 answered, 1 infeasible, 2 a mistake in the question.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from mlsysim.errors import ImpossibleMeasurement, MlsysimError, Problems
+
+COMMANDS = ("solve", "calibrate", "compare", "guide", "models", "hardware", "demo")
+
+
+class LazyGroup(click.Group):
+    """A group that imports ``mlsysim.cli.NAME`` when NAME is called, so that no command pays for the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"mlsysim.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve a command; a typo is answered with the nearest names."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            from mlsysim.registry import nearest
+
+            near = nearest(name, COMMANDS)
+            guess = f" Did you mean {' or '.join(near)}?" if near else ""
+            ctx.fail(f"No such command {name!r}.{guess} There are {', '.join(COMMANDS)}.")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="mlsysim")
+def app() -> None:
+    """How fast, how big, how costly an ML workload is on given hardware.
+
+    Time = FLOPs / (Peak x eta). eta, the efficiency, is stated by you, measured from your own runs, or predicted.
+    """
+
+
+def main() -> None:
+    """Run the command line; a mistake is one sentence and an exit code, never a traceback."""
+    try:
+        app(prog_name="mlsysim")
+    except MlsysimError as error:
+        if _wants_json(sys.argv):
+            import json
+
+            print(json.dumps({"error": describe(error)}, indent=2))
+        count = len(error.problems) if isinstance(error, Problems) else 1
+        print(f"mlsysim: {error}" if count == 1 else f"mlsysim: {count} problems:\n{error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(0) from None
+
+
+def describe(error: MlsysimError) -> dict[str, Any]:
+    """Return an error as plain data, ready for JSON."""
+    found: dict[str, Any] = {"code": error.code, "message": str(error), "causes": []}
+    if isinstance(error, ImpossibleMeasurement):
+        found["efficiency"] = error.efficiency
+        found["causes"] = [{"code": c.code, "message": c.message, "efficiency": c.efficiency} for c in error.causes]
+    if isinstance(error, Problems):
+        found["problems"] = [describe(p) for p in error.problems]
+    return found
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    joined = " ".join(arguments)
+    return any(form in joined for form in ("--output json", "--output=json", "-o json", "-ojson"))

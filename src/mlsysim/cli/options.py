@@ -1,0 +1,87 @@
+"""What the commands share: the options of a question, the words they are read from, and how notes are said."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+
+from mlsysim.errors import UnknownName
+from mlsysim.registry import nearest
+from mlsysim.results import Note
+
+FORMATS = ("table", "json", "csv", "markdown")
+
+
+def number(text: str | None) -> Any:
+    """Return the number a word spells, or the word itself, so that an error can quote it as it was written."""
+    if text is None:
+        return None
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+class Word(click.ParamType):
+    """A number where the word spells one, else the word: checked where all other problems are, told with them."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number or the word."""
+        return number(value) if isinstance(value, str) else value
+
+
+class Format(click.ParamType):
+    """One of :data:`FORMATS`."""
+
+    name = "format"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the format, or say which there are."""
+        if value not in FORMATS:
+            raise UnknownName("output", value, nearest(value, FORMATS), "known: " + ", ".join(FORMATS))
+        return str(value)
+
+
+output = click.option("--output", "-o", type=Format(), default="table", help="table, json, csv or markdown")
+
+_QUESTION = (
+    click.option("--phase", default="forward", help="forward (prefill), decode or training", show_default=True),
+    click.option("--batch", "batch_size", type=Word(), help="prompts, sequences in flight, or the global training batch  [default: 1]"),
+    click.option("--seq-len", type=Word(), help="tokens of each prompt or training sequence  [default: 2048]"),
+    click.option("--context", type=Word(), help="tokens already in the KV cache at decode  [default: 2048]"),
+    click.option("--precision", help="number format  [default: the device's 16-bit format]"),
+    click.option("--devices", type=Word(), help="identical devices that share the work  [default: 1]"),
+)
+_ETA = (
+    click.option("--efficiency", type=Word(), help="end-to-end eta in (0, 1]; left out, it is predicted"),
+    click.option("--strict", is_flag=True, help="refuse an eta above the roofline ceiling"),
+)
+
+
+def question(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what is run: phase, sizes, precision, devices."""
+    return _add(_QUESTION, function)
+
+
+def efficiency(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what eta is assumed."""
+    return _add(_ETA, function)
+
+
+def _add(options: Iterable[Callable[..., Any]], function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(tuple(options)):
+        function = option(function)
+    return function
+
+
+def say_notes(notes: Iterable[Note], prefix: str = "") -> None:
+    """Write notes to standard error, a line each."""
+    for note in notes:
+        print(f"{prefix}[{note.code}] {note.message}", file=sys.stderr)

@@ -1,0 +1,31 @@
+"""``mlsysim solve MODEL HARDWARE``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from mlsysim.cli import options
+
+
+@click.command("solve")
+@click.argument("model")
+@click.argument("hardware")
+@options.question
+@options.efficiency
+@options.output
+def command(model: str, hardware: str, output: str, **question: Any) -> None:
+    """Answer one question: time, throughput, eta, what bounds it, and whether it fits.
+
+    MODEL and HARDWARE are names as `mlsysim models` and `mlsysim hardware` list them, in any spelling.
+    """
+    from mlsysim.engine import Engine
+    from mlsysim.report.answers import result_table
+    from mlsysim.report.tables import emit
+
+    result = Engine.solve(model, hardware, **question)
+    emit(output, result.to_dict(), result_table(result))
+    options.say_notes(result.notes)
+    sys.exit(0 if result.fits else 1)
