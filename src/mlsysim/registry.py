@@ -24,8 +24,19 @@ def read_table(package: str, name: str) -> list[Row]:
 
 
 def normal(name: str) -> str:
-    """Return the spelling that look-ups compare: lower case, letters and digits only."""
-    return "".join(c for c in name.lower() if c.isalnum())
+    """Return the spelling that look-ups compare: lower case, no punctuation but between two digits.
+
+    ``OPT_1_3B`` and ``opt-1.3b`` are the same, ``opt-13b`` is another.
+    """
+    kept: list[str] = []
+    apart = False
+    for c in name.lower():
+        if c.isalnum():
+            if apart and kept and kept[-1].isdigit() and c.isdigit():
+                kept.append(".")
+            kept.append(c)
+        apart = not c.isalnum()
+    return "".join(kept)
 
 
 def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
