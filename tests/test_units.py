@@ -70,9 +70,16 @@ def test_whole_names_the_nearest():
 
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
-    [(3.35e12, "B/s", "3.35 TB/s"), (0.0031, "s", "3.1 ms"), (989e12, "FLOP/s", "989 TFLOP/s"), (7200, "s", "2 h"),
-     (31536.0, "tokens/s", "31,536 tokens/s"), (0.0, "s", "0 s"), (0.99996, "s", "1 s")],
-)  # fmt: skip
+    [
+        (3.35e12, "B/s", "3.35 TB/s"),
+        (0.0031, "s", "3.1 ms"),
+        (989e12, "FLOP/s", "989 TFLOP/s"),
+        (7200, "s", "2 h"),
+        (31536.0, "tokens/s", "31,536 tokens/s"),
+        (0.0, "s", "0 s"),
+        (0.99996, "s", "1 s"),
+    ],
+)
 def test_printing(value, unit, text):
     assert si(value, unit) == text
 

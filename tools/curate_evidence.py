@@ -13,7 +13,8 @@ import math
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from mlsysim.efficiency.evidence import Evidence, weighted_quantile
 from mlsysim.efficiency.regimes import TITLES, regime_of
 from mlsysim.errors import UsageError
 from mlsysim.hardware import Hardware
-from mlsysim.models import Models, TransformerSpec
+from mlsysim.models import Models, ModelSpec, TransformerSpec
 from mlsysim.precision import parse_precision
 from mlsysim.scenario import Roofline, Scenario
 
@@ -50,7 +51,17 @@ class Fact(NamedTuple):
     def key(self) -> tuple[object, ...]:
         """Return the configuration without its result: re-measurements of it are siblings."""
         s = self.scenario
-        return (self.engine.lower(), s.model.name, s.hardware.name, s.devices, s.phase, s.precision, s.batch_size, s.seq_len, s.context)
+        return (
+            self.engine.lower(),
+            s.model.name,
+            s.hardware.name,
+            s.devices,
+            s.phase,
+            s.precision,
+            s.batch_size,
+            s.seq_len,
+            s.context,
+        )
 
 
 def main(folder: Path) -> None:
@@ -60,10 +71,10 @@ def main(folder: Path) -> None:
         for row in rows(folder / name):
             try:
                 facts.append(read(row))
-            except Refused as reason:
-                refused[f"{name}: {reason}"] += 1
-            except UsageError as reason:
-                refused[f"{name}: {re.sub(r'[(:].*', '', str(reason))}"] += 1
+            except Refused as problem:
+                refused[f"{name}: {problem}"] += 1
+            except UsageError as problem:
+                refused[f"{name}: {re.sub(r'[(:].*', '', str(problem))}"] += 1
     kept = latest(facts, refused)
     write("evidence.csv", ["convention", *Evidence._fields], (table_row(f) for f in kept))
     write("parameters.csv", ["name", "value", "unit", "n", "source", "derivation"], parameters(folder, kept))
@@ -82,6 +93,7 @@ def training_fact(row: Row) -> Fact:
     if row["active_params_b"] != row["params_b"]:
         raise Refused("mixture of experts")
     devices, precision = int(row["num_devices"] or 1), quantity(row["precision"])
+    model: ModelSpec
     batch = int(float(row["global_batch"] or 0)) or devices * int(float(row["micro_batch"] or 1))
     if row["layers"]:
         model, tokens = spec_of(row), int(row["seq_len"] or 0)
@@ -128,7 +140,15 @@ def inference_fact(row: Row) -> Fact:
         s = scenario(row["model"], row["hardware"], "forward", precision, devices, max(batch, 1), seq_len=read)
         step = value / 1e3 if metric == "ttft_ms" else read / value
     elif regime == "decode_b1" or (regime == "serving_throughput" and batch and written >= 4 * read):
-        s = scenario(row["model"], row["hardware"], "decode", precision, devices, max(batch, 1), context=max(1, read + written // 2))
+        s = scenario(
+            row["model"],
+            row["hardware"],
+            "decode",
+            precision,
+            devices,
+            max(batch, 1),
+            context=max(1, read + written // 2),
+        )
         rate = 1e3 / value if metric == "itl_ms" else value * (devices if metric.endswith("per_device") else 1)
         step = s.batch_size / rate
     else:
@@ -140,8 +160,13 @@ def inference_fact(row: Row) -> Fact:
 def network_fact(row: Row, precision: str, batch: int) -> Fact:
     """Return a row of a feed-forward network: samples per second, or milliseconds a sample or batch."""
     name = re.sub(r"^(mlperf-tiny|tflm)-", "", row["model"])
-    tiny = {"ic-resnet8": "resnet-8", "kws-dscnn": "ds-cnn", "vww-mobilenetv1-0.25": "mobilenet-v1-0.25-96",
-            "ad-autoencoder": "fc-autoencoder", "person-detection-mobilenetv1-0.25-96": "mobilenet-v1-0.25-96"}  # fmt: skip
+    tiny = {
+        "ic-resnet8": "resnet-8",
+        "kws-dscnn": "ds-cnn",
+        "vww-mobilenetv1-0.25": "mobilenet-v1-0.25-96",
+        "ad-autoencoder": "fc-autoencoder",
+        "person-detection-mobilenetv1-0.25-96": "mobilenet-v1-0.25-96",
+    }
     devices = int(row["num_devices"] or 1)
     s = scenario(network(tiny.get(name, name)), row["hardware"], "forward", precision, devices, batch)
     roof = s.roofline(s.work())
@@ -153,18 +178,28 @@ def network_fact(row: Row, precision: str, batch: int) -> Fact:
 def checked(row: Row, s: Scenario, roof: Roofline, efficiency: float, convention: str, engine: str) -> Fact:
     """Return the fact, or refuse an eta that physics excludes: its denominator is not the one that was used."""
     if efficiency > roof.ceiling:
-        raise Refused(f"eta above the ceiling in {regime_of(s, roof)} (a higher peak was used, or FLOPs are counted otherwise)")
+        raise Refused(
+            f"eta above the ceiling in {regime_of(s, roof)} (a higher peak was used, or FLOPs are counted otherwise)"
+        )
     if not s.memory().fits and s.phase != "training":
         raise Refused("does not fit in memory as published")
     return Fact(row, s, roof, efficiency, convention, engine)
 
 
-def scenario(model: object, hardware: str, phase: str, precision: str, devices: int, batch: int, **lengths: int | None) -> Scenario:
+def scenario(
+    model: object, hardware: str, phase: str, precision: str, devices: int, batch: int, **lengths: int | None
+) -> Scenario:
     """Return the scenario of a row; boards are looked up by their chip, power-limited parts by their model."""
     name = hardware.replace("_", "-").lower()
     name = re.sub(r"-(330w|76c|60c|32c|40c|24c)$", "", name).replace("v100-sxm2", "v100-sxm")
-    for start, chip in (("nucleo-l4r5", "stm32l4r5"), ("nucleo-h7a3", "stm32h7a3"), ("nucleo-u575", "stm32u575"),
-                        ("b-u585", "stm32u575"), ("disco-f746", "stm32f746"), ("nrf5340", "nrf5340")):  # fmt: skip
+    for start, chip in (
+        ("nucleo-l4r5", "stm32l4r5"),
+        ("nucleo-h7a3", "stm32h7a3"),
+        ("nucleo-u575", "stm32u575"),
+        ("b-u585", "stm32u575"),
+        ("disco-f746", "stm32f746"),
+        ("nrf5340", "nrf5340"),
+    ):
         if name.startswith(start):
             name = chip
     if name not in Hardware:
@@ -184,10 +219,20 @@ def spec_of(row: Row) -> TransformerSpec:
         raise Refused("architecture incomplete")
     sizes = {k: int(float(row[k])) for k in ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab")}
     gated = not re.match(r"gpt|mpt|mlm|opt|bloom|megatron", row["family"])
-    return TransformerSpec(name=row["family"], head_dim=sizes["hidden"] // sizes["heads"], gated=gated, **sizes)
+    return TransformerSpec(
+        name=row["model"],
+        head_dim=sizes["hidden"] // sizes["heads"],
+        gated=gated,
+        layers=sizes["layers"],
+        hidden=sizes["hidden"],
+        heads=sizes["heads"],
+        kv_heads=sizes["kv_heads"],
+        ffn=sizes["ffn"],
+        vocab=sizes["vocab"],
+    )
 
 
-def network(name: str) -> object:
+def network(name: str) -> ModelSpec:
     """Return a feed-forward network of the registry."""
     found = re.sub(r" v1\.5$", "", name).lower().replace(" ", "-")
     if found not in Models or isinstance(Models[found], TransformerSpec):
@@ -228,32 +273,71 @@ def table_row(f: Fact) -> list[object]:
     """Return a row of evidence.csv."""
     r, s = f.row, f.scenario
     item = Evidence(
-        r["id"], group(r), regime_of(s, f.roof), s.model.name, s.hardware.name, s.precision, f.engine, r["published"],
-        f.efficiency, f.roof.ceiling, f.efficiency / f.roof.ceiling, r["source_url"], r["source_locator"],
-    )  # fmt: skip
+        r["id"],
+        group(r),
+        regime_of(s, f.roof),
+        s.model.name,
+        s.hardware.name,
+        s.precision,
+        f.engine,
+        r["published"],
+        f.efficiency,
+        f.roof.ceiling,
+        f.efficiency / f.roof.ceiling,
+        r["source_url"],
+        r["source_locator"],
+    )
     return [f.convention, *(f"{v:.5g}" if isinstance(v, float) else v for v in item)]
 
 
 def parameters(folder: Path, kept: list[Fact]) -> Iterator[list[object]]:
     """Yield the spreads of each move and the launch time, each with n, source and derivation."""
-    yield spread("repeat", repeats(folder / "serving_e2e.csv"), URL_SERVING,
-                 "|ln| of TPOT of one configuration and version measured again, / sqrt(2)", math.sqrt(0.5))  # fmt: skip
+    yield spread(
+        "repeat",
+        repeats(folder / "serving_e2e.csv"),
+        URL_SERVING,
+        "|ln| of TPOT of one configuration and version measured again, / sqrt(2)",
+        math.sqrt(0.5),
+    )
     by_id = {f.row["id"]: f for f in kept}
-    pairs = [(by_id[p["row_a"]], by_id[p["row_b"]]) for p in rows(folder / "transfer_pairs.csv")
-             if p["kind"] == "strict" and p["row_a"] in by_id and p["row_b"] in by_id]  # fmt: skip
+    pairs = [
+        (by_id[p["row_a"]], by_id[p["row_b"]])
+        for p in rows(folder / "transfer_pairs.csv")
+        if p["kind"] == "strict" and p["row_a"] in by_id and p["row_b"] in by_id
+    ]
     source = "evidence.csv, strict pairs: two devices, all else equal"
-    same: Callable[[Fact, Fact], bool] = lambda a, b: a.scenario.hardware.memory_class == b.scenario.hardware.memory_class  # noqa: E731
-    hardware = {"same-memory-class": [p for p in pairs if same(*p)], "other-memory-class": [p for p in pairs if not same(*p)]}
+
+    def same(a: Fact, b: Fact) -> bool:
+        return a.scenario.hardware.memory_class == b.scenario.hardware.memory_class
+
+    hardware = {
+        "same-memory-class": [p for p in pairs if same(*p)],
+        "other-memory-class": [p for p in pairs if not same(*p)],
+    }
     for name, found in hardware.items():
         yield from by_regime(name, found, source)
     for name, field in (("batch", 6), ("precision", 5), ("model", 1), ("devices", 3)):
         yield from by_regime(name, list(siblings(kept, field)), "evidence.csv, pairs that differ in this alone")
     for name, pattern in (("eager", "pytorch"), ("compiled", "tensorrt")):
-        step = [f.roof.compute_s / f.efficiency for f in kept if f.engine == pattern and regime_of(f.scenario, f.roof) == "network-1"]
-        ops = [f.scenario.model.operators for f in kept if f.engine == pattern and regime_of(f.scenario, f.roof) == "network-1"]
+        step = [
+            f.roof.compute_s / f.efficiency
+            for f in kept
+            if f.engine == pattern and regime_of(f.scenario, f.roof) == "network-1"
+        ]
+        ops = [
+            f.scenario.model.operators
+            for f in kept
+            if f.engine == pattern and regime_of(f.scenario, f.roof) == "network-1"
+        ]
         launch = sorted((t / n, 1.0) for t, n in zip(step, ops, strict=True))
-        yield [f"launch.{name}", f"{weighted_quantile(launch, 0.5):.3g}", "s", len(launch), "evidence.csv, regime network-1",
-               "median of step time / operators: an upper estimate of one launch"]  # fmt: skip
+        yield [
+            f"launch.{name}",
+            f"{weighted_quantile(launch, 0.5):.3g}",
+            "s",
+            len(launch),
+            "evidence.csv, regime network-1",
+            "median of step time / operators: an upper estimate of one launch",
+        ]
 
 
 def by_regime(name: str, pairs: list[tuple[Fact, Fact]], source: str) -> Iterator[list[object]]:
@@ -285,7 +369,7 @@ def siblings(facts: list[Fact], field: int) -> Iterator[tuple[Fact, Fact]]:
         groups[(group(f.row), *rest)].append(f)
     for found in groups.values():
         found.sort(key=lambda f: str(f.key[field]).zfill(9))
-        yield from zip(found, found[1:], strict=False)
+        yield from pairwise(found)
 
 
 def repeats(path: Path) -> list[float]:

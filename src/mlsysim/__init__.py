@@ -20,12 +20,33 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _HOMES = {
-    "Calibration": "calibration", "calibrate": "calibration", "Efficiency": "efficiency.guide", "Engine": "engine",
-    "Hardware": "hardware", "HardwareSpec": "hardware", "Models": "models", "NetworkSpec": "models",
-    "TransformerSpec": "models", "Interval": "results", "Result": "results", "compare": "whatif",
-}  # fmt: skip
-__all__ = ["Calibration", "Efficiency", "Engine", "Hardware", "HardwareSpec", "Interval", "Models", "NetworkSpec",
-           "Result", "TransformerSpec", "calibrate", "compare"]  # fmt: skip
+    "Calibration": "calibration",
+    "calibrate": "calibration",
+    "Efficiency": "efficiency.guide",
+    "Engine": "engine",
+    "Hardware": "hardware",
+    "HardwareSpec": "hardware",
+    "Models": "models",
+    "NetworkSpec": "models",
+    "TransformerSpec": "models",
+    "Interval": "results",
+    "Result": "results",
+    "compare": "whatif",
+}
+__all__ = [
+    "Calibration",
+    "Efficiency",
+    "Engine",
+    "Hardware",
+    "HardwareSpec",
+    "Interval",
+    "Models",
+    "NetworkSpec",
+    "Result",
+    "TransformerSpec",
+    "calibrate",
+    "compare",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -69,8 +69,16 @@ class Engine:
         Infeasible
             ``strict`` and the stated eta is above the roofline ceiling.
         """
-        scenario = Scenario.of(model, hardware, phase=phase, batch_size=batch_size, seq_len=seq_len,
-                               context=context, precision=precision, devices=devices)  # fmt: skip
+        scenario = Scenario.of(
+            model,
+            hardware,
+            phase=phase,
+            batch_size=batch_size,
+            seq_len=seq_len,
+            context=context,
+            precision=precision,
+            devices=devices,
+        )
         work = scenario.work()
         roof = scenario.roofline(work)
         regime = regime_of(scenario, roof)
@@ -82,13 +90,30 @@ class Engine:
         throughput = time_s.reciprocal(work.items)
         notes = [*estimate.notes, *_memory_notes(memory, changes), *scenario.default_notes()]
         return Result(
-            model=scenario.model.name, hardware=scenario.hardware.name, phase=scenario.phase, precision=scenario.precision,
-            batch_size=scenario.batch_size, seq_len=scenario.seq_len, context=scenario.context, devices=scenario.devices,
-            time_s=time_s, throughput=throughput, throughput_unit=f"{work.unit}/s", efficiency=eta, bound=_bound(roof, parts),
-            breakdown_s=parts, flops=roof.flops, traffic_bytes=roof.traffic_bytes, peak_flops=roof.peak_flops,
-            memory=memory, energy_j=_energy(scenario, time_s.value), cost_usd=_cost(scenario, time_s.value),
-            defaults=scenario.defaults, notes=tuple(notes), remedies=changes,
-        )  # fmt: skip
+            model=scenario.model.name,
+            hardware=scenario.hardware.name,
+            phase=scenario.phase,
+            precision=scenario.precision,
+            batch_size=scenario.batch_size,
+            seq_len=scenario.seq_len,
+            context=scenario.context,
+            devices=scenario.devices,
+            time_s=time_s,
+            throughput=throughput,
+            throughput_unit=f"{work.unit}/s",
+            efficiency=eta,
+            bound=_bound(roof, parts),
+            breakdown_s=parts,
+            flops=roof.flops,
+            traffic_bytes=roof.traffic_bytes,
+            peak_flops=roof.peak_flops,
+            memory=memory,
+            energy_j=_energy(scenario, time_s.value),
+            cost_usd=_cost(scenario, time_s.value),
+            defaults=scenario.defaults,
+            notes=tuple(notes),
+            remedies=changes,
+        )
 
 
 def _estimate(efficiency: Stated, scenario: Scenario, roof: Roofline, regime: str, strict: bool) -> Estimate:
@@ -109,7 +134,11 @@ def checked_efficiency(efficiency: object) -> float:
     """
     value = positive(efficiency, "efficiency")
     if value > 1:
-        hint = f"{value:g} % is {value / 100:g}" if 1 < value <= 100 and value == int(value) else "achieved / peak cannot exceed 1"
+        hint = (
+            f"{value:g} % is {value / 100:g}"
+            if 1 < value <= 100 and value == int(value)
+            else "achieved / peak cannot exceed 1"
+        )
         raise InvalidValue("efficiency", "in (0, 1]", efficiency, hint)
     return value
 
@@ -163,4 +192,3 @@ def _memory_notes(memory: Memory, changes: tuple[str, ...]) -> list[Note]:
         f" Any of these would fit: {'; '.join(changes)}"
     )
     return [Note("does-not-fit", message)]
-

@@ -104,7 +104,9 @@ class ImpossibleMeasurement(UsageError):
 
     def __init__(self, efficiency: float, limit: float, limit_name: str, causes: Sequence[Cause]) -> None:
         self.efficiency, self.limit, self.causes = efficiency, limit, tuple(causes)
-        head = f"eta = {efficiency:.4g} is impossible: {limit_name} is {limit:.4g}, so the numbers contradict each other."
+        head = (
+            f"eta = {efficiency:.4g} is impossible: {limit_name} is {limit:.4g}, so the numbers contradict each other."
+        )
         lines = [f"  - {c.message}: would give eta = {c.efficiency:.3g}" for c in causes]
         super().__init__("\n".join([head, "Likely causes:", *lines] if lines else [head]))
 

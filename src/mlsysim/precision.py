@@ -28,10 +28,23 @@ PEAK_OF = {"mxfp8": "fp8", "nvfp4": "fp4", "mxfp4": "fp4"}
 """Block formats run on the peak of their element format."""
 
 _ALIASES = {
-    "float64": "fp64", "double": "fp64", "float32": "fp32", "float": "fp32", "single": "fp32",
-    "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "fp8e4m3": "fp8", "fp8e5m2": "fp8", "e4m3": "fp8",
-    "e5m2": "fp8", "float8": "fp8", "i8": "int8", "i4": "int4", "float4": "fp4",
-}  # fmt: skip
+    "float64": "fp64",
+    "double": "fp64",
+    "float32": "fp32",
+    "float": "fp32",
+    "single": "fp32",
+    "bfloat16": "bf16",
+    "float16": "fp16",
+    "half": "fp16",
+    "fp8e4m3": "fp8",
+    "fp8e5m2": "fp8",
+    "e4m3": "fp8",
+    "e5m2": "fp8",
+    "float8": "fp8",
+    "i8": "int8",
+    "i4": "int4",
+    "float4": "fp4",
+}
 
 
 def parse_precision(name: object) -> str:

@@ -143,4 +143,5 @@ class Result:
         }
 
     def __repr__(self) -> str:
-        return f"<Result {self.model} on {self.devices} x {self.hardware}: {self.time_s.value:.4g} s, eta {self.efficiency.achieved:.4g}>"
+        on = f"{self.devices} x {self.hardware}"
+        return f"<Result {self.model} on {on}: {self.time_s.value:.4g} s, eta {self.efficiency.achieved:.4g}>"

@@ -102,10 +102,14 @@ class Scenario:
                 if value is not None and used is None:
                     check(_refuse_length, field, value, the_model, the_phase)
             if the_phase == "decode" and not language:
-                problems.append(InvalidValue("phase", f"forward or training for {the_model.name}", the_phase, "only language models decode"))
+                problems.append(
+                    InvalidValue(
+                        "phase", f"forward or training for {the_model.name}", the_phase, "only language models decode"
+                    )
+                )
         raise_all(problems)
-        assert the_model and device and the_phase and batch and count and chosen  # noqa: S101  # raise_all saw to it
-        return cls(the_model, device, the_phase, batch, tokens, cached, chosen, count, defaults)
+        checked: Any = (the_model, device, the_phase, batch, tokens, cached, chosen, count, defaults)
+        return cls(*checked)
 
     def replace(self, **changes: Any) -> Scenario:
         """Return the scenario with other (already checked) fields."""
@@ -124,8 +128,15 @@ class Scenario:
     def work(self) -> Work:
         """Return the ledger of one step."""
         size = self.value_bytes
-        return lower(self.model, self.phase, batch_size=self.batch_size, seq_len=self.seq_len or 1,
-                     context=self.context or 0, value_bytes=size, training_bytes=max(size, 2.0))  # fmt: skip
+        return lower(
+            self.model,
+            self.phase,
+            batch_size=self.batch_size,
+            seq_len=self.seq_len or 1,
+            context=self.context or 0,
+            value_bytes=size,
+            training_bytes=max(size, 2.0),
+        )
 
     def roofline(self, work: Work) -> Roofline:
         """Return what the hardware allows for ``work``; the devices' peaks, bandwidths and caches are summed.
@@ -141,7 +152,9 @@ class Scenario:
         compute = performance.compute_time(flops, peak)
         moving = performance.memory_time(traffic, bandwidth)
         floor, _ = performance.time_bounds(compute, moving)
-        return Roofline(flops, traffic, peak, bandwidth, compute, moving, floor, performance.efficiency_ceiling(compute, moving))
+        return Roofline(
+            flops, traffic, peak, bandwidth, compute, moving, floor, performance.efficiency_ceiling(compute, moving)
+        )
 
     def memory(self) -> Memory:
         """Return the bytes held by purpose against the memory of all devices.
@@ -156,8 +169,11 @@ class Scenario:
         held = {"weights": m.parameters * size}
         if self.phase == "training":
             size = max(size, 2.0)
-            held = {"weights": m.parameters * size, "gradients": m.parameters * size,
-                    "optimizer": m.parameters * memory.ADAM_STATE_BYTES}  # fmt: skip
+            held = {
+                "weights": m.parameters * size,
+                "gradients": m.parameters * size,
+                "optimizer": m.parameters * memory.ADAM_STATE_BYTES,
+            }
         if isinstance(m, NetworkSpec):
             widest = max(layer.input_elements + layer.output_elements for layer in m.table)
             kept = sum(layer.output_elements for layer in m.table) if self.phase == "training" else widest
@@ -167,7 +183,11 @@ class Scenario:
             return {**held, "activations": kept}
         cached = min((self.context or 0) + 1, m.window or 2**62) if self.phase == "decode" else self.seq_len or 1
         kv = memory.kv_cache_bytes(self.batch_size, cached, 1, m.kv_elements, size)
-        return {**held, "kv_cache": kv, "activations": memory.block_workspace_bytes(tokens, m.hidden, m.ffn, 1 + m.gated, size)}
+        return {
+            **held,
+            "kv_cache": kv,
+            "activations": memory.block_workspace_bytes(tokens, m.hidden, m.ffn, 1 + m.gated, size),
+        }
 
 
 def model_of(model: object) -> ModelSpec:
@@ -209,6 +229,8 @@ def phase_of(phase: object) -> str:
 
 def _refuse_length(field: str, value: object, model: ModelSpec, phase: str) -> None:
     if isinstance(model, NetworkSpec):
-        raise InvalidValue(field, f"left out for {model.name}", value, f"it takes one {model.sample} at a time and has no tokens")
+        raise InvalidValue(
+            field, f"left out for {model.name}", value, f"it takes one {model.sample} at a time and has no tokens"
+        )
     other = "context (tokens already in the cache)" if phase == "decode" else "seq_len (tokens of the prompt)"
     raise InvalidValue(field, f"left out in phase {phase}", value, f"use {other}")

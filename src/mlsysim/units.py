@@ -16,8 +16,24 @@ import re
 
 from mlsysim.errors import InvalidValue
 
-_PREFIX = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
-           "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9}  # fmt: skip
+_PREFIX = {
+    "": 1.0,
+    "k": 1e3,
+    "K": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "P": 1e15,
+    "E": 1e18,
+    "Ki": 2.0**10,
+    "Mi": 2.0**20,
+    "Gi": 2.0**30,
+    "Ti": 2.0**40,
+    "m": 1e-3,
+    "u": 1e-6,
+    "µ": 1e-6,
+    "n": 1e-9,
+}
 
 # Base units of each dimension and what one of them is in SI. The first is the one printed.
 _BASES: dict[str, dict[str, float]] = {
@@ -25,20 +41,53 @@ _BASES: dict[str, dict[str, float]] = {
     "B/s": {"B/s": 1.0, "bytes/s": 1.0, "b/s": 0.125, "bit/s": 0.125, "bps": 0.125, "Bps": 1.0},
     "FLOP": {"FLOP": 1.0, "FLOPs": 1.0, "OP": 1.0, "OPs": 1.0, "MAC": 2.0, "MACs": 2.0},
     "FLOP/s": {"FLOP/s": 1.0, "FLOPs/s": 1.0, "FLOPS": 1.0, "OP/s": 1.0, "OPS": 1.0, "MAC/s": 2.0, "MACS": 2.0},
-    "s": {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0,
-          "hours": 3600.0, "d": 86400.0, "day": 86400.0, "days": 86400.0},
-    "1/s": {"1/s": 1.0, "tok/s": 1.0, "token/s": 1.0, "tokens/s": 1.0, "tokens/sec": 1.0, "samples/s": 1.0,
-            "sample/s": 1.0, "images/s": 1.0, "image/s": 1.0, "img/s": 1.0, "it/s": 1.0, "inf/s": 1.0,
-            "steps/s": 1.0, "step/s": 1.0, "tok/min": 1 / 60, "tokens/min": 1 / 60},
+    "s": {
+        "s": 1.0,
+        "sec": 1.0,
+        "second": 1.0,
+        "seconds": 1.0,
+        "min": 60.0,
+        "h": 3600.0,
+        "hour": 3600.0,
+        "hours": 3600.0,
+        "d": 86400.0,
+        "day": 86400.0,
+        "days": 86400.0,
+    },
+    "1/s": {
+        "1/s": 1.0,
+        "tok/s": 1.0,
+        "token/s": 1.0,
+        "tokens/s": 1.0,
+        "tokens/sec": 1.0,
+        "samples/s": 1.0,
+        "sample/s": 1.0,
+        "images/s": 1.0,
+        "image/s": 1.0,
+        "img/s": 1.0,
+        "it/s": 1.0,
+        "inf/s": 1.0,
+        "steps/s": 1.0,
+        "step/s": 1.0,
+        "tok/min": 1 / 60,
+        "tokens/min": 1 / 60,
+    },
     "W": {"W": 1.0, "watt": 1.0, "watts": 1.0},
     "USD/h": {"USD/h": 1.0, "$/h": 1.0, "USD/hour": 1.0},
-}  # fmt: skip
+}
 _EXAMPLES = {
-    "B": "'80 GB', '96 GiB'", "B/s": "'3.35 TB/s', '400 Gb/s'", "FLOP": "'1.4e12', '4.1 GMAC'",
-    "FLOP/s": "'989 TFLOP/s', '26 TOPS'", "s": "'12 ms', '30 days'", "1/s": "'1200 tok/s', '85 images/s'",
-    "W": "'700 W'", "USD/h": "'2.99 USD/h'",
-}  # fmt: skip
-_NUMBER = re.compile(r"^\s*([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?))\s*(\S.*?)?\s*$", re.I)
+    "B": "'80 GB', '96 GiB'",
+    "B/s": "'3.35 TB/s', '400 Gb/s'",
+    "FLOP": "'1.4e12', '4.1 GMAC'",
+    "FLOP/s": "'989 TFLOP/s', '26 TOPS'",
+    "s": "'12 ms', '30 days'",
+    "1/s": "'1200 tok/s', '85 images/s'",
+    "W": "'700 W'",
+    "USD/h": "'2.99 USD/h'",
+}
+_NUMBER = re.compile(
+    r"^\s*([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?))\s*(\S.*?)?\s*$", re.I
+)
 
 
 def parse(value: object, dimension: str, field: str = "value") -> float:
@@ -118,7 +167,9 @@ def _scale(unit: str, dimension: str, field: str, shown: object) -> float:
             return si * _PREFIX[unit[: -len(base)]]
     for other, bases in _BASES.items():
         if any(unit.endswith(b) and unit[: -len(b)] in _PREFIX for b in bases):
-            raise InvalidValue(field, f"in {dimension}", shown, f"{unit} is a unit of {other}; try {_EXAMPLES[dimension]}")
+            raise InvalidValue(
+                field, f"in {dimension}", shown, f"{unit} is a unit of {other}; try {_EXAMPLES[dimension]}"
+            )
     raise InvalidValue(field, f"in {dimension}", shown, f"unknown unit {unit!r}; try {_EXAMPLES[dimension]}")
 
 
@@ -130,9 +181,22 @@ def si(value: float, unit: str, digits: int = 3) -> str:
         for size, name in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
             if value >= size:
                 return f"{_round(value / size, digits)} {name}"
-    steps = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""),
-             (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))  # fmt: skip
-    plain = unit.split("/")[0] in {"tokens", "samples", "images", "windows", "USD", "W"} and 0.1 <= abs(value) < 1e6
+    steps = (
+        (1e18, "E"),
+        (1e15, "P"),
+        (1e12, "T"),
+        (1e9, "G"),
+        (1e6, "M"),
+        (1e3, "k"),
+        (1.0, ""),
+        (1e-3, "m"),
+        (1e-6, "µ"),
+        (1e-9, "n"),
+    )
+    plain = (
+        unit.split("/", maxsplit=1)[0] in {"tokens", "samples", "images", "windows", "USD", "W"}
+        and 0.1 <= abs(value) < 1e6
+    )
     size, prefix = (1.0, "") if plain else next((s for s in steps if abs(value) >= s[0] * 0.9995), steps[-1])
     return f"{_round(value / size, digits)} {prefix}{unit}"
 

@@ -50,7 +50,9 @@ PUBLISHED = [
 def test_published_figures(name, precision, peak, bandwidth):
     device = Hardware[name]
     assert device.peak(precision).value == pytest.approx(peak, rel=0.005)
-    assert device.bandwidth.value == pytest.approx(bandwidth, rel=0.03)  # vendors round, and memory clocks differ by revision
+    assert device.bandwidth.value == pytest.approx(
+        bandwidth, rel=0.03
+    )  # vendors round, and memory clocks differ by revision
 
 
 def test_unsupported_precision_is_never_replaced():

@@ -34,7 +34,12 @@ def test_parameters_match_what_is_published(name):
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("gpt2", 124_439_808), ("llama-3.1-8b", 8_030_261_248), ("llama-3.1-70b", 70_553_706_496), ("resnet-50", 25_557_032)],
+    [
+        ("gpt2", 124_439_808),
+        ("llama-3.1-8b", 8_030_261_248),
+        ("llama-3.1-70b", 70_553_706_496),
+        ("resnet-50", 25_557_032),
+    ],
 )
 def test_exact_parameter_counts(name, parameters):
     assert Models[name].parameters == parameters
@@ -53,7 +58,11 @@ def forward_by_another_formula(m, batch, seq):
     return batch * (2 * seq * layers + 2 * m.hidden * m.vocab + attention)
 
 
-@given(name=st.sampled_from(["gpt2", "llama-3.1-8b", "qwen2.5-7b", "opt-125m"]), batch=st.integers(1, 64), seq=st.integers(1, 8192))
+@given(
+    name=st.sampled_from(["gpt2", "llama-3.1-8b", "qwen2.5-7b", "opt-125m"]),
+    batch=st.integers(1, 64),
+    seq=st.integers(1, 8192),
+)
 def test_forward_work_equals_a_second_formula(name, batch, seq):
     m = Models[name]
     work = lower(m, "forward", batch_size=batch, seq_len=seq, context=0, value_bytes=2.0)
@@ -62,7 +71,7 @@ def test_forward_work_equals_a_second_formula(name, batch, seq):
 
 
 def test_decode_work_by_hand():
-    # Llama 3.1 8B, one sequence, 2,048 tokens cached: 2 x 7,504,658,432 weights and 4 x 2,049 x 32 x 128 x 32 for attention.
+    # Llama 3.1 8B, one sequence, 2,048 tokens cached: 2 x 7,504,658,432 weights, 4 x 2,049 x 32 x 128 x 32 attention.
     work = lower(Models["llama-3.1-8b"], "decode", batch_size=1, seq_len=1, context=2048, value_bytes=2.0)
     assert work.flops == 2 * 7_504_658_432 + 4 * 2049 * 32 * 128 * 32
     # 2,048 tokens read and one written, 2 x 8 x 128 values a layer in 32 layers, two bytes each.

@@ -75,3 +75,20 @@ def test_arrays_take_the_same_path_as_floats(function):
 def test_attainment_is_the_share_of_the_ceiling():
     assert p.attainment(0.0017, 0.0034) == 0.5
     assert math.isclose(p.attainment(0.45, 1.0), 0.45)
+
+
+def test_overhead_by_hand():
+    # 1 ms and 2 ms of floor at attainment 1/2, and 3 ms fixed: 5 ms and 7 ms.
+    reached, overhead = p.fit_overhead(0.001, 0.005, 0.002, 0.007)
+    assert reached == pytest.approx(0.5)
+    assert overhead == pytest.approx(0.003)
+    # Twice the work in more than twice the time leaves nothing fixed.
+    assert p.fit_overhead(0.001, 0.005, 0.002, 0.011) == (0.2, 0.0)
+
+
+@given(floor=st.floats(1e-6, 1.0), factor=st.floats(1.1, 100.0), eta=st.floats(0.01, 1.0), overhead=st.floats(0.0, 1.0))
+def test_fit_overhead_inverts_the_time_of_two_steps(floor, factor, eta, overhead):
+    times = [f / eta + overhead for f in (floor, factor * floor)]
+    reached, fixed = p.fit_overhead(floor, times[0], factor * floor, times[1])
+    assert fixed == pytest.approx(overhead, rel=1e-6, abs=1e-9 * max(times))
+    assert floor / reached + fixed == pytest.approx(times[0], rel=1e-12)

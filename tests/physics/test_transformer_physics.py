@@ -1,7 +1,6 @@
 """FLOPs and bytes of a transformer by hand, by a second formula, and as laws."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 

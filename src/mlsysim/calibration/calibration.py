@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,9 +13,9 @@ from mlsysim.errors import ImpossibleMeasurement, InvalidValue, MlsysimError, Us
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import ModelSpec
 from mlsysim.physics import performance
+from mlsysim.precision import parse_precision
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario, hardware_of
-from mlsysim.precision import parse_precision
 from mlsysim.units import parse, positive, si, whole
 
 Measured: TypeAlias = float | str | Sequence[float | str] | Interval
@@ -70,7 +70,9 @@ class Calibration:
         """Return the calibration as plain data, ready for JSON."""
         s = self.scenario
         fields = ("phase", "batch_size", "seq_len", "context", "precision", "devices")
-        conditions = {"model": s.model.name, "hardware": s.hardware.name, **{f: getattr(s, f) for f in fields}} if s else {}
+        conditions = (
+            {"model": s.model.name, "hardware": s.hardware.name, **{f: getattr(s, f) for f in fields}} if s else {}
+        )
         return {
             "efficiency": self.efficiency._asdict(),
             "attainment": self.attainment._asdict(),
@@ -138,9 +140,19 @@ def calibrate(
     if hardware is None:
         raise InvalidValue("hardware", "a device", None, "peak_flops can stand for it only beside flops_per_token")
     if peak_flops is not None:
-        raise InvalidValue("peak_flops", "left out where hardware is given", peak_flops, "use hardware.replace(peaks=...)")
-    scenario = Scenario.of(model, hardware, phase=phase, batch_size=batch_size, seq_len=seq_len, context=context,
-                           precision=precision, devices=devices)  # fmt: skip
+        raise InvalidValue(
+            "peak_flops", "left out where hardware is given", peak_flops, "use hardware.replace(peaks=...)"
+        )
+    scenario = Scenario.of(
+        model,
+        hardware,
+        phase=phase,
+        batch_size=batch_size,
+        seq_len=seq_len,
+        context=context,
+        precision=precision,
+        devices=devices,
+    )
     work = scenario.work()
     roof = scenario.roofline(work)
     if time_s is not None:
@@ -155,42 +167,52 @@ def calibrate(
     if not 0 <= overhead_s < roof.compute_s / efficiency.value - roof.floor_s + 1e-300:
         raise InvalidValue("overhead_s", "at least 0 and less than the measured step without its floor", overhead_s)
     return Calibration(
-        scenario, roof, efficiency.capped(roof.ceiling), roof.ceiling, roof.peak_flops, rate, f"{work.unit}/s",
-        roof.flops / work.items, _CONVENTION[scenario.phase], overhead_s, notes,
-    )  # fmt: skip
+        scenario,
+        roof,
+        efficiency.capped(roof.ceiling),
+        roof.ceiling,
+        roof.peak_flops,
+        rate,
+        f"{work.unit}/s",
+        roof.flops / work.items,
+        _CONVENTION[scenario.phase],
+        overhead_s,
+        notes,
+    )
 
 
 def _from_flops(
     throughput: Any, flops_per_token: Any, hardware: Any, peak_flops: Any, precision: str | None, devices: Any
 ) -> Calibration:
+    """Calibrate against stated FLOPs per token and a peak that is stated or a device's."""
     if (hardware is None) == (peak_flops is None):
         raise InvalidValue("hardware", "given, or peak_flops in its place (one of the two)", hardware)
     problems: list[MlsysimError] = []
 
-    def check(function: Any, *arguments: Any) -> Any:
+    def check(function: Callable[..., Any], *arguments: Any) -> Any:
         try:
             return function(*arguments)
         except UsageError as problem:
             problems.append(problem)
             return None
 
-    rate_notes = check(measured, throughput, "1/s", "throughput")
+    found = check(measured, throughput, "1/s", "throughput")
     work = check(parse, flops_per_token, "FLOP", "flops_per_token")
-    device = None if hardware is None else check(hardware_of, hardware)
-    chosen = check(parse_precision, precision) if precision else (device.default_precision if device else None)
     count = check(whole, 1 if devices is None else devices, "devices")
-    stated = None if peak_flops is None else check(parse, peak_flops, "FLOP/s", "peak_flops")
+    device = None if hardware is None else check(hardware_of, hardware)
+    chosen = check(parse_precision, precision) if precision else device and device.default_precision
     figure = check(device.peak, chosen) if device and chosen else None
+    stated = None if peak_flops is None else check(parse, peak_flops, "FLOP/s", "peak_flops")
     raise_all(problems)
-    peak = stated if figure is None else count * figure.value
-    rate, notes = rate_notes
-    efficiency = rate * performance.fit_efficiency(work, peak, 1.0)
+    rate, notes = found
+    total = stated or count * figure.value
+    efficiency = rate * performance.fit_efficiency(work, total, 1.0)
     if efficiency.value > 1:
         causes = causes_for_flops(efficiency.value, device, chosen, count)
         raise ImpossibleMeasurement(efficiency.value, 1.0, "the limit of achieved / peak", causes)
-    note = Note("ceiling-unknown", "FLOPs per token were stated, not a model: bytes are unknown, so the ceiling is taken as 1")
-    return Calibration(None, None, efficiency.capped(1.0), 1.0, peak, rate, "tokens/s", work,
-                       "FLOPs per token as stated by the caller", 0.0, (*notes, note))  # fmt: skip
+    note = Note("ceiling-unknown", "FLOPs were stated, not a model: bytes are unknown, so the ceiling is taken as 1")
+    eta, counted = efficiency.capped(1.0), "FLOPs per token as stated by the caller"
+    return Calibration(None, None, eta, 1.0, total, rate, "tokens/s", work, counted, 0.0, (*notes, note))
 
 
 def measured(value: Any, dimension: str, field: str) -> tuple[Interval, tuple[Note, ...]]:
@@ -216,7 +238,9 @@ def measured(value: Any, dimension: str, field: str) -> tuple[Interval, tuple[No
             f"one number has no spread of its own: the interval is that of repeated published runs, a factor of"
             f" {math.exp(spread.value):.3g} either way (n = {spread.n}); give several runs for your own"
         )
-        return Interval(number, number * math.exp(-spread.value), number * math.exp(spread.value)), (Note("interval-assumed", message),)
+        return Interval(number, number * math.exp(-spread.value), number * math.exp(spread.value)), (
+            Note("interval-assumed", message),
+        )
     numbers = [parse(v, dimension, field) for v in value]
     n = len(numbers)
     mean = sum(numbers) / n

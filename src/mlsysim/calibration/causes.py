@@ -17,22 +17,36 @@ _USUAL = 0.4
 """Where no scenario is known, what a compute-bound run usually reaches: the low end of the classical training row."""
 
 
-def causes_for_flops(efficiency: float, device: HardwareSpec | None, precision: str | None, devices: int) -> tuple[Cause, ...]:
+def causes_for_flops(
+    efficiency: float, device: HardwareSpec | None, precision: str | None, devices: int
+) -> tuple[Cause, ...]:
     """Return the mistakes that would explain an eta above 1 from stated FLOPs and peak, most plausible first."""
     found = [
         Cause("training-flops", "training FLOPs (6N a token) used for an inference run (2N)", efficiency / 3),
         Cause("sparse", "the run used 2:4 structured sparsity, the peak is dense", efficiency / 2),
-        Cause("macs", "multiply-accumulates mixed with FLOPs (the peak counts MACs, or the work was doubled twice)", efficiency / 2),
+        Cause(
+            "macs",
+            "multiply-accumulates mixed with FLOPs (the peak counts MACs, or the work was doubled twice)",
+            efficiency / 2,
+        ),
     ]
     found += [_devices_cause(n * devices, efficiency / n) for n in (2, 4, 8, 16, 64, 256)]
     if device is not None and precision is not None:
         peak = device.peak(precision).value
         for other, figure in device.peaks.items():
             if figure.value > peak:
-                found.append(Cause("precision", f"the run computed in {other}, the peak is that of {precision}", efficiency * peak / figure.value))
+                found.append(
+                    Cause(
+                        "precision",
+                        f"the run computed in {other}, the peak is that of {precision}",
+                        efficiency * peak / figure.value,
+                    )
+                )
     else:
-        found.append(Cause("precision", "the run computed in 8 bits, the peak is that of 16 bits (usually half)", efficiency / 2))
-    return _ranked(((c, _USUAL) for c in found if c.efficiency <= 1))
+        found.append(
+            Cause("precision", "the run computed in 8 bits, the peak is that of 16 bits (usually half)", efficiency / 2)
+        )
+    return _ranked((c, _USUAL) for c in found if c.efficiency <= 1)
 
 
 def causes_for_scenario(scenario: Scenario, rate: float) -> tuple[Cause, ...]:
@@ -41,13 +55,11 @@ def causes_for_scenario(scenario: Scenario, rate: float) -> tuple[Cause, ...]:
 
 
 def _admitted(scenario: Scenario, rate: float) -> Iterator[tuple[Cause, float]]:
-    seen: set[str] = set()
     for code, message, other, items in _alternatives(scenario):
         roof = other.roofline(other.work())
         step_s = other.work().items / (rate * items)
         efficiency = roof.compute_s / step_s
-        if efficiency <= roof.ceiling and (code not in seen or code == "precision"):
-            seen.add(code)
+        if efficiency <= roof.ceiling:
             usual = roof.ceiling * attainment_of(regime_of(other, roof)).median
             yield Cause(code, message, efficiency), usual
 
@@ -60,7 +72,7 @@ def _alternatives(s: Scenario) -> Iterator[tuple[str, str, Scenario, float]]:
         yield "prompt-tokens", "prompt tokens counted as generated: these are prefill tokens", _as_prefill(s), 1.0
         for batch in (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024):
             if batch > s.batch_size:
-                yield "batch", f"more sequences in flight than batch {s.batch_size}: at batch {batch}", s.replace(batch_size=batch), 1.0
+                yield "batch", f"{batch} sequences in flight, not {s.batch_size}", s.replace(batch_size=batch), 1.0
     for precision in BYTES:
         peaks = s.hardware.peaks
         if BYTES[precision] < BYTES[s.precision] and PEAK_OF.get(precision, precision) in peaks:

@@ -20,7 +20,7 @@ from mlsysim.units import positive, whole
 Progress: TypeAlias = Callable[[str, float], None]
 MOST_STEPS = 20_000
 """More steps than this make no interval narrower that matters, only the bootstrap slower."""
-_FEWEST_RUNS = 2 * FEWEST_STEPS + 1  # the first run is dropped, and MSER-5 drops half of the rest at most
+_FEWEST_RUNS = 1 + FEWEST_STEPS  # the first is dropped; MSER-5 leaves at least 10 where it drops any
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(double)": "float64",
@@ -74,11 +74,9 @@ def measure_onnx(
     batch
         Samples a step.
     shapes
-        The shape of one sample of each input with free dimensions, batch dimension 1: ``{"x": (1, 3, 640,
-        640)}``.
+        The shape of one sample of each input with free dimensions, batch dimension 1: ``{"x": (1, 3, 640, 640)}``.
     seconds
-        How long to run [s]. A network so slow that fewer than 11 steps fit runs longer; 20,000 steps end it
-        sooner.
+        How long to run [s]. A network so slow that fewer than 6 steps fit runs longer; 20,000 steps end it sooner.
     threads
         Threads of the run-time; by default the physical cores that this process may use.
     warmup
@@ -102,14 +100,15 @@ def measure_onnx(
     sizes = input_shapes({value.name: value.shape for value in session.get_inputs()}, shapes, batch)
     feeds = {value.name: _random(value, sizes[value.name]) for value in session.get_inputs()}
     fewest = _FEWEST_RUNS if warmup is None else warmup + FEWEST_STEPS
-    try:
-        session.run(None, feeds)
-    except Exception as problem:  # onnxruntime's errors share no base class
-        told = ", ".join(f"{name} {list(shape)}" for name, shape in sizes.items())
-        raise InvalidValue(
-            "path", f"a network that runs on {told}", str(path), _first_line(problem)
-        ) from None
-    times = _time_steps(lambda: session.run(None, feeds), seconds, fewest, progress, path.name)
+
+    def run() -> None:
+        try:
+            session.run(None, feeds)
+        except Exception as problem:  # onnxruntime's errors share no base class
+            told = ", ".join(f"{name} {list(shape)}" for name, shape in sizes.items())
+            raise InvalidValue("path", f"a network that runs on {told}", str(path), _first_line(problem)) from None
+
+    times = _time_steps(run, seconds, fewest, progress, path.name)
     dropped = _drop(times, warmup)
     kept = times[dropped.steps :]
     step = median_interval(kept)

@@ -17,26 +17,24 @@ FEWEST_STEPS = 5
 """The least steps for a 90 % interval: the range of 5 covers a median with 1 - 2^-4 = 94 %, 4 with 87 %."""
 _BATCH = 5  # the 5 of MSER-5
 _RESAMPLES = 1000
-_QUIET = (
-    5  # so many insignificant correlations in a row end the memory of a series (K_n of Politis and White)
-)
+_QUIET = 5  # so many insignificant correlations in a row end the memory of a series (K_n of Politis and White)
 
 
 def steady_start(times: Sequence[float]) -> int:
     """Return how many of the first ``times`` [s] are warm-up: MSER-5 truncation, a multiple of 5.
 
-    The series is averaged in batches of 5; dropped are the d batches that minimise the squared standard
-    error of the mean of the n - d left, sum((x - mean)^2) / (n - d)^2. No more than half of the series is
-    ever dropped; a series below 10 is too short to judge, and nothing is. White 1997, "An Effective
-    Truncation Heuristic for Bias Reduction in Simulation Output", Simulation 69(6),
-    doi:10.1177/003754979706900601; batches: Spratt 1998.
+    The series is averaged in batches of 5; dropped are the d batches that minimise the squared standard error of the
+    mean of the n - d left, sum((x - mean)^2) / (n - d)^2. At most half of the series is dropped, and two batches are
+    kept, for one alone has no spread: a series below 15 is too short to judge, and nothing is. White 1997, "An
+    Effective Truncation Heuristic for Bias Reduction in Simulation Output", Simulation 69(6),
+    doi:10.1177/003754979706900601; the batches of 5 are Spratt's (1998).
     """
     count = len(times) // _BATCH
     if count < 2:
         return 0
     means = np.asarray(times[: count * _BATCH], dtype=float).reshape(count, _BATCH).mean(axis=1)
     means -= means.mean()  # the variance of what is left is a difference of sums: centred, they do not cancel
-    left = count - np.arange(count // 2 + 1)
+    left = count - np.arange(min(count // 2, count - 2) + 1)
     total = np.cumsum(means[::-1])[::-1][: len(left)]
     squares = np.cumsum(means[::-1] ** 2)[::-1][: len(left)]
     return _BATCH * int(np.argmin((squares - total**2 / left) / left**2))
@@ -48,10 +46,12 @@ def median_interval(times: Sequence[float], confidence: float = 0.9) -> Interval
     Moving-block bootstrap (Künsch 1989, "The jackknife and the bootstrap for general stationary observations",
     Annals of Statistics 17(3)): blocks keep the autocorrelation that makes neighbouring steps worth less than
     their number. 1,000 resamples with a fixed seed, blocks of :func:`block_length`. Percentiles of few blocks are
-    too narrow: they are expanded as Hesterberg 2015 ("What Teachers Should Know About the Bootstrap", section 3.3,
-    doi:10.1080/00031305.2015.1089789) does for few observations. On simulated series of 20 to 1,000 steps whose
-    neighbours correlate up to 0.5, 85 to 95 % of the intervals hold the true median; drifts longer than a quarter
-    of the series are beyond any method.
+    too narrow: they are expanded as Hesterberg 2015 ("What Teachers Should Know About the Bootstrap",
+    doi:10.1080/00031305.2015.1089789) does for few observations.
+
+    Of 800 simulated first-order series of 12 to 200 steps each, the 90 % interval held the true median in 89-93 % of
+    cases when neighbours were independent, 87-89 % at a correlation of 0.3, 81-89 % at 0.5. A drift that lasts longer
+    than the run is beyond any method.
 
     Raises
     ------
@@ -77,35 +77,34 @@ def median_interval(times: Sequence[float], confidence: float = 0.9) -> Interval
 def block_length(values: Sequence[float] | Array) -> int:
     """Return the block length for the median of a series, at least 1 and at most a quarter of it.
 
-    The automatic choice of Politis and White 2004 ("Automatic block-length selection for the dependent
-    bootstrap", Econometric Reviews 23(1); constants of Patton, Politis and White 2009), applied to the signs
-    of the distances from the median: to first order the sample median is the mean of those signs. Never
-    below n^(1/3), Künsch's order.
+    The automatic choice of Politis and White 2004 ("Automatic block-length selection for the dependent bootstrap",
+    Econometric Reviews 23(1); constants of Patton, Politis and White 2009), applied to the signs of the distances from
+    the median: to first order the sample median is the mean of those signs. Never below n^(1/3), Künsch's order,
+    unless that is more than a quarter.
     """
     series = np.asarray(values, dtype=float)
     n = len(series)
-    signs = np.sign(series - np.median(series))
+    signs: Array = np.sign(series - np.median(series))
     signs -= signs.mean()
-    least, most = math.ceil(n ** (1 / 3)), max(1, n // 4)
+    least, most = math.ceil(math.cbrt(n)), max(1, n // 4)
     lags = min(n - 1, math.ceil(math.sqrt(n)) + _QUIET)
     covariances = np.array([float(signs[: n - k] @ signs[k:]) / n for k in range(lags + 1)])
     half = max(1, _memory(covariances, n))
     k = np.arange(min(2 * half, lags) + 1)
-    weighted = (
-        np.clip(2 - k / half, 0, 1) * covariances[k]
-    )  # flat-top: 1 up to half the width, then down to 0
+    weighted = np.clip(2 - k / half, 0, 1) * covariances[k]  # flat-top: 1 up to half the width, then down to 0
     spectrum = 2 * float(weighted.sum()) - float(weighted[0])
     slope = 2 * float((k * weighted).sum())
     # All times equal, or a spectrum that sampling noise made negative: the automatic choice does not exist.
-    best = (1.5 * n * (slope / spectrum) ** 2) ** (1 / 3) if spectrum > 0 else 0.0
+    best: float = (1.5 * n * (slope / spectrum) ** 2) ** (1 / 3) if spectrum > 0 else 0.0
     return min(max(least, math.ceil(best)), most)
 
 
 def _memory(covariances: Array, n: int) -> int:
     """Return the lag after which a run of autocorrelations is insignificant (Politis and White 2004)."""
-    significant = np.abs(covariances[1:]) >= 2 * covariances[0] * math.sqrt(math.log10(n) / n)
+    threshold = 2 * float(covariances[0]) * math.sqrt(math.log10(n) / n)
+    significant = [abs(float(covariance)) >= threshold for covariance in covariances[1:]]
     count = len(significant)
-    return next((m for m in range(count) if not significant[m : m + _QUIET].any()), count)
+    return next((m for m in range(count) if not any(significant[m : m + _QUIET])), count)
 
 
 def _expanded_tail(tail: float, blocks: float) -> float:
@@ -123,8 +122,10 @@ def _resampled_medians(values: Array, length: int) -> Array:
     n = len(values)
     rng = np.random.default_rng(0)
     offsets = np.arange(length)
-    medians = np.empty(_RESAMPLES)
-    for i in range(_RESAMPLES):
-        starts = rng.integers(0, n - length + 1, math.ceil(n / length))
-        medians[i] = np.median(values[(starts[:, None] + offsets).ravel()[:n]])
-    return medians
+    rows = max(1, 2**20 // n)  # resamples at a time: 8 MiB of indices
+    medians = []
+    for done in range(0, _RESAMPLES, rows):
+        count = min(rows, _RESAMPLES - done)
+        starts = rng.integers(0, n - length + 1, (count, math.ceil(n / length), 1))
+        medians.append(np.median(values[(starts + offsets).reshape(count, -1)[:, :n]], axis=1))
+    return np.concatenate(medians)

@@ -26,6 +26,25 @@ class Move(NamedTuple):
     spread: float | None
 
 
+class Step(NamedTuple):
+    """A step before or after a move: what is asked, what physics allows there, and how long it takes [s]."""
+
+    scenario: Scenario
+    roof: Roofline
+    time_s: float
+
+    @property
+    def efficiency(self) -> float:
+        """Return eta [1]."""
+        return self.roof.compute_s / self.time_s
+
+    @property
+    def throughput(self) -> str:
+        """Return what the step yields per second, for people."""
+        work = self.scenario.work()
+        return si(work.items / self.time_s, f"{work.unit}/s")
+
+
 def moved(calibration: Calibration, scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
     """Return the estimate that a calibration gives for a scenario.
 
@@ -35,29 +54,28 @@ def moved(calibration: Calibration, scenario: Scenario, roof: Roofline, regime: 
     """
     if calibration.scenario is None or calibration.roof is None:
         return _eta_only(calibration, roof)
-    home = calibration.scenario
-    net = _net_attainment(calibration)
-    if _same(home, scenario):
+    home = Step(calibration.scenario, calibration.roof, calibration.time_s.value)
+    net = _net_attainment(calibration, home.roof)
+    if _same(home.scenario, scenario):
         return Estimate("measured", None, net, calibration.overhead_s, calibration.notes)
-    moves = _moves(home, scenario, regime)
+    moves = _moves(home.scenario, scenario, regime)
     reached = _widened(net, moves)
-    overhead = calibration.overhead_s + _launches(home.hardware, scenario)
-    notes = [_moved_note(calibration, scenario, roof, reached, moves)]
+    overhead = calibration.overhead_s + _launches(home.scenario.hardware, scenario)
+    there = Step(scenario, roof, roof.floor_s / reached.value + overhead)
+    notes = [_moved_note(home, there, reached, moves)]
     if any(move.spread is None for move in moves):
         seen = attainment_of(regime)
         reached = Interval(reached.value, min(reached.low, seen.p10), min(1.0, max(reached.high, seen.p90)))
         notes.append(_little_note(moves, regime))
-    notes += _overhead_note(calibration, scenario, roof, reached, overhead)
-    notes += _absolute_note(calibration, scenario, roof, reached, overhead)
+    notes += _overhead_note(home, there, overhead)
+    notes += _absolute_note(home, there)
     return Estimate("measured", None, reached, overhead, tuple(notes))
 
 
-def _net_attainment(calibration: Calibration) -> Interval:
+def _net_attainment(calibration: Calibration, roof: Roofline) -> Interval:
     """Return floor / (time - overhead): attainment of the part of the step that scales with the hardware."""
-    roof = calibration.roof
-    assert roof is not None  # noqa: S101  # callers have a scenario
-    eta, fixed = calibration.efficiency, calibration.overhead_s
-    return Interval(*(min(1.0, roof.floor_s / (roof.compute_s / e - fixed)) for e in eta))
+    fixed = calibration.overhead_s
+    return Interval(*(min(1.0, roof.floor_s / (roof.compute_s / e - fixed)) for e in calibration.efficiency))
 
 
 def _same(a: Scenario, b: Scenario) -> bool:
@@ -115,21 +133,18 @@ def _eta_only(calibration: Calibration, roof: Roofline) -> Estimate:
     eta = calibration.efficiency
     reached = Interval(*(min(1.0, e / roof.ceiling) for e in eta))
     message = (
-        f"the calibration knows eta {eta.value:.4g} and its FLOPs per token, but neither model nor ceiling: eta itself is"
-        " used here, and holds only for the model and hardware it was measured on"
+        f"the calibration knows eta {eta.value:.4g} and its FLOPs per token, but neither model nor ceiling: eta itself"
+        " is used here, and holds only for the model and hardware it was measured on"
     )
     return Estimate("measured", None, reached, 0.0, (*calibration.notes, Note("efficiency-moved", message)))
 
 
-def _eta(roof: Roofline, attainment: float, overhead: float) -> float:
-    return roof.compute_s / (roof.floor_s / attainment + overhead)
-
-
-def _moved_note(c: Calibration, there: Scenario, roof: Roofline, reached: Interval, moves: list[Move]) -> Note:
-    factor = reached.high / reached.value if reached.high < 1 else reached.value / reached.low
+def _moved_note(home: Step, there: Step, reached: Interval, moves: list[Move]) -> Note:
+    factor = max(reached.high / reached.value, reached.value / reached.low)
     message = (
-        f"measured elsewhere ({'; '.join(m.what for m in moves)}): attainment {reached.value:.3g} is carried over, not eta;"
-        f" the ceiling goes from {c.ceiling:.3g} to {roof.ceiling:.3g}, and the interval widens to a factor of {factor:.3g}"
+        f"measured elsewhere ({'; '.join(m.what for m in moves)}): attainment {reached.value:.3g} is carried over, not"
+        f" eta; the ceiling goes from {home.roof.ceiling:.3g} to {there.roof.ceiling:.3g}, and the interval widens to a"
+        f" factor of {factor:.3g}"
     )
     return Note("efficiency-moved", message)
 
@@ -143,32 +158,30 @@ def _little_note(moves: list[Move], regime: str) -> Note:
     return Note("little-carries-over", message)
 
 
-def _overhead_note(c: Calibration, there: Scenario, roof: Roofline, reached: Interval, overhead: float) -> list[Note]:
+def _overhead_note(home: Step, there: Step, overhead: float) -> list[Note]:
     """Say that eta falls where a fixed part of the step meets faster hardware."""
-    home = c.roof
-    assert home is not None  # noqa: S101  # callers have a scenario
-    if not overhead or roof.floor_s >= home.floor_s:
+    if not overhead or there.roof.floor_s >= home.roof.floor_s:
         return []
-    time_s = roof.floor_s / reached.value + overhead
     message = (
-        f"{si(overhead, 's')} a step is fixed overhead that faster hardware does not remove, {overhead / time_s:.0%} of the"
-        f" time on {there.hardware.name}: eta goes from {c.efficiency.value:.3g} to {_eta(roof, reached.value, overhead):.3g}"
+        f"{si(overhead, 's')} a step is fixed overhead that faster hardware does not remove,"
+        f" {overhead / there.time_s:.0%} of the time on {there.scenario.hardware.name}: eta goes from"
+        f" {home.efficiency:.3g} to {there.efficiency:.3g}"
     )
     return [Note("overhead-lowers-efficiency", message)]
 
 
-def _absolute_note(c: Calibration, there: Scenario, roof: Roofline, reached: Interval, overhead: float) -> list[Note]:
+def _absolute_note(home: Step, there: Step) -> list[Note]:
     """Put latency and throughput beside eta where a narrower format or a larger batch changes what eta means."""
-    home = c.scenario
-    assert home is not None and c.roof is not None  # noqa: S101  # callers have a scenario
-    narrower = BYTES[there.precision] < BYTES[home.precision]
-    if not narrower and there.batch_size <= home.batch_size:
+    narrower = BYTES[there.scenario.precision] < BYTES[home.scenario.precision]
+    if not narrower and there.scenario.batch_size <= home.scenario.batch_size:
         return []
-    before, after = c.time_s.value, roof.floor_s / reached.value + overhead
-    why = "a narrower format has a higher peak and other answers" if narrower else "a larger batch makes each request wait longer"
+    why = (
+        "a narrower format has a higher peak and other answers"
+        if narrower
+        else "a larger batch makes each request wait longer"
+    )
     message = (
-        f"eta is not speed ({why}): eta {c.efficiency.value:.3g} to {roof.compute_s / after:.3g}, latency"
-        f" {si(before, 's')} to {si(after, 's')} a step, throughput {si(c.throughput.value, c.unit)} to"
-        f" {si(there.work().items / after, c.unit)}"
+        f"eta is not speed ({why}): eta {home.efficiency:.3g} to {there.efficiency:.3g}, latency"
+        f" {si(home.time_s, 's')} to {si(there.time_s, 's')} a step, throughput {home.throughput} to {there.throughput}"
     )
     return [Note("efficiency-is-not-speed", message)]

@@ -31,7 +31,9 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(f"mlsysim.cli.{cmd_name}").command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve a command; a typo is answered with the nearest names."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):

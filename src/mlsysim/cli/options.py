@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -27,7 +28,7 @@ def number(text: str | None) -> Any:
     return text
 
 
-class Word(click.ParamType):
+class Word(click.ParamType[Any]):
     """A number where the word spells one, else the word: checked where all other problems are, told with them."""
 
     name = "number"
@@ -37,7 +38,7 @@ class Word(click.ParamType):
         return number(value) if isinstance(value, str) else value
 
 
-class Format(click.ParamType):
+class Format(click.ParamType[str]):
     """One of :data:`FORMATS`."""
 
     name = "format"
@@ -53,7 +54,12 @@ output = click.option("--output", "-o", type=Format(), default="table", help="ta
 
 _QUESTION = (
     click.option("--phase", default="forward", help="forward (prefill), decode or training", show_default=True),
-    click.option("--batch", "batch_size", type=Word(), help="prompts, sequences in flight, or the global training batch  [default: 1]"),
+    click.option(
+        "--batch",
+        "batch_size",
+        type=Word(),
+        help="prompts, sequences in flight, or the global training batch  [default: 1]",
+    ),
     click.option("--seq-len", type=Word(), help="tokens of each prompt or training sequence  [default: 2048]"),
     click.option("--context", type=Word(), help="tokens already in the KV cache at decode  [default: 2048]"),
     click.option("--precision", help="number format  [default: the device's 16-bit format]"),
@@ -85,3 +91,26 @@ def say_notes(notes: Iterable[Note], prefix: str = "") -> None:
     """Write notes to standard error, a line each."""
     for note in notes:
         print(f"{prefix}[{note.code}] {note.message}", file=sys.stderr)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, float], None]]:
+    """Show a bar for each label on standard error; yield what takes a label and the share that is over, 0 to 1."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description:<44}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+
+        def tell(label: str, share: float) -> None:
+            if label not in tasks:
+                tasks[label] = bars.add_task(label, total=1.0)
+            bars.update(tasks[label], completed=share)
+
+        yield tell

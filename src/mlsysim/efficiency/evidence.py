@@ -86,7 +86,7 @@ def percentiles(values: Sequence[float], groups: Sequence[str]) -> Percentiles:
 
 
 def weighted_quantile(weighted: Iterable[tuple[float, float]], q: float) -> float:
-    """Return the smallest value at which the share of the weight reaches ``q``; pairs (value, weight) sorted by value."""
+    """Return the smallest value at which the share of the weight reaches ``q``; pairs (value, weight), sorted."""
     pairs = list(weighted)
     goal, reached = q * sum(w for _, w in pairs), 0.0
     for value, weight in pairs:

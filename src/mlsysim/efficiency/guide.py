@@ -78,15 +78,25 @@ def _row(row: Row, device: HardwareSpec) -> GuideRow:
 
 @cache
 def _measured(regime: str, engine: str, hardware: str) -> Percentiles:
-    rows = [e for e in evidence() if e.regime == regime and re.search(engine, e.engine, re.I) and re.search(hardware, e.hardware)]
+    rows = [
+        e
+        for e in evidence()
+        if e.regime == regime and re.search(engine, e.engine, re.I) and re.search(hardware, e.hardware)
+    ]
     return percentiles([e.efficiency for e in rows], [e.group for e in rows])
 
 
 def _ceiling(row: Row, device: HardwareSpec) -> float | None:
     lengths = {k: int(row[k]) for k in ("seq_len", "context") if row[k]}
     try:
-        scenario = Scenario.of(row["model"], device, phase=row["phase"], batch_size=int(row["batch_size"]),
-                               precision=row["precision"] or None, **lengths)  # fmt: skip
+        scenario = Scenario.of(
+            row["model"],
+            device,
+            phase=row["phase"],
+            batch_size=int(row["batch_size"]),
+            precision=row["precision"] or None,
+            **lengths,
+        )
     except (UnsupportedPrecision, InvalidValue):
         return None
     return scenario.roofline(scenario.work()).ceiling
@@ -101,4 +111,7 @@ def _verdict(low: float, high: float, seen: Percentiles, ceiling: float | None, 
         return f"The published median {seen.median:.2g} lies in the classical range.{beyond}"
     side, factor = ("below", low / seen.median) if seen.median < low else ("above", seen.median / high)
     overlap = "the two ranges overlap" if seen.p10 <= high and seen.p90 >= low else "the two ranges do not even touch"
-    return f"The published median {seen.median:.2g} lies {side} the classical range by a factor of {factor:.2g}; {overlap}.{beyond}"
+    return (
+        f"The published median {seen.median:.2g} lies {side} the classical range by a factor of {factor:.2g};"
+        f" {overlap}.{beyond}"
+    )

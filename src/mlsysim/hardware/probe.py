@@ -2,17 +2,16 @@
 
 Arithmetic is the best rate of square matrix products (2 n^3 FLOP) over sizes and libraries, with all threads.
 
-Bandwidth is the best of the four STREAM kernels (McCalpin 1995, "Memory Bandwidth and Machine Balance in
-Current High Performance Computers") and of two that STREAM lacks, over arrays of 4 x the last-level cache.
-Bytes are counted as STREAM counts them, each array read or written once: the line that a cache fetches
-before it is overwritten is not counted, so where caches do that the four stay below what reading alone gets.
-A figure that serves as a ceiling must not be below what a network that reads its weights can reach: hence
-``read`` (a maximum) and ``update`` (b = a + b, which overwrites what it has read).
+Bandwidth is the best of the four STREAM kernels (McCalpin 1995, "Memory Bandwidth and Machine Balance in Current
+High Performance Computers") and of reading alone, over arrays of 4 x the last-level cache. Bytes are counted as STREAM
+counts them, each array read or written once. The line that a cache fetches before it is overwritten is not counted, so
+that the four can stay below what reading alone gets; a network reads its weights: its ceiling must not lie below that.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import platform
 import time
@@ -20,6 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -38,11 +38,10 @@ BANDWIDTH_SHARE = 0.25
 """Share of the time budget that goes to memory bandwidth."""
 _UNKNOWN_CACHE = 32 * 2**20  # a common last-level cache; taken only where the system tells none
 _BLOCK = 2**15  # elements: one block of three fp64 arrays (768 KiB) stays in a core's second-level cache
-_SYS = Path("/sys/devices/system/cpu")
 
 
 class GemmSample(NamedTuple):
-    """One size of matrix product: best rate [FLOP/s] and spread of the repeats, (p90 - p10) / median [1]."""
+    """One matrix product: best rate [FLOP/s] and spread over the repeats, (p90 - p10) / median [1]."""
 
     precision: str
     library: str
@@ -75,9 +74,8 @@ class Probe:
 def probe(*, seconds: float = 20, progress: Progress | None = None) -> Probe:
     """Measure this machine in about ``seconds`` [s].
 
-    ``progress`` is called with what is measured next and the share done, 0 to 1. onnxruntime (fp32 and int8)
-    is measured where it and onnx are installed; a note says so where they are not. A budget below 2 s leaves
-    out sizes.
+    ``progress`` is called with what is measured next and the share done, 0 to 1. onnxruntime (fp32 and int8) is
+    measured where it and onnx are installed; a note says so where not. A few seconds leave out the large sizes.
 
     Raises
     ------
@@ -87,14 +85,11 @@ def probe(*, seconds: float = 20, progress: Progress | None = None) -> Probe:
         threadpoolctl is not installed: without it the threads of numpy's BLAS are unknown.
     """
     seconds = positive(seconds, "seconds")
-    try:
-        import threadpoolctl  # noqa: F401
-    except ImportError:
-        raise MissingExtra("threadpoolctl", "measure", "probing this machine") from None
+    if not importlib.util.find_spec("threadpoolctl"):
+        raise MissingExtra("threadpoolctl", "measure", "probing this machine")
     tell = progress or (lambda _label, _share: None)
     end = time.perf_counter() + seconds
-    cores = usable_cores()
-    counts = (1, cores) if cores > 1 else (1,)
+    counts = tuple(sorted({1, usable_cores()}))
     streams = tuple(_bandwidth(counts, BANDWIDTH_SHARE * seconds, tell))
     samples = tuple(_products(counts, end, tell))
     tell("done", 1.0)
@@ -104,15 +99,13 @@ def probe(*, seconds: float = 20, progress: Progress | None = None) -> Probe:
 def usable_cores() -> int:
     """Return the physical cores that this process may use, by affinity and container quota, at least 1.
 
-    Two hardware threads of a core share its arithmetic: more threads than cores gain nothing in a matrix
-    product.
+    Two hardware threads of a core share its arithmetic, so that the second gains a matrix product nothing.
     """
-    logical = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    cores = logical
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(ImportError):
         import psutil
 
-        cores = min(logical, psutil.cpu_count(logical=False) or logical)
+        cores = min(cores, psutil.cpu_count(logical=False) or cores)
     with contextlib.suppress(OSError, ValueError):  # no control group, or no quota ("max")
         quota, period = map(float, Path("/sys/fs/cgroup/cpu.max").read_text().split())
         cores = min(cores, int(quota / period))
@@ -121,29 +114,27 @@ def usable_cores() -> int:
 
 def _products(counts: tuple[int, ...], end: float, tell: Progress) -> Iterator[GemmSample]:
     """Yield a sample for each library, precision, thread count and size; the time left is shared evenly."""
-    kinds: list[tuple[str, str, Callable[[int, int], Any]]] = [
-        ("fp32", "numpy", lambda n, threads: _blas(np.float32, n, threads)),
-        ("fp64", "numpy", lambda n, threads: _blas(np.float64, n, threads)),
-    ]
+    kinds: dict[tuple[str, str], Callable[[int, int], Any]] = {
+        ("fp32", "numpy"): partial(_blas, np.float32),
+        ("fp64", "numpy"): partial(_blas, np.float64),
+    }
     if _has_onnxruntime():
-        kinds += [
-            ("fp32", "onnxruntime", lambda n, threads: _session("MatMul", n, threads)),
-            ("int8", "onnxruntime", lambda n, threads: _session("MatMulInteger", n, threads)),
-        ]
+        kinds["fp32", "onnxruntime"] = partial(_session, "MatMul")
+        kinds["int8", "onnxruntime"] = partial(_session, "MatMulInteger")
     plan = [(kind, threads, size) for kind in kinds for threads in counts for size in SIZES]
-    last_rate: dict[tuple[str, str, int], float] = {}
-    for done, ((precision, library, product), threads, size) in enumerate(plan):
-        label = f"{precision} {library}, {threads} threads, {size} x {size}"
+    rate = 0.0
+    for done, (kind, threads, size) in enumerate(plan):
+        label = f"{' '.join(kind)}, {threads} threads, {size} x {size}"
         tell(label, BANDWIDTH_SHARE + (1 - BANDWIDTH_SHARE) * done / len(plan))
         share = (end - time.perf_counter()) / (len(plan) - done)
-        rate = last_rate.get((precision, library, threads))
-        # Warm-up and two repeats must fit; the first size of each kind is always measured.
-        if rate and 3 * 2 * size**3 / rate > share:
+        flops = 2 * size**3
+        # The smallest is always measured; of a larger one, warm-up and two repeats must fit at the rate before it.
+        if size > min(SIZES) and 3 * flops / rate > share:
             continue
-        with product(size, threads) as run:
+        with kinds[kind](size, threads) as run:
             best, spread = _repeat(run, share)
-        last_rate[precision, library, threads] = 2 * size**3 / best
-        yield GemmSample(precision, library, threads, size, 2 * size**3 / best, spread)
+        rate = flops / best
+        yield GemmSample(*kind, threads, size, rate, spread)
 
 
 def _repeat(run: Callable[[], object], seconds: float) -> tuple[float, float]:
@@ -172,12 +163,7 @@ def _blas(dtype: type, n: int, threads: int) -> Iterator[Callable[[], object]]:
 
 
 def _has_onnxruntime() -> bool:
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
 
 
 @contextlib.contextmanager
@@ -198,9 +184,7 @@ def _session(operator: str, n: int, threads: int) -> Iterator[Callable[[], objec
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     yield lambda: session.run(None, {"x": a})
 
 
@@ -210,27 +194,21 @@ def _bandwidth(counts: tuple[int, ...], seconds: float, tell: Progress) -> Itera
     cache = _last_level_cache() or _UNKNOWN_CACHE
     length = min(4 * cache, _memory() // 16) // 8
     with ThreadPoolExecutor(max(counts)) as pool:
-        a, b, c = (np.empty(length) for _ in range(3))
+        arrays = [np.empty(length) for _ in range(3)]
         # Who first touches a page decides which memory node holds it: all threads do, each in its part.
-        list(pool.map(lambda part: _fill(a[part], b[part], c[part]), _parts(length, max(counts))))
+        list(pool.map(lambda part: [np.add(0.0, 1.0, out=x[part]) for x in arrays], _parts(length, max(counts))))
         plan = [(kernel, threads) for threads in counts for kernel in _KERNELS]
         for done, (kernel, threads) in enumerate(plan):
             tell(f"memory {kernel}, {threads} threads", BANDWIDTH_SHARE * done / len(plan))
-            work, arrays = _KERNELS[kernel]
-            parts = _parts(length, threads)
-            views = [a[part] for part in parts], [b[part] for part in parts], [c[part] for part in parts]
+            work, moved = _KERNELS[kernel]
+            views = [[array[part] for part in _parts(length, threads)] for array in arrays]
             share = (end - time.perf_counter()) / (len(plan) - done)
             best, spread = _repeat(lambda: list(pool.map(work, *views)), share)  # noqa: B023  # run at once
-            yield BandwidthSample(kernel, threads, 8 * length, arrays * 8 * length / best, spread)
+            yield BandwidthSample(kernel, threads, 8 * length, moved * 8 * length / best, spread)
 
 
 def _parts(length: int, count: int) -> list[slice]:
     return [slice(length * i // count, length * (i + 1) // count) for i in range(count)]
-
-
-def _fill(a: Any, b: Any, c: Any) -> None:
-    for array, value in ((a, 1.0), (b, 2.0), (c, 0.5)):
-        array.fill(value)
 
 
 def _triad(a: Any, b: Any, c: Any) -> None:
@@ -247,16 +225,15 @@ _KERNELS: dict[str, tuple[Callable[[Any, Any, Any], object], int]] = {
     "add": (lambda a, b, c: np.add(a, b, out=c), 3),
     "triad": (_triad, 3),
     "read": (lambda a, _b, _c: np.max(a), 1),
-    "update": (lambda a, _b, c: np.add(a, c, out=c), 3),
 }
-"""The memory kernels and how many arrays each reads or writes, one that is updated twice."""
+"""The memory kernels, and how many arrays each reads or writes."""
 
 
 def _last_level_cache() -> int:
     """Return the bytes of all last-level caches together [B], or 0 where the system does not tell."""
     found: dict[tuple[int, str], int] = {}
     with contextlib.suppress(OSError, ValueError):
-        for index in _SYS.glob("cpu[0-9]*/cache/index*"):
+        for index in Path("/sys/devices/system/cpu").glob("cpu[0-9]*/cache/index*"):
             names = ("level", "size", "shared_cpu_list")
             level, size, shared = ((index / name).read_text().strip() for name in names)
             scale = {"K": 2**10, "M": 2**20, "G": 2**30}[size[-1]]
@@ -266,12 +243,16 @@ def _last_level_cache() -> int:
 
 
 def _memory() -> int:
+    """Return the memory that this process may use, by what is installed and by container limit [B]."""
     try:
         import psutil
 
-        return int(psutil.virtual_memory().total)
+        total = int(psutil.virtual_memory().total)
     except ImportError:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # no control group, or no limit ("max")
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return total
 
 
 def _title() -> str:
@@ -284,28 +265,24 @@ def _title() -> str:
 
 def _device(samples: tuple[GemmSample, ...], streams: tuple[BandwidthSample, ...]) -> HardwareSpec:
     today = datetime.now(tz=UTC).date().isoformat()
+    system, cache = "the operating system", float(_last_level_cache())
     threads = max(s.threads for s in samples)
-    source = "measured here: best of matrix products with all threads"
     peaks: dict[str, Figure] = {}
-    for precision in dict.fromkeys(s.precision for s in samples):
-        candidates = [s for s in samples if s.precision == precision and s.threads == threads]
-        best = max(candidates, key=lambda s: s.flops_per_s)
-        note = (
-            f"best at {best.size} x {best.size}, {best.library}, {threads} threads; spread {best.spread:.0%}"
-        )
-        peaks[precision] = Figure(best.flops_per_s, source, today, note)
+    for best in sorted((s for s in samples if s.threads == threads), key=lambda s: s.flops_per_s):
+        note = f"best at {best.size} x {best.size}, {best.library}, {threads} threads; spread {best.spread:.0%}"
+        source = "measured here: best of matrix products with all threads"
+        peaks[best.precision] = Figure(best.flops_per_s, source, today, note)
     fast = max(streams, key=lambda s: s.bytes_per_s)
     size = si(fast.array_bytes, "B")
     note = f"best: {fast.kernel}, {fast.threads} threads, arrays of {size}; spread {fast.spread:.0%}"
     kernels = "measured here: best of " + ", ".join(dict.fromkeys(s.kernel for s in streams))
-    cache, told = float(_last_level_cache()), "the operating system: last-level caches together"
     return HardwareSpec(
         name="here",
         kind="cpu",
         peaks=peaks,
-        memory=Figure(float(_memory()), "the operating system", today),
+        memory=Figure(float(_memory()), system, today),
         bandwidth=Figure(fast.bytes_per_s, kernels, today, note),
-        cache=Figure(cache, told, today) if cache else None,
+        cache=Figure(cache, system, today, "last level, all together") if cache else None,
         title=_title(),
     )
 
@@ -315,11 +292,9 @@ def _notes(samples: tuple[GemmSample, ...], streams: tuple[BandwidthSample, ...]
     unsteady = [spread for spread in spreads if spread > CONTENDED]
     if unsteady:
         yield (
-            f"{len(unsteady)} of {len(spreads)} measurements vary by more than {CONTENDED:.0%} over their repeats,"
-            f" up to {max(unsteady):.0%}: other work shares this machine, and a figure may be too low"
+            f"{len(unsteady)} of {len(spreads)} measurements vary by more than {CONTENDED:.0%} over repeats, up to"
+            f" {max(unsteady):.0%}: other work shares this machine, and a figure may be too low"
         )
     if not _has_onnxruntime():
-        yield (
-            "onnxruntime or onnx is not installed: no int8 peak, and fp32 from numpy alone;"
-            " pip install 'mlsysim[models,measure]'"
-        )
+        extra = "pip install 'mlsysim[models,measure]'"
+        yield f"onnxruntime or onnx is not installed: no int8 peak, and fp32 from numpy alone; {extra}"

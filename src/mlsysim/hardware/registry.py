@@ -11,8 +11,13 @@ from mlsysim.registry import Registry, Row, read_table
 from mlsysim.units import parse
 
 _PACKAGE = "mlsysim.hardware"
-_ONE = {"memory": ("memory", "B"), "bandwidth": ("bandwidth", "B/s"), "cache": ("cache", "B"),
-        "tdp": ("tdp_w", "W"), "price": ("usd_per_hour", "USD/h")}  # fmt: skip
+_ONE = {
+    "memory": ("memory", "B"),
+    "bandwidth": ("bandwidth", "B/s"),
+    "cache": ("cache", "B"),
+    "tdp": ("tdp_w", "W"),
+    "price": ("usd_per_hour", "USD/h"),
+}
 
 
 @cache

@@ -39,8 +39,10 @@ _KINDS = {
     **dict.fromkeys(["Resize", "Upsample"], "resize"),
     **dict.fromkeys(["Softmax", "LogSoftmax"], "softmax"),
     **dict.fromkeys(_RECURRENT, "recurrent"),
-    "Gather": "lookup", "Gemm": "linear", "ConvTranspose": "conv",
-}  # fmt: skip
+    "Gather": "lookup",
+    "Gemm": "linear",
+    "ConvTranspose": "conv",
+}
 _FOLDED_ELEMENTS = 1024
 """The largest tensor that is computed in order to learn a shape; shapes and slice bounds are far smaller."""
 
@@ -215,9 +217,7 @@ def _infer(model: Any, inputs: Mapping[str, Shape], path: Path) -> dict[str, Sha
             inferred = onnx.shape_inference.infer_shapes(working, data_prop=True).graph
         except (RuntimeError, ValueError) as problem:
             hint = str(problem).strip().partition("\n")[0]
-            raise InvalidValue(
-                "path", "a file in which ONNX can infer every shape", str(path), hint
-            ) from None
+            raise InvalidValue("path", "a file in which ONNX can infer every shape", str(path), hint) from None
         known = {tensor.name: tuple(tensor.dims) for tensor in working.graph.initializer}
         for value in [*inferred.input, *inferred.output, *inferred.value_info]:
             tensor = value.type.tensor_type
@@ -245,9 +245,7 @@ def _fold(model: Any, known: Mapping[str, Shape]) -> bool:
         return name in known and math.prod(known[name]) <= _FOLDED_ELEMENTS
 
     graph = model.graph
-    values = {
-        t.name: numpy_helper.to_array(t) for t in graph.initializer if small(t.name) and not t.external_data
-    }
+    values = {t.name: numpy_helper.to_array(t) for t in graph.initializer if small(t.name) and not t.external_data}
     folded: list[Any] = []
     kept: list[Any] = []
     for node in graph.node:
@@ -290,9 +288,7 @@ def _layers(graph: Any, known: Mapping[str, Shape], path: Path) -> Iterator[Laye
     """Yield the compute nodes, each with the parameters that no node before it has used."""
     stored = {tensor.name: tensor for tensor in graph.initializer}
     stored |= {node.output[0]: _constant(node) for node in graph.node if node.op_type == "Constant"}
-    sources = {
-        name: (name,) for name in stored
-    }  # of every constant value: the stored tensors it is made from
+    sources = {name: (name,) for name in stored}  # of every constant value: the stored tensors it is made from
     used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
     counted: set[str] = set()
     unresolved: list[str] = []
@@ -309,9 +305,7 @@ def _layers(graph: Any, known: Mapping[str, Shape], path: Path) -> Iterator[Laye
         elif not _moves_nothing(node, known):
             macs = _macs(node, known)
             operands = inputs[:1] if node.op_type in _FIRST_INPUT_ONLY else inputs
-            new = {
-                s for name in operands for s in sources.get(name, ()) if _is_parameter(stored[s], macs)
-            } - counted
+            new = {s for name in operands for s in sources.get(name, ()) if _is_parameter(stored[s], macs)} - counted
             counted |= new
             read = sum(math.prod(known[name]) for name in inputs if name not in sources)
             written = sum(math.prod(known[name]) for name in outputs)
@@ -320,9 +314,7 @@ def _layers(graph: Any, known: Mapping[str, Shape], path: Path) -> Iterator[Laye
     if unresolved:
         more = f" and {len(unresolved) - 3} more" if len(unresolved) > 3 else ""
         nodes = ", ".join(unresolved[:3]) + more
-        hint = (
-            f"no input or output shape for node {nodes}: the sizes do not fit the network, or depend on data"
-        )
+        hint = f"no input or output shape for node {nodes}: the sizes do not fit the network, or depend on data"
         raise InvalidValue("path", "a file in which ONNX can infer every shape", str(path), hint)
 
 
@@ -371,9 +363,7 @@ def _macs(node: Any, known: Mapping[str, Shape]) -> int:
         return out * first[0 if _attribute(node, "transA", 0) else 1]
     if op in _PRODUCTS:
         return out * first[-1]
-    if (
-        op in _RECURRENT
-    ):  # input (steps, batch, size) in either layout; W and R (directions, gates x hidden, ...)
+    if op in _RECURRENT:  # input (steps, batch, size) in either layout; W and R (directions, gates x hidden, ...)
         return first[0] * first[1] * sum(math.prod(known[name]) for name in node.input[1:3])
     return 0
 

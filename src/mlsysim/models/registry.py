@@ -6,7 +6,6 @@ from mlsysim.models.spec import Layer, ModelSpec, NetworkSpec, TransformerSpec
 from mlsysim.registry import Registry, Row, read_table
 
 _PACKAGE = "mlsysim.models"
-_COUNTS = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab", "positions", "window")
 
 
 def _rows() -> list[Row]:
@@ -14,25 +13,41 @@ def _rows() -> list[Row]:
 
 
 def _build(row: Row) -> ModelSpec:
-    about = {key: row[key] for key in ("name", "title", "source", "retrieved", "note")}
+    about = {key: row[key] for key in ("title", "source", "retrieved", "note")}
     if "table" in row:
-        return NetworkSpec(table=read_layers(row["table"]), sample=row["sample"], **about)
+        return NetworkSpec(row["name"], read_layers(row["table"]), row["sample"], **about)
     return TransformerSpec(
-        **about,
-        **{key: int(row[key] or 0) for key in _COUNTS},
+        row["name"],
+        layers=int(row["layers"]),
+        hidden=int(row["hidden"]),
+        heads=int(row["heads"]),
+        kv_heads=int(row["kv_heads"]),
+        head_dim=int(row["head_dim"]),
+        ffn=int(row["ffn"]),
+        vocab=int(row["vocab"]),
         gated=row["gated"] == "1",
         tied=row["tied"] == "1",
-        qk_norm=row["qk_norm"] == "1",
         norm=row["norm"],
         bias=row["bias"],
+        qk_norm=row["qk_norm"] == "1",
+        positions=int(row["positions"] or 0),
+        window=int(row["window"] or 0),
         max_context=int(row["max_context"]) if row["max_context"] else None,
+        **about,
     )
 
 
 def read_layers(table: str) -> tuple[Layer, ...]:
     """Read a packaged operator table."""
     return tuple(
-        Layer(r["name"], r["kind"], int(r["macs"]), int(r["parameters"]), int(r["input_elements"]), int(r["output_elements"]))
+        Layer(
+            r["name"],
+            r["kind"],
+            int(r["macs"]),
+            int(r["parameters"]),
+            int(r["input_elements"]),
+            int(r["output_elements"]),
+        )
         for r in read_table(_PACKAGE, table)
     )
 

@@ -25,7 +25,7 @@ class Operator(NamedTuple):
 
     name: str
     kind: str
-    count: int
+    count: int  # type: ignore[assignment]  # the ledger's word; a tuple's own count() is not used
     flops: Real
     weight_bytes: Real
     activation_bytes: Real
@@ -37,7 +37,7 @@ class Work:
     """The ledger of one step; ``items`` is what the step produces, counted in ``unit`` (tokens, images, ...)."""
 
     operators: tuple[Operator, ...]
-    items: Real
+    items: Any
     unit: str
 
     @property
@@ -71,7 +71,14 @@ class Work:
 
 
 def lower(
-    model: ModelSpec, phase: str, *, batch_size: Real, seq_len: Real, context: Real, value_bytes: Real, training_bytes: Real = 2.0
+    model: ModelSpec,
+    phase: str,
+    *,
+    batch_size: Real,
+    seq_len: Real,
+    context: Real,
+    value_bytes: Real,
+    training_bytes: Real = 2.0,
 ) -> Work:
     """Lower a model to the work of one step.
 
@@ -129,31 +136,50 @@ def _transformer(m: TransformerSpec, batch: Real, new: Real, context: Real, logi
     return [
         Operator("embedding", "lookup", 1, 0.0, 0.0, 2.0 * tokens * m.hidden * size, 0.0),
         matmul("attention.qkv", layers, tokens, qkv, m.hidden + qkv_width),
-        Operator("attention.core", "attention", layers, layers * physics.attention_flops(pairs, m.heads, m.head_dim),
-                 0.0, layers * 2.0 * tokens * heads_width * size, kv),
+        Operator(
+            "attention.core",
+            "attention",
+            layers,
+            layers * physics.attention_flops(pairs, m.heads, m.head_dim),
+            0.0,
+            layers * 2.0 * tokens * heads_width * size,
+            kv,
+        ),
         matmul("attention.out", layers, tokens, out, heads_width + m.hidden),
         matmul("mlp", layers, tokens, mlp, 2 * m.hidden + mlp_width),
         Operator("norms", "norm", layers, 0.0, vectors * size, layers * 4.0 * tokens * m.hidden * size, 0.0),
         matmul("lm_head", 1, logits, m.head_weights, m.hidden + m.vocab),
-    ]  # fmt: skip
+    ]
 
 
 def _network(m: NetworkSpec, batch: Real, size: Real) -> list[Operator]:
     return [
-        Operator(layer.name, layer.kind, 1, 2.0 * batch * layer.macs, layer.parameters * size,
-                 batch * (layer.input_elements + layer.output_elements) * size, 0.0)
+        Operator(
+            layer.name,
+            layer.kind,
+            1,
+            2.0 * batch * layer.macs,
+            layer.parameters * size,
+            batch * (layer.input_elements + layer.output_elements) * size,
+            0.0,
+        )
         for layer in m.table
-    ]  # fmt: skip
+    ]
 
 
 def _with_backward(op: Operator) -> Operator:
     """Add the backward pass: twice the FLOPs and activations, weights read once more and their gradient written."""
     factor = physics.TRAINING_OVER_FORWARD
     return op._replace(
-        flops=factor * op.flops, weight_bytes=3.0 * op.weight_bytes, activation_bytes=factor * op.activation_bytes, kv_bytes=0.0
+        flops=factor * op.flops,
+        weight_bytes=3.0 * op.weight_bytes,
+        activation_bytes=factor * op.activation_bytes,
+        kv_bytes=0.0,
     )
 
 
 def _optimizer(parameters: float, size: Real) -> Operator:
     """Return the Adam update: state read and written, gradient read, weight written."""
-    return Operator("optimizer", "optimizer", 1, 0.0, parameters * (2.0 * memory.ADAM_STATE_BYTES + 2.0 * size), 0.0, 0.0)
+    return Operator(
+        "optimizer", "optimizer", 1, 0.0, parameters * (2.0 * memory.ADAM_STATE_BYTES + 2.0 * size), 0.0, 0.0
+    )

@@ -14,7 +14,9 @@ ADAM_STATE_BYTES = 12.0
 """fp32 master weight, momentum and variance of mixed-precision Adam [B/parameter] (Rajbhandari et al. 2020, 3.1)."""
 
 
-def kv_cache_bytes(sequences: Real, tokens: Real, layers: Real, elements_per_token: Real, bytes_per_element: Real) -> Any:
+def kv_cache_bytes(
+    sequences: Real, tokens: Real, layers: Real, elements_per_token: Real, bytes_per_element: Real
+) -> Any:
     """Return the KV cache of ``sequences`` that hold ``tokens`` each [B]."""
     return sequences * tokens * layers * elements_per_token * bytes_per_element
 
@@ -29,5 +31,5 @@ def checkpointed_activation_bytes(sequences: Real, seq_len: Real, hidden: Real, 
 
 
 def block_workspace_bytes(tokens: Real, hidden: Real, ffn: Real, mlp_inputs: Real, value_bytes: Real) -> Any:
-    """Return the tensors live inside one MLP block of a forward pass [B]: residual, block input and ``mlp_inputs`` x ffn."""
+    """Return the tensors live in one MLP block of a forward pass [B]: residual, block input, ``mlp_inputs`` x ffn."""
     return tokens * (2.0 * hidden + mlp_inputs * ffn) * value_bytes

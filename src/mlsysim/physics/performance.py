@@ -37,6 +37,18 @@ def fit_efficiency(flops: Real, peak: Real, time_s: Real) -> Any:
     return flops / (peak * time_s)
 
 
+def fit_overhead(floor_1: Real, time_1: Real, floor_2: Real, time_2: Real) -> tuple[Any, Any]:
+    """Return the attainment [1] and fixed overhead [s] that two steps of the same software share.
+
+    Solves time = floor / attainment + overhead for two step sizes, floors and times in s. Where the larger step is
+    more than proportionally slower there is no fixed part: the overhead is 0 and the attainment that of the first.
+    Validity: ``floor_2`` > ``floor_1``, ``time_2`` > ``time_1``.
+    """
+    slope = (time_2 - time_1) / (floor_2 - floor_1)
+    overhead = maximum(time_1 - slope * floor_1, 0.0)
+    return floor_1 / (time_1 - overhead), overhead
+
+
 def arithmetic_intensity(flops: Real, traffic: Real) -> Any:
     """Return FLOPs per byte moved [FLOP/B] (Williams, Waterman, Patterson, CACM 52(4), 2009)."""
     return flops / traffic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from mlsysim.calibration import Calibration
 from mlsysim.efficiency.guide import Factor, GuideRow
@@ -12,6 +13,9 @@ from mlsysim.report.tables import Table
 from mlsysim.results import Interval, Result
 from mlsysim.units import si
 
+if TYPE_CHECKING:
+    from mlsysim.report.first_light import FirstLight
+
 
 def result_table(r: Result) -> Table:
     """Return one result as a list of quantities."""
@@ -20,15 +24,31 @@ def result_table(r: Result) -> Table:
         ("time", span(r.time_s, "s"), f"one step: {_step(r)}"),
         ("throughput", span(r.throughput, r.throughput_unit), ""),
         ("eta", f"{eta.achieved:.4g}", _eta_source(r)),
-        ("eta, 90 % interval", f"{eta.low:.4g} to {eta.high:.4g}" if eta.low < eta.high else "none: one stated number", ""),
+        (
+            "eta, 90 % interval",
+            f"{eta.low:.4g} to {eta.high:.4g}" if eta.low < eta.high else "none: one stated number",
+            "",
+        ),
         ("eta ceiling", f"{eta.ceiling:.4g}", "what the roofline allows"),
         ("attainment", f"{eta.attainment:.4g}", "eta / ceiling: what software achieves of it"),
         ("bound by", r.bound, ""),
-        *((f"  of which {name}", f"{si(s, 's')}  ({s / r.time_s.value:.0%})", _PARTS[name]) for name, s in r.breakdown_s.items() if s),
+        *(
+            (f"  of which {name}", f"{si(s, 's')}  ({s / r.time_s.value:.0%})", _PARTS[name])
+            for name, s in r.breakdown_s.items()
+            if s
+        ),
         ("work", si(r.flops, "FLOP"), f"at a peak of {si(r.peak_flops, 'FLOP/s')} in {r.precision}"),
-        ("memory needed", si(r.memory.total, "B"), ", ".join(f"{k.replace('_', ' ')} {si(v, 'B')}" for k, v in r.memory.needed.items() if v)),
-        ("fits", "yes" if r.fits else "NO", f"in {si(r.memory.capacity, 'B')}" if r.memory.capacity < float("inf") else ""),
-    ]  # fmt: skip
+        (
+            "memory needed",
+            si(r.memory.total, "B"),
+            ", ".join(f"{k.replace('_', ' ')} {si(v, 'B')}" for k, v in r.memory.needed.items() if v),
+        ),
+        (
+            "fits",
+            "yes" if r.fits else "NO",
+            f"in {si(r.memory.capacity, 'B')}" if r.memory.capacity < float("inf") else "",
+        ),
+    ]
     if r.energy_j is not None:
         rows.append(("energy", si(r.energy_j, "J"), "at rated power, an upper estimate"))
     if r.cost_usd is not None:
@@ -48,15 +68,29 @@ _PARTS = {
 def compare_table(results: Sequence[Result]) -> Table:
     """Return several results side by side; absolute speed stands beside eta."""
     rows = [
-        (r.hardware, si(r.time_s.value, "s"), f"{si(r.time_s.low, 's')} to {si(r.time_s.high, 's')}" if r.time_s.low < r.time_s.high else "",
-         si(r.throughput.value, r.throughput_unit), f"{r.efficiency.achieved:.3g}", f"{r.efficiency.ceiling:.3g}",
-         si(r.achieved_flops, "FLOP/s"), r.bound, "yes" if r.fits else "NO")
+        (
+            r.hardware,
+            si(r.time_s.value, "s"),
+            f"{si(r.time_s.low, 's')} to {si(r.time_s.high, 's')}" if r.time_s.low < r.time_s.high else "",
+            si(r.throughput.value, r.throughput_unit),
+            f"{r.efficiency.achieved:.3g}",
+            f"{r.efficiency.ceiling:.3g}",
+            si(r.achieved_flops, "FLOP/s"),
+            r.bound,
+            "yes" if r.fits else "NO",
+        )
         for r in results
-    ]  # fmt: skip
+    ]
     first = results[0]
     columns = ("hardware", "time", "90 % interval", "throughput", "eta", "ceiling", "achieved", "bound by", "fits")
     title = f"{first.model}, {first.phase}, batch {first.batch_size}"
-    return Table(title, columns, rows, frozenset(columns[1:7]), caption="eta compares software with its hardware; time and throughput compare choices")
+    return Table(
+        title,
+        columns,
+        rows,
+        frozenset(columns[1:7]),
+        caption="eta compares software with its hardware; time and throughput compare choices",
+    )
 
 
 def calibration_table(c: Calibration) -> Table:
@@ -77,11 +111,26 @@ def calibration_table(c: Calibration) -> Table:
 def guide_table(rows: Iterable[GuideRow]) -> Table:
     """Return the guide: classical range, published percentiles, ceiling, and what to make of it."""
     cells = [
-        (g.scenario, f"{g.low:.2f}-{g.high:.2f}", f"{g.measured.p10:.2g} / {g.measured.median:.2g} / {g.measured.p90:.2g}",
-         f"{g.measured.n} / {g.measured.sources}", "none" if g.ceiling is None else f"{g.ceiling:.2g} ({g.device})", g.rationale, g.verdict)
+        (
+            g.scenario,
+            f"{g.low:.2f}-{g.high:.2f}",
+            f"{g.measured.p10:.2g} / {g.measured.median:.2g} / {g.measured.p90:.2g}",
+            f"{g.measured.n} / {g.measured.sources}",
+            "none" if g.ceiling is None else f"{g.ceiling:.2g} ({g.device})",
+            g.rationale,
+            g.verdict,
+        )
         for g in rows
-    ]  # fmt: skip
-    columns = ("scenario", "classical eta", "published p10 / median / p90", "rows / sources", "ceiling", "rationale", "verdict")
+    ]
+    columns = (
+        "scenario",
+        "classical eta",
+        "published p10 / median / p90",
+        "rows / sources",
+        "ceiling",
+        "rationale",
+        "verdict",
+    )
     return Table("What eta to expect", columns, cells, frozenset(columns[1:4]), frozenset({"rationale", "verdict"}))
 
 
@@ -100,18 +149,29 @@ def model_table(models: Iterable[ModelSpec]) -> Table:
 def hardware_table(devices: Iterable[HardwareSpec]) -> Table:
     """Return devices by name with their main figures."""
     rows = [
-        (d.name, d.kind, si(d.memory.value, "B") if d.memory else "", si(d.bandwidth.value, "B/s") if d.bandwidth else "",
-         f"{si(d.peak(d.default_precision).value, 'FLOP/s')} {d.default_precision}", " ".join(d.precisions))
+        (
+            d.name,
+            d.kind,
+            si(d.memory.value, "B") if d.memory else "",
+            si(d.bandwidth.value, "B/s") if d.bandwidth else "",
+            f"{si(d.peak(d.default_precision).value, 'FLOP/s')} {d.default_precision}",
+            " ".join(d.precisions),
+        )
         for d in devices
-    ]  # fmt: skip
+    ]
     columns = ("name", "kind", "memory", "bandwidth", "peak, dense", "precisions")
     return Table("Hardware", columns, rows, frozenset(columns[2:5]))
 
 
 def device_table(d: HardwareSpec) -> Table:
     """Return every figure of a device with its source and date."""
-    single = {"memory": (d.memory, "B"), "bandwidth": (d.bandwidth, "B/s"), "cache, last level": (d.cache, "B"),
-              "rated power": (d.tdp_w, "W"), "price": (d.usd_per_hour, "USD/h")}  # fmt: skip
+    single = {
+        "memory": (d.memory, "B"),
+        "bandwidth": (d.bandwidth, "B/s"),
+        "cache, last level": (d.cache, "B"),
+        "rated power": (d.tdp_w, "W"),
+        "price": (d.usd_per_hour, "USD/h"),
+    }
     figures = [
         *((f"peak, {p} dense", f, "FLOP/s") for p, f in d.peaks.items()),
         *((f"peak, {p}", f, "FLOP/s") for p, f in d.other_peaks.items()),
@@ -120,7 +180,32 @@ def device_table(d: HardwareSpec) -> Table:
     rows = [(name, si(f.value, unit, 4), f.source, f.retrieved, f.note) for name, f, unit in figures]
     unknown = [name for name, (f, _) in single.items() if f is None]
     caption = f"not known: {', '.join(unknown)}" if unknown else ""
-    return Table(f"{d.title or d.name} ({d.name})", ("figure", "value", "source", "read on", "note"), rows, frozenset({"value"}), caption=caption)
+    return Table(
+        f"{d.title or d.name} ({d.name})",
+        ("figure", "value", "source", "read on", "note"),
+        rows,
+        frozenset({"value"}),
+        caption=caption,
+    )
+
+
+def first_light_table(light: FirstLight) -> Table:
+    """Return what a first light found: as measured, and each what-if."""
+    asked = [("as measured: batch 1, this machine", light.home), *light.what_if]
+    rows = [
+        (
+            question,
+            si(r.time_s.value, "s"),
+            f"{si(r.time_s.low, 's')} to {si(r.time_s.high, 's')}",
+            si(r.throughput.value, r.throughput_unit),
+            f"{r.efficiency.achieved:.3g}",
+            f"{r.efficiency.low:.2g} to {r.efficiency.high:.2g}",
+        )
+        for question, r in asked
+    ]
+    columns = ("question", "time", "90 % interval", "throughput", "eta", "eta, 90 % interval")
+    title = f"{light.model.name} on {light.hardware.title}"
+    return Table(title, columns, rows, frozenset(columns[1:]))
 
 
 def span(interval: Interval, unit: str) -> str:
@@ -142,8 +227,11 @@ def _eta_source(r: Result) -> str:
     eta = r.efficiency
     cut = eta.asked is not None and eta.asked > eta.ceiling
     asked = f" ({eta.asked:g} asked, which is above the ceiling)" if cut else ""
-    return {"assumed": "assumed: you stated it", "measured": "measured: from your calibration",
-            "predicted": "predicted: from published evidence"}[eta.kind] + asked  # fmt: skip
+    return {
+        "assumed": "assumed: you stated it",
+        "measured": "measured: from your calibration",
+        "predicted": "predicted: from published evidence",
+    }[eta.kind] + asked
 
 
 def _shape(m: ModelSpec) -> str:

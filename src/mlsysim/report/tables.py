@@ -57,8 +57,14 @@ def _rich(data: Any, table: Table, stream: TextIO) -> None:  # noqa: ARG001
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(title=Text(table.title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
-                      caption=table.caption or None, caption_justify="left")  # fmt: skip
+    drawn = RichTable(
+        title=Text(table.title, "bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        caption=table.caption or None,
+        caption_justify="left",
+    )
     shown = [i for i, column in enumerate(table.columns) if column not in table.beneath]
     for i in shown:
         right = table.columns[i] in table.right

@@ -1,0 +1,90 @@
+"""Documentation is run: every ``>>>`` and every ``$ mlsysim ...`` of the README and of docs/ is a test."""
+
+from __future__ import annotations
+
+import doctest
+import io
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from typing import NamedTuple
+from unittest import mock
+
+from sybil import Document, Example, Region, Sybil
+from sybil.evaluators.doctest import OutputChecker
+from sybil.parsers.markdown import PythonCodeBlockParser
+from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
+
+FLAGS = doctest.ELLIPSIS
+
+
+class Command(NamedTuple):
+    """A line after a ``$`` and the output that is shown under it."""
+
+    line: str
+    shown: str
+
+
+def commands(source: str) -> Iterator[Command]:
+    """Split a console block into its commands."""
+    for chunk in re.split(r"^\$ ", source, flags=re.MULTILINE)[1:]:
+        line, _, shown = chunk.partition("\n")
+        yield Command(line, shown.strip("\n") + "\n" if shown.strip() else "")
+
+
+def output_of(line: str) -> tuple[str, int]:
+    """Run ``mlsysim ...`` and return what it writes, standard output first, and its exit code."""
+    from mlsysim.cli.app import main
+
+    program, *arguments = shlex.split(line)
+    if program != "mlsysim":
+        raise ValueError(f"only `mlsysim ...` and `echo $?` are run in console blocks, not {line!r}")
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with mock.patch.object(sys, "argv", ["mlsysim", *arguments]), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    lines = [line.rstrip() for line in (out.getvalue() + err.getvalue()).splitlines()]
+    return "\n".join(lines).strip("\n") + "\n", code
+
+
+def run_console(source: str) -> Iterator[tuple[Command, str]]:
+    """Run the commands of a console block in order and yield each with its output."""
+    code = 0
+    for command in commands(source):
+        if command.line == "echo $?":
+            got = f"{code}\n"
+        else:
+            got, code = output_of(command.line)
+        yield command, got
+
+
+def matches(shown: str, got: str) -> bool:
+    """Return whether an output is the one shown, in which ``...`` stands for anything."""
+    return OutputChecker().check_output(shown, got, FLAGS)
+
+
+def check_console(example: Example) -> str | None:
+    """Return what differs in the first command whose output is not the one shown, None if all agree."""
+    for command, got in run_console(str(example.parsed)):
+        if not matches(command.shown, got):
+            return f"$ {command.line}\nshown:\n{command.shown}got:\n{got}"
+    return None
+
+
+class ConsoleParser:
+    """Yield the console blocks of a page."""
+
+    def __call__(self, document: Document) -> Iterable[Region]:
+        """Return a region for each block."""
+        for block in FencedCodeBlockLexer("console")(document):
+            yield Region(block.start, block.end, block.lexemes["source"], check_console)
+
+
+pytest_collect_file = Sybil(
+    parsers=[PythonCodeBlockParser(doctest_optionflags=FLAGS), ConsoleParser()],
+    patterns=["README.md", "docs/*.md", "docs/**/*.md"],
+).pytest()

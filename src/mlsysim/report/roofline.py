@@ -1,0 +1,131 @@
+"""The roofline plot: what the hardware allows, and where measured points lie under it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mlsysim.errors import MissingExtra
+from mlsysim.physics import performance
+
+INK, MUTED, ACCENT, ROOF = "#1c2733", "#75808c", "#c2410c", "#1f5f8b"
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mlsysim",
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "text.color": INK,
+}
+
+
+class Point(NamedTuple):
+    """A measured point: intensity [FLOP/B], rate [FLOP/s] with the ends of its interval."""
+
+    label: str
+    intensity: float
+    rate: float
+    low: float
+    high: float
+
+
+def roofline(title: str, bandwidth: float, roofs: Mapping[str, float], points: Sequence[Point]) -> Any:
+    """Return a matplotlib figure of a roofline with points under it.
+
+    Parameters
+    ----------
+    title
+        What stands above the plot.
+    bandwidth
+        Memory bandwidth [B/s].
+    roofs
+        Peak rates [FLOP/s] by label; the highest is drawn as the roof.
+    points
+        Measured points; nearly equal ones are labelled once.
+
+    Raises
+    ------
+    MissingExtra
+        matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise MissingExtra("matplotlib", "plot", "the roofline plot") from None
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(7.6, 4.3), layout="constrained")
+        top = max(roofs.values())
+        ridge = performance.ridge_point(top, bandwidth)
+        left = min(0.2 * ridge, 0.5 * min(p.intensity for p in points)) if points else 0.05 * ridge
+        right = max(20 * ridge, 4 * max(p.intensity for p in points)) if points else 20 * ridge
+        _roofs(axes, bandwidth, roofs, left, right)
+        _points(axes, points, top)
+        bottom = min([bandwidth * left, *(p.low for p in points)]) / 2
+        axes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(bottom, top * 2.6))
+        axes.set_xlabel("arithmetic intensity [FLOP per byte moved]")
+        axes.set_ylabel("rate [GFLOP/s]")
+        axes.yaxis.set_major_formatter(lambda y, _: f"{y / 1e9:g}")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axes.grid(visible=True, which="major", color="#e6e9ed", linewidth=0.8)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    return figure
+
+
+def _roofs(axes: Any, bandwidth: float, roofs: Mapping[str, float], left: float, right: float) -> None:
+    top = max(roofs.values())
+    ridge = performance.ridge_point(top, bandwidth)
+    axes.plot([left, ridge], [bandwidth * left, top], color=ROOF, linewidth=2)
+    for label, peak in roofs.items():
+        start = performance.ridge_point(peak, bandwidth)
+        solid = peak == top
+        axes.plot(
+            [start, right], [peak, peak], color=ROOF, linewidth=2 if solid else 1, linestyle="-" if solid else "--"
+        )
+        axes.text(right, peak * 1.05, f"{label}: {peak / 1e9:,.0f} GFLOP/s ", ha="right", va="bottom", color=ROOF)
+    axes.annotate(
+        f"memory: {bandwidth / 1e9:,.0f} GB/s",
+        ((left * ridge) ** 0.5, bandwidth * (left * ridge) ** 0.5),
+        xytext=(8, -12),
+        textcoords="offset points",
+        color=ROOF,
+    )
+    axes.axvline(ridge, color=MUTED, linewidth=0.8, linestyle=":")
+    axes.text(ridge, top * 1.9, f" ridge point {ridge:.3g}", color=MUTED)
+
+
+def _points(axes: Any, points: Sequence[Point], top: float) -> None:
+    for i, p in enumerate(points):
+        error = [[p.rate - p.low], [p.high - p.rate]]
+        axes.errorbar(p.intensity, p.rate, yerr=error, fmt="o", markersize=6, color=ACCENT, capsize=3, zorder=3)
+        axes.plot([p.intensity, p.intensity], [p.high, top], color=ACCENT, linewidth=0.8, linestyle=":", zorder=2)
+        axes.annotate(
+            f"{p.label}: {p.rate / 1e9:,.3g} GFLOP/s",
+            (p.intensity, p.rate),
+            xytext=(10, -4 - 14 * i),
+            textcoords="offset points",
+            color=ACCENT,
+        )
+
+
+def svg(figure: Any) -> str:
+    """Return the figure as an SVG element to stand inside a page."""
+    text = StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    whole = text.getvalue()
+    return whole[whole.index("<svg") :]
+
+
+def save_png(figure: Any, path: Path) -> None:
+    """Write the figure as a PNG, whole or not at all."""
+    part = path.with_suffix(".part")
+    figure.savefig(part, format="png", dpi=160)
+    part.replace(path)

@@ -1,0 +1,178 @@
+"""From a measurement to eta and back: round trips, refusals with their causes, bad input."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlsysim import Engine, calibrate
+from mlsysim.errors import ImpossibleMeasurement, InvalidValue, UsageError
+from mlsysim.results import Interval
+
+
+@settings(deadline=None)
+@given(
+    model=st.sampled_from(["llama-3.1-8b", "gpt2", "mistral-7b"]),
+    hardware=st.sampled_from(["a100", "h100", "l4", "mi300x"]),
+    phase=st.sampled_from(["forward", "decode", "training"]),
+    batch=st.integers(1, 512),
+    devices=st.integers(1, 16),
+    share=st.floats(min_value=1e-4, max_value=0.999999),
+)
+def test_solving_with_a_calibration_gives_back_the_measured_time(model, hardware, phase, batch, devices, share):
+    question = {"model": model, "hardware": hardware, "phase": phase, "batch_size": batch, "devices": devices}
+    floor = Engine.solve(**question, efficiency=1.0).time_s.value
+    measured = floor / share
+    calibration = calibrate(time_s=measured, **question)
+    again = Engine.solve(**question, efficiency=calibration)
+    assert again.time_s.value == pytest.approx(measured, rel=1e-12)
+    assert again.efficiency.kind == "measured"
+    by_throughput = calibrate(throughput=again.throughput.value, **question)
+    assert by_throughput.efficiency.value == pytest.approx(calibration.efficiency.value, rel=1e-12)
+
+
+@pytest.mark.parametrize("phase", ["forward", "training"])
+def test_networks_round_trip_too(phase):
+    question = {"model": "resnet-50", "hardware": "l4", "batch_size": 8, "phase": phase}
+    calibration = calibrate(throughput="300 images/s", **question)
+    assert Engine.solve(**question, efficiency=calibration).throughput.value == pytest.approx(300, rel=1e-12)
+
+
+def test_overhead_survives_the_round_trip():
+    question = {"model": "resnet-50", "hardware": "l4", "batch_size": 1}
+    calibration = calibrate(time_s="2 ms", overhead_s=0.0015, **question)
+    again = Engine.solve(**question, efficiency=calibration)
+    assert again.time_s.value == pytest.approx(0.002, rel=1e-12)
+    assert again.breakdown_s["overhead"] == pytest.approx(0.0015, rel=1e-12)
+    assert again.bound == "overhead"
+
+
+def test_a_decode_measurement_by_hand():
+    c = calibrate(
+        model="llama-3.1-8b", hardware="h100", precision="bf16", phase="decode", batch_size=32, throughput="2100 tok/s"
+    )
+    flops = 2 * 7_504_658_432 + 4 * 2049 * 32 * 128 * 32
+    assert c.flops_per_item == flops
+    assert c.efficiency.value == pytest.approx(2100 * flops / 989e12, rel=1e-12)
+    assert c.attainment.value == pytest.approx(c.efficiency.value / c.ceiling, rel=1e-12)
+    data = c.to_dict()
+    assert {"efficiency", "attainment", "ceiling", "convention", "peak_flops"} <= set(data)
+    assert set(data["efficiency"]) == {"value", "low", "high"}
+    assert data["peak_flops"] == 989e12
+
+
+def test_the_well_known_example_is_impossible():
+    with pytest.raises(ImpossibleMeasurement, match=r"eta = 1\.699 is impossible") as caught:
+        calibrate(throughput="1200 tok/s", flops_per_token=1.4e12, peak_flops=989e12)
+    error = caught.value
+    assert error.efficiency == pytest.approx(1200 * 1.4e12 / 989e12)
+    gives = {c.code: c.efficiency for c in error.causes}
+    assert gives["training-flops"] == pytest.approx(1.699 / 3, rel=1e-3)
+    assert gives["sparse"] == pytest.approx(1.699 / 2, rel=1e-3)
+    assert gives["macs"] == pytest.approx(1.699 / 2, rel=1e-3)
+    assert gives["precision"] == pytest.approx(1.699 / 2, rel=1e-3)
+    assert gives["devices"] in [pytest.approx(1.6987 / n, rel=1e-3) for n in (2, 4, 8)]
+    assert all(c.efficiency <= 1 for c in error.causes)
+
+
+def test_above_the_ceiling_is_impossible_though_below_one():
+    with pytest.raises(ImpossibleMeasurement, match=r"the roofline ceiling is 0\.003577") as caught:
+        calibrate(
+            model="llama-3.1-8b",
+            hardware="h100",
+            precision="bf16",
+            phase="decode",
+            batch_size=1,
+            throughput="2100 tok/s",
+        )
+    assert {c.code for c in caught.value.causes} >= {"batch", "devices", "prompt-tokens"}
+
+
+def test_each_cause_explains_the_number():
+    with pytest.raises(ImpossibleMeasurement) as caught:
+        calibrate(
+            model="llama-3.1-8b", hardware="h100", precision="bf16", phase="decode", batch_size=1, throughput=2100
+        )
+    message = next(c.message for c in caught.value.causes if c.code == "batch")
+    batch = int(message.split()[0])
+    calibrate(
+        model="llama-3.1-8b", hardware="h100", precision="bf16", phase="decode", batch_size=batch, throughput=2100
+    )
+
+
+def test_eight_gpus_over_one_peak_are_recognised():
+    question = {"model": "llama-3.1-8b", "phase": "training", "batch_size": 64, "seq_len": 4096, "precision": "bf16"}
+    eight = Engine.solve(hardware="h100", devices=8, efficiency=0.4, **question)
+    with pytest.raises(ImpossibleMeasurement) as caught:
+        calibrate(hardware="h100", throughput=eight.throughput.value, **question)
+    assert caught.value.causes[0].message == "tokens of 8 devices divided by the peak of fewer"
+    assert caught.value.causes[0].efficiency == pytest.approx(0.4, rel=1e-9)
+
+
+def test_repeats_give_their_own_interval():
+    # Three runs of 99, 100 and 101: mean 100, standard error 1 / sqrt(3), t(0.95, 2) = 2.920.
+    c = calibrate(throughput=[99.0, 100.0, 101.0], flops_per_token=1e12, peak_flops=989e12)
+    assert c.throughput.value == pytest.approx(100)
+    assert c.throughput.high == pytest.approx(100 + 2.920 / 3**0.5, rel=1e-9)
+    assert c.throughput.low == pytest.approx(100 - 2.920 / 3**0.5, rel=1e-9)
+    assert not any(n.code == "interval-assumed" for n in c.notes)
+
+
+def test_one_number_takes_the_published_spread_and_says_so():
+    c = calibrate(throughput=100, flops_per_token=1e12, peak_flops=989e12)
+    assert c.throughput.low < 100 < c.throughput.high
+    assert any(n.code == "interval-assumed" for n in c.notes)
+
+
+def test_an_interval_is_taken_as_given():
+    c = calibrate(throughput=Interval(100, 90, 120), flops_per_token=1e12, peak_flops=989e12)
+    assert c.efficiency.low == pytest.approx(90e12 / 989e12)
+    assert c.efficiency.high == pytest.approx(120e12 / 989e12)
+
+
+BAD = [
+    ({}, "throughput must be given, or time_s in its place"),
+    ({"throughput": 100}, "model must be given, or flops_per_token in its place"),
+    ({"throughput": 100, "flops_per_token": 1e12}, "hardware must be given, or peak_flops in its place"),
+    ({"throughput": 100, "model": "gpt2"}, "hardware must be a device, got None"),
+    (
+        {"throughput": 100, "time_s": 1, "model": "gpt2", "hardware": "h100"},
+        "throughput must be given, or time_s in its place",
+    ),
+    (
+        {"throughput": "0 tok/s", "model": "gpt2", "hardware": "h100"},
+        "throughput must be greater than 0, got '0 tok/s'",
+    ),
+    ({"throughput": "nan", "model": "gpt2", "hardware": "h100"}, "throughput must be a finite number, got 'nan'"),
+    (
+        {"throughput": "fast", "model": "gpt2", "hardware": "h100"},
+        "throughput must be a positive number or a quantity such as '1200 tok/s'",
+    ),
+    (
+        {"throughput": "12 GB/s", "model": "gpt2", "hardware": "h100"},
+        "throughput must be in 1/s, got '12 GB/s'; GB/s is a unit of B/s",
+    ),
+    ({"throughput": 1, "flops_per_token": -1, "peak_flops": 1e12}, "flops_per_token must be greater than 0, got -1"),
+    (
+        {"throughput": 1, "model": "gpt2", "hardware": "h100", "overhead_s": 1e9},
+        "overhead_s must be at least 0 and less than",
+    ),
+    ({"throughput": 1, "model": "gpt2", "hardware": "h100", "overhead_s": -1}, "overhead_s must be at least 0"),
+]
+
+
+@pytest.mark.parametrize(("fields", "sentence"), BAD)
+def test_bad_measurements_are_named(fields, sentence):
+    with pytest.raises(UsageError) as caught:
+        calibrate(**fields)
+    assert sentence in str(caught.value)
+
+
+def test_several_problems_of_stated_flops_are_told_at_once():
+    with pytest.raises(UsageError) as caught:
+        calibrate(throughput="x", flops_per_token="y", hardware="h10")
+    assert all(word in str(caught.value) for word in ("throughput", "flops_per_token", "h10"))
+
+
+def test_a_calibration_without_a_model_has_no_step():
+    with pytest.raises(InvalidValue, match="calibration must be made from a model to have a step"):
+        _ = calibrate(throughput=100, flops_per_token=1e12, peak_flops=989e12).time_s

@@ -1,0 +1,176 @@
+"""The command line as a person meets it: answers, exit codes, streams, sentences."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-c", "from mlsysim.cli.app import main; main()"]
+
+
+def run(*arguments):
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
+DOCUMENTED = ["solve", "llama-3.1-70b", "h100", "--batch", "32", "--precision", "fp16", "--efficiency", "0.45"]
+
+
+def test_solve_as_documented_does_not_fit_and_says_so():
+    done = run(*DOCUMENTED)
+    assert done.returncode == 1
+    assert "llama-3.1-70b on h100-sxm" in done.stdout
+    assert "20.6 s" in done.stdout
+    assert "[does-not-fit] needs 172 GB and there are 80 GB" in done.stderr
+
+
+def test_solve_as_json_is_alone_on_standard_output():
+    done = run(*DOCUMENTED, "--output", "json")
+    data = json.loads(done.stdout)
+    assert data["time_s"]["value"] == pytest.approx(20.55, abs=0.01)
+    assert data["efficiency"]["kind"] == "assumed"
+    assert data["fits"] is False
+
+
+def test_what_fits_exits_with_0():
+    assert run("solve", "llama-3.1-8b", "h100").returncode == 0
+
+
+def test_calibrate_as_documented():
+    arguments = "calibrate --model llama-3.1-8b --hardware h100 --precision bf16 --phase decode --batch 32".split()
+    done = run(*arguments, "--throughput", "2100 tok/s", "-o", "json")
+    assert done.returncode == 0
+    data = json.loads(done.stdout)
+    assert data["efficiency"]["value"] == pytest.approx(0.03415, rel=1e-3)
+    assert data["attainment"]["value"] == pytest.approx(data["efficiency"]["value"] / data["ceiling"], rel=1e-9)
+
+
+def test_an_impossible_calibration_is_refused_with_its_causes():
+    arguments = ["calibrate", "--flops-per-token", "1.4e12", "--peak", "989e12", "--throughput", "1200 tok/s"]
+    done = run(*arguments, "--output", "json")
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "efficiency-above-limit"
+    assert "eta = 1.699 is impossible" in error["message"]
+    assert {"training-flops", "devices", "sparse", "macs", "precision"} == {c["code"] for c in error["causes"]}
+    plain = run(*arguments)
+    assert plain.stdout == ""
+    assert "training FLOPs (6N a token) used for an inference run (2N): would give eta = 0.566" in plain.stderr
+
+
+def test_several_runs_may_be_given():
+    arguments = ["calibrate", "--flops-per-token", "1e12", "--hardware", "h100", "--output", "json"]
+    done = run(*arguments, *[w for v in ("99", "100", "101") for w in ("--throughput", v)])
+    assert json.loads(done.stdout)["throughput"]["value"] == pytest.approx(100)
+
+
+def test_compare_shows_absolute_speed_beside_eta():
+    done = run("compare", "llama-3.1-8b", "--on", "a100,h100,h200,b200", "--phase", "decode", "--output", "csv")
+    assert done.returncode == 0
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [r["hardware"] for r in rows] == ["a100-sxm-80gb", "h100-sxm", "h200-sxm", "b200"]
+    assert {"time", "throughput", "eta", "achieved"} <= set(rows[0])
+    data = json.loads(run("compare", "llama-3.1-8b", "--on", "a100,h100", "-o", "json").stdout)
+    assert [d["hardware"] for d in data] == ["a100-sxm-80gb", "h100-sxm"]
+
+
+@pytest.mark.parametrize(
+    "command", [["guide"], ["guide", "factors"], ["models"], ["hardware"], ["models", "gpt2"], ["hardware", "l4"]]
+)
+@pytest.mark.parametrize("form", ["table", "json", "csv", "markdown"])
+def test_every_listing_in_every_format(command, form):
+    done = run(*command, "--output", form)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    if form == "json":
+        assert json.loads(done.stdout)
+    elif form == "csv":
+        assert len(list(csv.reader(io.StringIO(done.stdout)))) > 1
+    elif form == "markdown":
+        assert done.stdout.splitlines()[1].startswith("| ---")
+
+
+def test_guide_names_the_twelve_factors():
+    assert len(json.loads(run("guide", "factors", "-o", "json").stdout)) == 12
+
+
+MISTAKES = [
+    (["slove"], "No such command 'slove'. Did you mean solve?"),
+    (["solve", "lama-3.1-8b", "h100"], "unknown model 'lama-3.1-8b': did you mean llama-3.1-8b"),
+    (["solve", "llama-3.1-8b", "h10"], "unknown hardware 'h10': did you mean h100"),
+    (
+        ["solve", "llama-3.1-8b", "h100", "--batch", "1.5"],
+        "batch_size must be a whole number, got 1.5; the nearest is 2",
+    ),
+    (["solve", "llama-3.1-8b", "h100", "--batch", "many"], "batch_size must be a positive number, got 'many'"),
+    (["solve", "llama-3.1-8b", "h100", "--batch", "nan"], "batch_size must be a finite number, got nan"),
+    (["solve", "llama-3.1-8b", "h100", "--efficiency", "0"], "efficiency must be greater than 0, got 0"),
+    (["solve", "llama-3.1-8b", "h100", "--efficiency", "-0.1"], "efficiency must be greater than 0, got -0.1"),
+    (["solve", "llama-3.1-8b", "h100", "--efficiency", "1.5"], "efficiency must be in (0, 1], got 1.5"),
+    (["solve", "llama-3.1-8b", "h100", "--precision", "fp7"], "unknown precision 'fp7': did you mean fp8"),
+    (["solve", "llama-3.1-8b", "h100", "--output", "jsn"], "unknown output 'jsn': did you mean json?"),
+    (["solve", "llama-3.1-8b"], "Missing argument 'HARDWARE'"),
+    (["solve", "llama-3.1-8b", "h100", "--bacth", "2"], "No such option"),
+    (["compare", "llama-3.1-8b", "--on", "a100,h10"], "unknown hardware 'h10'"),
+    (["compare", "llama-3.1-8b", "--on", ","], "on must be at least one device"),
+    (["guide", "factor"], "unknown topic 'factor': did you mean factors?"),
+    (["models", "gtp2"], "unknown model 'gtp2': did you mean gpt2"),
+    (["hardware", "b2000"], "unknown hardware 'b2000': did you mean"),
+    (["calibrate", "--throughput", "100"], "model must be given, or flops_per_token in its place"),
+    (["demo", "--seconds", "soon"], "seconds must be a positive number, got 'soon'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), MISTAKES)
+def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, sentence):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_all_problems_are_told_at_once():
+    done = run("solve", "lama", "h10", "--batch", "1.5", "--precision", "fp7")
+    assert done.returncode == 2
+    assert "mlsysim: 4 problems:" in done.stderr
+
+
+def test_strict_refuses_an_eta_above_the_ceiling():
+    done = run("solve", "llama-3.1-8b", "h100", "--phase", "decode", "--efficiency", "0.5", "--strict")
+    assert done.returncode == 1
+    assert "times the roofline ceiling" in done.stderr
+
+
+def test_help_of_every_command():
+    top = run("--help")
+    assert top.returncode == 0
+    for name in ("solve", "calibrate", "compare", "guide", "models", "hardware", "demo"):
+        assert name in top.stdout
+        assert run(name, "--help").returncode == 0
+
+
+def test_a_closed_pipe_is_not_an_error():
+    text = f"{' '.join(map(repr, COMMAND))} models --output csv | head -1"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {text}"], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("name,")
+    assert "Traceback" not in done.stderr
+
+
+def test_importing_the_package_and_answering_load_no_numpy():
+    code = (
+        "import sys, mlsysim; assert not {'numpy', 'mlsysim.engine'} & set(sys.modules);"
+        "mlsysim.Engine.solve('llama-3.1-8b', 'h100'); assert 'numpy' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_nothing_is_printed_by_importing():
+    done = subprocess.run(
+        [sys.executable, "-c", "import mlsysim; print(dir(mlsysim))"], capture_output=True, text=True, check=True
+    )
+    assert "Engine" in done.stdout
+    assert Path(sys.executable).exists()
