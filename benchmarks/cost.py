@@ -77,9 +77,8 @@ def main() -> None:
     ]
     print(f"bare interpreter: {bare * 1e3:.0f} ms CPU")
     for what, value, bound, unit in rows:
-        print(
-            f"{what:45} {value:8.1f} {unit:2}  bound {bound} {unit}  {value / bound:5.0%}  {'ok' if value <= bound else 'ABOVE'}"
-        )
+        verdict = "ok" if value <= bound else "ABOVE"
+        print(f"{what:45} {value:8.1f} {unit:2}  bound {bound} {unit}  {value / bound:5.0%}  {verdict}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """The pages keep their word: figures are computed or cited, tables are the code's, links lead somewhere.
 
+A number in prose must stand in the output of an executed block or in a computed table of its page, or its sentence
+must carry a link to a source or a ``measured with``. Inline code is exempt: it holds names and inputs.
+
 ``python tests/test_docs.py`` writes the outputs and tables of all pages anew; read the difference before you keep it.
 """
 
@@ -83,7 +86,7 @@ def outputs(text):
 
 def sentences(text):
     """Return the prose of a page: a sentence, a list item's sentence or a table row each; code stands as ``§``."""
-    prose = re.sub(r"`[^`]+`", "§", re.sub(r"measured with `[^`]+`", "measured with ¶", bare(text)))
+    prose = re.sub(r"`[^`]+`", "§", re.sub(r"measured\s+with\s+`[^`]+`", "measured with ¶", bare(text)))
     for block in re.split(r"\n\s*\n|\n(?=\s*(?:[-*|]|\d+\. ))", prose):
         yield from re.split(r"(?<=[.!?])\s+(?=[A-Z§*\[])", re.sub(r"^\s*\d+\. ", "", " ".join(block.split())))
 
@@ -189,6 +192,12 @@ def test_release_files_agree():
     assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     licence = sha256((ROOT / "LICENSE").read_bytes()).hexdigest()  # https://www.apache.org/licenses/LICENSE-2.0.txt
     assert licence == "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+
+
+def test_outputs_are_written_anew_only_where_they_differ():
+    page = "```python\n>>> x = 41\n>>> x + 1\n{}\n>>> x\n4...\n>>> x / 0\n{}```\n"
+    failed = "Traceback (most recent call last):\n    ...\nZeroDivisionError: division by zero\n"
+    assert renewed(page.format("43", "")) == page.format("42", failed)
 
 
 # Writing the outputs anew

@@ -23,6 +23,7 @@ from mlsysim.efficiency.regimes import TITLES, regime_of
 from mlsysim.errors import UsageError
 from mlsysim.hardware import Hardware
 from mlsysim.models import Models, ModelSpec, TransformerSpec
+from mlsysim.physics.performance import fit_overhead
 from mlsysim.precision import parse_precision
 from mlsysim.scenario import Roofline, Scenario
 
@@ -77,7 +78,11 @@ def main(folder: Path) -> None:
                 refused[f"{name}: {re.sub(r'[(:].*', '', str(problem))}"] += 1
     kept = latest(facts, refused)
     write("evidence.csv", ["convention", *Evidence._fields], (table_row(f) for f in kept))
-    write("parameters.csv", ["name", "value", "unit", "n", "source", "derivation"], parameters(folder, kept))
+    write(
+        "parameters.csv",
+        ["name", "value", "low", "high", "unit", "n", "source", "derivation"],
+        parameters(folder, kept),
+    )
     for reason, count in refused.most_common():
         print(f"{count:6d} refused  {reason}")
     for regime, count in sorted(Counter(regime_of(f.scenario, f.roof) for f in kept).items()):
@@ -318,26 +323,50 @@ def parameters(folder: Path, kept: list[Fact]) -> Iterator[list[object]]:
         yield from by_regime(name, found, source)
     for name, field in (("batch", 6), ("precision", 5), ("model", 1), ("devices", 3)):
         yield from by_regime(name, list(siblings(kept, field)), "evidence.csv, pairs that differ in this alone")
-    for name, pattern in (("eager", "pytorch"), ("compiled", "tensorrt")):
-        step = [
-            f.roof.compute_s / f.efficiency
+    how = "of batch 4 to 8 times that of two smaller ones, predicted by their common overhead and attainment"
+    yield spread(
+        "move.batch-overhead-known",
+        list(batch_predictions(kept)),
+        "evidence.csv, series over batch",
+        f"|ln| error {how}",
+    )
+    yield launch(kept)
+
+
+def launch(kept: list[Fact]) -> list[object]:
+    """Return the time of a launch: the median of compiled engines, from their p10 to the median of eager frameworks."""
+    found = {
+        kind: sorted(
+            (f.roof.compute_s / f.efficiency / f.scenario.model.operators, 1.0)
             for f in kept
-            if f.engine == pattern and regime_of(f.scenario, f.roof) == "network-1"
-        ]
-        ops = [
-            f.scenario.model.operators
-            for f in kept
-            if f.engine == pattern and regime_of(f.scenario, f.roof) == "network-1"
-        ]
-        launch = sorted((t / n, 1.0) for t, n in zip(step, ops, strict=True))
-        yield [
-            f"launch.{name}",
-            f"{weighted_quantile(launch, 0.5):.3g}",
-            "s",
-            len(launch),
-            "evidence.csv, regime network-1",
-            "median of step time / operators: an upper estimate of one launch",
-        ]
+            if re.match(pattern, f.engine) and regime_of(f.scenario, f.roof) == "network-1"
+        )
+        for kind, pattern in (("compiled", "tensorrt"), ("eager", "pytorch|tensorflow$"))
+    }
+    low, middle = (weighted_quantile(found["compiled"], q) for q in (0.1, 0.5))
+    high = weighted_quantile(found["eager"], 0.5)
+    how = "step time / operators at batch 1: p10 and median of compiled engines, median of eager frameworks"
+    n = sum(map(len, found.values()))
+    return ["launch", f"{middle:.3g}", f"{low:.3g}", f"{high:.3g}", "s", n, "evidence.csv, regime network-1", how]
+
+
+def batch_predictions(facts: list[Fact]) -> Iterator[float]:
+    """Yield |ln predicted / measured| of steps predicted from two smaller batches of the same series."""
+    series: dict[tuple[object, ...], list[Fact]] = defaultdict(list)
+    for f in facts:
+        if f.scenario.phase == "forward" and f.scenario.seq_len is None:
+            series[(group(f.row), *f.key[:6])].append(f)
+    for found in series.values():
+        found.sort(key=lambda f: f.scenario.batch_size)
+        for a, b in pairwise(found):
+            if a.roof.floor_s == b.roof.floor_s:
+                continue
+            times = [f.roof.compute_s / f.efficiency for f in (a, b)]
+            reached, overhead = fit_overhead(a.roof.floor_s, times[0], b.roof.floor_s, times[1])
+            for f in found:
+                if 4 * a.scenario.batch_size <= f.scenario.batch_size <= 8 * a.scenario.batch_size:
+                    predicted = f.roof.floor_s / reached + overhead
+                    yield abs(math.log(predicted / (f.roof.compute_s / f.efficiency)))
 
 
 def by_regime(name: str, pairs: list[tuple[Fact, Fact]], source: str) -> Iterator[list[object]]:
@@ -353,7 +382,8 @@ def by_regime(name: str, pairs: list[tuple[Fact, Fact]], source: str) -> Iterato
 def spread(name: str, values: list[float], source: str, how: str, factor: float = 1.0) -> list[object]:
     """Return a parameter row: the 90th percentile of absolute log ratios."""
     ordered = sorted((abs(v), 1.0) for v in values)
-    return [name, f"{factor * weighted_quantile(ordered, 0.9):.3g}", "1", len(ordered), source, f"p90 of {how}"]
+    value = f"{factor * weighted_quantile(ordered, 0.9):.3g}"
+    return [name, value, value, value, "1", len(ordered), source, f"p90 of {how}"]
 
 
 def moved(a: Fact, b: Fact) -> float:

@@ -40,8 +40,8 @@ def test_what_fits_exits_with_0():
 
 
 def test_calibrate_as_documented():
-    arguments = "calibrate --model llama-3.1-8b --hardware h100 --precision bf16 --phase decode --batch 32".split()
-    done = run(*arguments, "--throughput", "2100 tok/s", "-o", "json")
+    where = ["--model", "llama-3.1-8b", "--hardware", "h100", "--precision", "bf16", "--phase", "decode"]
+    done = run("calibrate", *where, "--batch", "32", "--throughput", "2100 tok/s", "-o", "json")
     assert done.returncode == 0
     data = json.loads(done.stdout)
     assert data["efficiency"]["value"] == pytest.approx(0.03415, rel=1e-3)

@@ -33,7 +33,7 @@ class Calibration:
     """A measured eta: a value, the conditions it holds for, and how it was counted.
 
     ``scenario`` is None where FLOPs per item were stated in place of a model. ``overhead_s`` is the part of
-    ``time_s`` that no faster hardware removes (0 unless it was measured). ``roof`` is what physics allows there.
+    ``time_s`` that no faster hardware removes (None where it was not measured). ``roof`` is what physics allows there.
     """
 
     scenario: Scenario | None
@@ -45,7 +45,7 @@ class Calibration:
     unit: str
     flops_per_item: float
     convention: str
-    overhead_s: float = 0.0
+    overhead_s: float | None = None
     notes: tuple[Note, ...] = ()
 
     @property
@@ -102,7 +102,7 @@ def calibrate(
     devices: int | None = None,
     flops_per_token: float | str | None = None,
     peak_flops: float | str | None = None,
-    overhead_s: float = 0.0,
+    overhead_s: float | None = None,
 ) -> Calibration:
     """Turn a measurement into eta: achieved FLOPs over peak, refused where physics excludes it.
 
@@ -164,7 +164,8 @@ def calibrate(
     if efficiency.value > roof.ceiling:
         limit = "eta cannot exceed 1, and its ceiling" if efficiency.value > 1 else "the roofline ceiling"
         raise ImpossibleMeasurement(efficiency.value, roof.ceiling, limit, causes_for_scenario(scenario, rate.value))
-    if not 0 <= overhead_s < roof.compute_s / efficiency.value - roof.floor_s + 1e-300:
+    spare = roof.compute_s / efficiency.value - roof.floor_s
+    if overhead_s is not None and not (overhead_s == 0 or 0 < overhead_s < spare):
         raise InvalidValue("overhead_s", "at least 0 and less than the measured step without its floor", overhead_s)
     return Calibration(
         scenario,
@@ -205,14 +206,14 @@ def _from_flops(
     stated = None if peak_flops is None else check(parse, peak_flops, "FLOP/s", "peak_flops")
     raise_all(problems)
     rate, notes = found
-    total = stated or count * figure.value
+    total: float = stated or count * (figure.value if figure else 1)
     efficiency = rate * performance.fit_efficiency(work, total, 1.0)
     if efficiency.value > 1:
         causes = causes_for_flops(efficiency.value, device, chosen, count)
         raise ImpossibleMeasurement(efficiency.value, 1.0, "the limit of achieved / peak", causes)
     note = Note("ceiling-unknown", "FLOPs were stated, not a model: bytes are unknown, so the ceiling is taken as 1")
     eta, counted = efficiency.capped(1.0), "FLOPs per token as stated by the caller"
-    return Calibration(None, None, eta, 1.0, total, rate, "tokens/s", work, counted, 0.0, (*notes, note))
+    return Calibration(None, None, eta, 1.0, total, rate, "tokens/s", work, counted, None, (*notes, note))
 
 
 def measured(value: Any, dimension: str, field: str) -> tuple[Interval, tuple[Note, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from mlsysim.calibration.steady import FEWEST_STEPS, median_interval, steady_start
 from mlsysim.errors import InvalidValue, MissingExtra
 from mlsysim.hardware.probe import usable_cores
-from mlsysim.models.onnx_file import Shape, input_shapes
+from mlsysim.models.onnx_shapes import Shape, input_shapes
 from mlsysim.results import Interval
 from mlsysim.units import positive, whole
 
@@ -21,6 +22,7 @@ Progress: TypeAlias = Callable[[str, float], None]
 MOST_STEPS = 20_000
 """More steps than this make no interval narrower that matters, only the bootstrap slower."""
 _FEWEST_RUNS = 1 + FEWEST_STEPS  # the first is dropped; MSER-5 leaves at least 10 where it drops any
+_FEWEST_ROUNDS = FEWEST_STEPS
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(double)": "float64",
@@ -91,29 +93,95 @@ def measure_onnx(
     InvalidValue
         An argument breaks its rule; the file is missing or onnxruntime cannot load or run it.
     """
-    batch, seconds = whole(batch, "batch"), positive(seconds, "seconds")
-    threads = usable_cores() if threads is None else whole(threads, "threads")
+    seconds = positive(seconds, "seconds")
     if warmup is not None and (isinstance(warmup, bool) or not isinstance(warmup, int) or warmup < 0):
         raise InvalidValue("warmup", "a whole number of steps, at least 0", warmup)
-    path = Path(path)
+    run = _prepare(Path(path), whole(batch, "batch"), shapes, threads)
+    fewest = _FEWEST_RUNS if warmup is None else warmup + FEWEST_STEPS
+    times = _time_steps(run.step, seconds, fewest, progress, run.model)
+    dropped = _drop(times, warmup)
+    kept = times[dropped.steps :]
+    return run.measurement(kept, dropped, median_interval(kept))
+
+
+def measure_alternating(
+    path: str | Path,
+    batches: Sequence[int],
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    seconds: float = 20.0,
+    rounds: int = 8,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> dict[int, Measurement]:
+    """Time several batch sizes in turn, round after round, so that what disturbs the machine disturbs all alike.
+
+    Parameters are those of :func:`measure_onnx`; ``seconds`` is for all together, and a larger batch gets more of it.
+    The first round warms up and is dropped. A machine has moods that last longer than a round: the interval of each
+    batch size takes in that of its round medians as well as that of its steps.
+
+    Raises
+    ------
+    MissingExtra, InvalidValue
+        As :func:`measure_onnx`.
+    """
+    seconds, rounds = positive(seconds, "seconds"), max(_FEWEST_ROUNDS, whole(rounds, "rounds"))
+    runs = [_prepare(Path(path), whole(batch, "batch"), shapes, threads) for batch in batches]
+    shares = [math.sqrt(run.batch) for run in runs]
+    turns: dict[int, list[list[float]]] = {run.batch: [] for run in runs}
+    for turn in range(rounds + 1):
+        for done, (run, share) in enumerate(zip(runs, shares, strict=True)):
+            slot = seconds / (rounds + 1) * share / sum(shares)
+            turns[run.batch].append(_time_steps(run.step, slot, 2, None, run.model)[turn > 0 :])
+            if progress:
+                progress(
+                    f"{run.model}, batch {', '.join(map(str, batches))} in turn",
+                    (turn + (done + 1) / len(runs)) / (rounds + 1),
+                )
+    found = {}
+    for run in runs:
+        warm, *kept = turns[run.batch]
+        dropped = Dropped(len(warm) + rounds, "the first round, and the first step of each")
+        steps = [time for turn in kept for time in turn]
+        found[run.batch] = run.measurement(steps, dropped, _over_rounds(steps, kept))
+    return found
+
+
+def _over_rounds(steps: Sequence[float], turns: Sequence[Sequence[float]]) -> Interval:
+    """Return the median step with an interval that holds for the steps and for the medians of the rounds."""
+    within = median_interval(steps)
+    between = median_interval([float(np.median(turn)) for turn in turns])
+    return Interval(within.value, min(within.low, between.low), max(within.high, between.high))
+
+
+class _Run(NamedTuple):
+    """A network ready to take steps of one batch size."""
+
+    model: str
+    batch: int
+    threads: int
+    shapes: Mapping[str, Shape]
+    library: str
+    step: Callable[[], object]
+
+    def measurement(self, times: Sequence[float], dropped: Dropped, step_s: Interval) -> Measurement:
+        """Return what its steps took as a measurement."""
+        rate = step_s.reciprocal(self.batch)
+        return Measurement(*self[:5], tuple(times), dropped, step_s, rate)
+
+
+def _prepare(path: Path, batch: int, shapes: Mapping[str, Sequence[int]] | None, threads: int | None) -> _Run:
+    """Open a network and take one step of it, so that what fails does so before anything is timed."""
+    threads = usable_cores() if threads is None else whole(threads, "threads")
     session, version = _open(path, threads)
     sizes = input_shapes({value.name: value.shape for value in session.get_inputs()}, shapes, batch)
     feeds = {value.name: _random(value, sizes[value.name]) for value in session.get_inputs()}
-    fewest = _FEWEST_RUNS if warmup is None else warmup + FEWEST_STEPS
-
-    def run() -> None:
-        try:
-            session.run(None, feeds)
-        except Exception as problem:  # onnxruntime's errors share no base class
-            told = ", ".join(f"{name} {list(shape)}" for name, shape in sizes.items())
-            raise InvalidValue("path", f"a network that runs on {told}", str(path), _first_line(problem)) from None
-
-    times = _time_steps(run, seconds, fewest, progress, path.name)
-    dropped = _drop(times, warmup)
-    kept = times[dropped.steps :]
-    step = median_interval(kept)
-    rate = step.reciprocal(batch)
-    return Measurement(path.name, batch, threads, sizes, version, tuple(kept), dropped, step, rate)
+    try:
+        session.run(None, feeds)
+    except Exception as problem:  # onnxruntime's errors share no base class
+        told = ", ".join(f"{name} {list(shape)}" for name, shape in sizes.items())
+        raise InvalidValue("path", f"a network that runs on {told}", str(path), _first_line(problem)) from None
+    return _Run(path.name, batch, threads, sizes, version, lambda: session.run(None, feeds))
 
 
 def _open(path: Path, threads: int) -> tuple[Any, str]:

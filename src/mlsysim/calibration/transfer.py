@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from mlsysim.calibration.calibration import Calibration
-from mlsysim.efficiency.estimate import Estimate
+from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate
 from mlsysim.efficiency.evidence import attainment_of, parameters
 from mlsysim.efficiency.regimes import TITLES
 from mlsysim.hardware import HardwareSpec
@@ -14,6 +14,8 @@ from mlsysim.precision import BYTES
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.units import si
+
+ACCELERATORS = {"gpu", "tpu", "npu"}
 
 
 class Move(NamedTuple):
@@ -57,24 +59,24 @@ def moved(calibration: Calibration, scenario: Scenario, roof: Roofline, regime: 
     home = Step(calibration.scenario, calibration.roof, calibration.time_s.value)
     net = _net_attainment(calibration, home.roof)
     if _same(home.scenario, scenario):
-        return Estimate("measured", None, net, calibration.overhead_s, calibration.notes)
-    moves = _moves(home.scenario, scenario, regime)
+        return Estimate("measured", None, net, _point(calibration.overhead_s), calibration.notes)
+    moves = _moves(home.scenario, scenario, regime, calibration.overhead_s is not None)
     reached = _widened(net, moves)
-    overhead = calibration.overhead_s + _launches(home.scenario.hardware, scenario)
-    there = Step(scenario, roof, roof.floor_s / reached.value + overhead)
+    overhead = _overhead(calibration, home.scenario.hardware, scenario)
+    there = Step(scenario, roof, roof.floor_s / reached.value + overhead.value)
     notes = [_moved_note(home, there, reached, moves)]
     if any(move.spread is None for move in moves):
         seen = attainment_of(regime)
         reached = Interval(reached.value, min(reached.low, seen.p10), min(1.0, max(reached.high, seen.p90)))
         notes.append(_little_note(moves, regime))
-    notes += _overhead_note(home, there, overhead)
+    notes += _overhead_note(home, there, overhead.value)
     notes += _absolute_note(home, there)
     return Estimate("measured", None, reached, overhead, tuple(notes))
 
 
 def _net_attainment(calibration: Calibration, roof: Roofline) -> Interval:
     """Return floor / (time - overhead): attainment of the part of the step that scales with the hardware."""
-    fixed = calibration.overhead_s
+    fixed = calibration.overhead_s or 0.0
     return Interval(*(min(1.0, roof.floor_s / (roof.compute_s / e - fixed)) for e in calibration.efficiency))
 
 
@@ -82,7 +84,8 @@ def _same(a: Scenario, b: Scenario) -> bool:
     return a.replace(defaults={}) == b.replace(defaults={})
 
 
-def _moves(home: Scenario, there: Scenario, regime: str) -> list[Move]:
+def _moves(home: Scenario, there: Scenario, regime: str, overhead_known: bool) -> list[Move]:
+    batch = "batch-overhead-known" if overhead_known else "batch"
     found = []
     if there.hardware != home.hardware:
         found.append(_hardware_move(home.hardware, there.hardware, regime))
@@ -95,7 +98,7 @@ def _moves(home: Scenario, there: Scenario, regime: str) -> list[Move]:
     for field in ("batch_size", "seq_len", "context", "devices"):
         old, new = getattr(home, field), getattr(there, field)
         if old and new and old != new:
-            found.append(_move(f"{field} {old} to {new}", "devices" if field == "devices" else "batch", regime))
+            found.append(_move(f"{field} {old} to {new}", "devices" if field == "devices" else batch, regime))
     return found
 
 
@@ -122,11 +125,22 @@ def _widened(reached: Interval, moves: list[Move]) -> Interval:
     return Interval(reached.value, low, high).capped(1.0)
 
 
-def _launches(home: HardwareSpec, there: Scenario) -> float:
-    """Return the launch time of a step on an accelerator [s] that a run on a processor knows nothing of."""
-    if home.kind in {"cpu", "mcu"} and there.hardware.kind in {"gpu", "tpu", "npu"}:
-        return there.model.operators * parameters()["launch.compiled"].value
-    return 0.0
+def _overhead(calibration: Calibration, home: HardwareSpec, there: Scenario) -> Interval:
+    """Return the fixed part of a step elsewhere [s].
+
+    On a machine of the same kind it is what was measured. An accelerator launches every operator, of which a run on a
+    processor knows nothing: published batch-1 runs, from compiled engines to eager frameworks, say how long that takes.
+    """
+    if home.kind == there.hardware.kind:
+        return _point(calibration.overhead_s)
+    if there.hardware.kind in ACCELERATORS and home.kind not in ACCELERATORS:
+        launch = parameters()["launch"]
+        return Interval(launch.value, launch.low, launch.high) * there.model.operators
+    return NO_OVERHEAD
+
+
+def _point(value: float | None) -> Interval:
+    return Interval(value or 0.0, value or 0.0, value or 0.0)
 
 
 def _eta_only(calibration: Calibration, roof: Roofline) -> Estimate:
@@ -136,7 +150,7 @@ def _eta_only(calibration: Calibration, roof: Roofline) -> Estimate:
         f"the calibration knows eta {eta.value:.4g} and its FLOPs per token, but neither model nor ceiling: eta itself"
         " is used here, and holds only for the model and hardware it was measured on"
     )
-    return Estimate("measured", None, reached, 0.0, (*calibration.notes, Note("efficiency-moved", message)))
+    return Estimate("measured", None, reached, NO_OVERHEAD, (*calibration.notes, Note("efficiency-moved", message)))
 
 
 def _moved_note(home: Step, there: Step, reached: Interval, moves: list[Move]) -> Note:

@@ -95,22 +95,23 @@ def say_notes(notes: Iterable[Note], prefix: str = "") -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, float], None]]:
-    """Show a bar for each label on standard error; yield what takes a label and the share that is over, 0 to 1."""
+    """Show a bar a part of the work on standard error; yield what takes a label and the share of the part, 0 to 1."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
-        TextColumn("{task.description:<44}"),
+        TextColumn("{task.description:<46}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
     )
-    tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task("", total=1.0)
 
         def tell(label: str, share: float) -> None:
-            if label not in tasks:
-                tasks[label] = bars.add_task(label, total=1.0)
-            bars.update(tasks[label], completed=share)
+            nonlocal task
+            if share < bars.tasks[task].completed:
+                task = bars.add_task("", total=1.0)
+            bars.update(task, description=label, completed=share)
 
         yield tell

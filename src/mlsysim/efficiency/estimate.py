@@ -11,14 +11,16 @@ from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline
 from mlsysim.units import si
 
+NO_OVERHEAD = Interval(0.0, 0.0, 0.0)
+
 
 class Estimate(NamedTuple):
-    """What software achieves: the step takes floor / ``attainment`` + ``overhead_s``."""
+    """What software achieves: the step takes floor / ``attainment`` + ``overhead`` [s]."""
 
     kind: str
     asked: float | None
     attainment: Interval
-    overhead_s: float
+    overhead: Interval
     notes: tuple[Note, ...]
 
 
@@ -32,7 +34,7 @@ def assumed(efficiency: float, roof: Roofline, regime: str, strict: bool) -> Est
     """
     notes = [*_above_ceiling(efficiency, roof, strict), *_outside_evidence(efficiency, roof, regime)]
     reached = min(efficiency / roof.ceiling, 1.0)
-    return Estimate("assumed", efficiency, Interval(reached, reached, reached), 0.0, tuple(notes))
+    return Estimate("assumed", efficiency, Interval(reached, reached, reached), NO_OVERHEAD, tuple(notes))
 
 
 def predicted(regime: str) -> Estimate:
@@ -43,7 +45,7 @@ def predicted(regime: str) -> Estimate:
         f" '{TITLES[regime]}'; the interval is their p10-p90 ({seen.p10:.3g}-{seen.p90:.3g})"
     )
     reached = Interval(seen.median, seen.p10, seen.p90).capped(1.0)
-    return Estimate("predicted", None, reached, 0.0, (Note("predicted-from-evidence", message),))
+    return Estimate("predicted", None, reached, NO_OVERHEAD, (Note("predicted-from-evidence", message),))
 
 
 def _above_ceiling(efficiency: float, roof: Roofline, strict: bool) -> list[Note]:

@@ -44,9 +44,14 @@ class Percentiles(NamedTuple):
 
 
 class Parameter(NamedTuple):
-    """A number estimated from published measurements, with its unit, row count, source and derivation."""
+    """A number estimated from published measurements, with its unit, row count, source and derivation.
+
+    ``low`` and ``high`` are the ends of the range it was seen in; those of a spread are the spread itself.
+    """
 
     value: float
+    low: float
+    high: float
     unit: str
     n: int
     source: str
@@ -63,7 +68,7 @@ def evidence() -> tuple[Evidence, ...]:
 def parameters() -> dict[str, Parameter]:
     """Return the packaged parameters by name."""
     rows = read_table("mlsysim.efficiency", "parameters.csv")
-    return {r["name"]: Parameter(float(r["value"]), r["unit"], int(r["n"]), r["source"], r["derivation"]) for r in rows}
+    return {r["name"]: _parameter(r) for r in rows}
 
 
 KIN = {"decode-small": ("decode-1", "decode-large")}
@@ -94,6 +99,11 @@ def weighted_quantile(weighted: Iterable[tuple[float, float]], q: float) -> floa
         if reached >= goal * (1 - 1e-12):
             return value
     return pairs[-1][0]
+
+
+def _parameter(r: Row) -> Parameter:
+    value, low, high = float(r["value"]), float(r["low"]), float(r["high"])
+    return Parameter(value, low, high, r["unit"], int(r["n"]), r["source"], r["derivation"])
 
 
 def _row(r: Row) -> Evidence:

@@ -92,7 +92,7 @@ def probe(*, seconds: float = 20, progress: Progress | None = None) -> Probe:
     counts = tuple(sorted({1, usable_cores()}))
     streams = tuple(_bandwidth(counts, BANDWIDTH_SHARE * seconds, tell))
     samples = tuple(_products(counts, end, tell))
-    tell("done", 1.0)
+    tell("this machine measured", 1.0)
     return Probe(_device(samples, streams), samples, streams, tuple(_notes(samples, streams)))
 
 
@@ -284,6 +284,7 @@ def _device(samples: tuple[GemmSample, ...], streams: tuple[BandwidthSample, ...
         bandwidth=Figure(fast.bytes_per_s, kernels, today, note),
         cache=Figure(cache, system, today, "last level, all together") if cache else None,
         title=_title(),
+        memory_class="ddr",
     )
 
 

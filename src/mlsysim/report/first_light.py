@@ -7,15 +7,15 @@ predicted, measured, and both are shown.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from mlsysim.calibration import Calibration, calibrate
 from mlsysim.calibration.live import Measurement, measure_alternating
 from mlsysim.engine import Engine
-from mlsysim.hardware import Hardware, HardwareSpec
-from mlsysim.hardware.probe import Probe, probe, with_peak
+from mlsysim.hardware import Figure, Hardware, HardwareSpec
+from mlsysim.hardware.probe import Probe, probe
 from mlsysim.models import NetworkSpec
 from mlsysim.models.onnx_file import load_onnx
 from mlsysim.physics import performance
@@ -34,7 +34,7 @@ Progress = Callable[[str, float], None]
 
 
 class Check(NamedTuple):
-    """A prediction against its measurement [s]: ``error`` is predicted / measured - 1, ``held`` whether they overlap."""
+    """A prediction against its measurement [s]."""
 
     batch: int
     predicted: Interval
@@ -62,6 +62,12 @@ class FirstLight:
     home: Result
     what_if: Sequence[tuple[str, Result]]
     check: Check
+
+    def intensity(self, batch: int) -> float:
+        """Return the FLOPs per byte that must be moved at a batch size [FLOP/B]."""
+        scenario = Scenario.of(self.model, self.hardware, batch_size=batch, precision=PRECISION)
+        roof = scenario.roofline(scenario.work())
+        return roof.flops / max(roof.traffic_bytes, 1.0)
 
     @property
     def hardware(self) -> HardwareSpec:
@@ -125,7 +131,7 @@ def what_if(model: NetworkSpec, here: HardwareSpec, calibration: Calibration) ->
         device = Hardware[name]
         precision = device.default_precision if device.kind == "gpu" else PRECISION
         result = Engine.solve(model, device, batch_size=1, precision=precision, efficiency=calibration)
-        asked.append((f"{device.title or name}, batch 1, {precision}", result))
+        asked.append((f"{device.name}, batch 1, {precision}", result))
     return asked
 
 
@@ -139,4 +145,10 @@ def _not_below_what_was_reached(machine: Probe, model: NetworkSpec, runs: Mappin
     A machine that was busy during the probe shows too low a peak; what the network reached is attainable too.
     """
     reached = max(2.0 * model.macs * batch / run.step_s.low for batch, run in runs.items())
-    return with_peak(machine, PRECISION, reached)
+    known = machine.hardware.peaks[PRECISION]
+    if reached <= known.value:
+        return machine
+    source = "measured here: the network itself, faster than any matrix product"
+    raised = {**machine.hardware.peaks, PRECISION: Figure(reached, source, known.retrieved, f"products: {known.note}")}
+    note = "the network ran faster than the matrix products: the machine was busier then, and eta is an upper estimate"
+    return replace(machine, hardware=replace(machine.hardware, peaks=raised), notes=(*machine.notes, note))
