@@ -11,7 +11,7 @@ from mlsysim.calibration.causes import causes_for_flops, causes_for_scenario
 from mlsysim.efficiency.evidence import parameters
 from mlsysim.errors import ImpossibleMeasurement, InvalidValue, MlsysimError, UsageError, raise_all
 from mlsysim.hardware import HardwareSpec
-from mlsysim.models import ModelSpec
+from mlsysim.models import ModelSpec, NetworkSpec
 from mlsysim.physics import performance
 from mlsysim.precision import parse_precision
 from mlsysim.results import Interval, Note
@@ -21,6 +21,7 @@ from mlsysim.units import parse, positive, si, whole
 Measured: TypeAlias = float | str | Sequence[float | str] | Interval
 _T95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
 """95 % quantiles of Student's t for 1 to 10 degrees of freedom (NIST/SEMATECH e-Handbook 1.3.6.7.2)."""
+_NETWORK_CONVENTION = "model FLOPs: 2 x the multiply-accumulates of every operator, 3 x forward in training"
 _CONVENTION = {
     "forward": "model FLOPs of a forward pass: 2 a weight and token, causal attention, LM head on the last token",
     "decode": "model FLOPs of one token a sequence: 2 a weight, attention over the cache, LM head",
@@ -176,7 +177,7 @@ def calibrate(
         rate,
         f"{work.unit}/s",
         roof.flops / work.items,
-        _CONVENTION[scenario.phase],
+        _NETWORK_CONVENTION if isinstance(scenario.model, NetworkSpec) else _CONVENTION[scenario.phase],
         overhead_s,
         notes,
     )

@@ -64,10 +64,9 @@ class FirstLight:
     check: Check
 
     def intensity(self, batch: int) -> float:
-        """Return the FLOPs per byte that must be moved at a batch size [FLOP/B]."""
-        scenario = Scenario.of(self.model, self.hardware, batch_size=batch, precision=PRECISION)
-        roof = scenario.roofline(scenario.work())
-        return roof.flops / max(roof.traffic_bytes, 1.0)
+        """Return the FLOPs per byte of weights, inputs and outputs of all operators at a batch size [FLOP/B]."""
+        work = Scenario.of(self.model, self.hardware, batch_size=batch, precision=PRECISION).work()
+        return float(performance.arithmetic_intensity(work.flops, work.weight_bytes + work.activation_bytes))
 
     @property
     def hardware(self) -> HardwareSpec:

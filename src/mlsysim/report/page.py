@@ -58,7 +58,7 @@ def _figure(light: FirstLight) -> Any:
     single = [s.flops_per_s for s in light.probe.samples if s.threads == 1 and s.precision == PRECISION]
     if single and max(single) < 0.95 * device.peak(PRECISION).value:
         roofs[f"{PRECISION}, 1 thread"] = max(single)
-    return roofline(f"{light.model.title or light.model.name} on this machine", bandwidth, roofs, points)
+    return roofline(f"{light.model.name} on this machine, {PRECISION}", bandwidth, roofs, points)
 
 
 def _eta(interval: Any) -> str:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from mlsysim.errors import MissingExtra
 from mlsysim.physics import performance
 
-INK, MUTED, ACCENT, ROOF = "#1c2733", "#75808c", "#c2410c", "#1f5f8b"
+INK, MUTED, ROOF = "#1c2733", "#75808c", "#1f5f8b"
+ACCENTS = ("#c2410c", "#b7791f", "#7a3e9d", "#15703a")
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
@@ -46,7 +47,7 @@ def roofline(title: str, bandwidth: float, roofs: Mapping[str, float], points: S
     roofs
         Peak rates [FLOP/s] by label; the highest is drawn as the roof.
     points
-        Measured points; nearly equal ones are labelled once.
+        Measured points, named in the legend.
 
     Raises
     ------
@@ -59,21 +60,24 @@ def roofline(title: str, bandwidth: float, roofs: Mapping[str, float], points: S
         raise MissingExtra("matplotlib", "plot", "the roofline plot") from None
     mpl.use("Agg")
     import matplotlib.pyplot as plt
+    import matplotlib.ticker  # noqa: F401  # makes mpl.ticker
 
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=(7.6, 4.3), layout="constrained")
         top = max(roofs.values())
         ridge = performance.ridge_point(top, bandwidth)
-        left = min(0.2 * ridge, 0.5 * min(p.intensity for p in points)) if points else 0.05 * ridge
-        right = max(20 * ridge, 4 * max(p.intensity for p in points)) if points else 20 * ridge
+        at = [ridge, *(p.intensity for p in points)]
+        left, right = min(at) / 8, max(at) * 5
         _roofs(axes, bandwidth, roofs, left, right)
-        _points(axes, points, top)
-        bottom = min([bandwidth * left, *(p.low for p in points)]) / 2
-        axes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(bottom, top * 2.6))
-        axes.set_xlabel("arithmetic intensity [FLOP per byte moved]")
+        _points(axes, points, bandwidth, top)
+        bottom = min([bandwidth * left, *(p.low for p in points)]) / 1.5
+        axes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(bottom, top * 2.2))
+        axes.set_xlabel("arithmetic intensity [FLOP per byte of weights, inputs and outputs]")
         axes.set_ylabel("rate [GFLOP/s]")
-        axes.yaxis.set_major_formatter(lambda y, _: f"{y / 1e9:g}")
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        for axis, scale in ((axes.xaxis, 1.0), (axes.yaxis, 1e9)):
+            axis.set_major_locator(mpl.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_minor_locator(mpl.ticker.NullLocator())
+            axis.set_major_formatter(lambda value, _, scale=scale: f"{value / scale:g}")
         axes.grid(visible=True, which="major", color="#e6e9ed", linewidth=0.8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
@@ -99,21 +103,21 @@ def _roofs(axes: Any, bandwidth: float, roofs: Mapping[str, float], left: float,
         color=ROOF,
     )
     axes.axvline(ridge, color=MUTED, linewidth=0.8, linestyle=":")
-    axes.text(ridge, top * 1.9, f" ridge point {ridge:.3g}", color=MUTED)
+    axes.text(ridge, top * 1.7, f" ridge point {ridge:.3g} FLOP/B", color=MUTED)
 
 
-def _points(axes: Any, points: Sequence[Point], top: float) -> None:
+def _points(axes: Any, points: Sequence[Point], bandwidth: float, top: float) -> None:
     for i, p in enumerate(points):
+        colour = ACCENTS[i % len(ACCENTS)]
         error = [[p.rate - p.low], [p.high - p.rate]]
-        axes.errorbar(p.intensity, p.rate, yerr=error, fmt="o", markersize=6, color=ACCENT, capsize=3, zorder=3)
-        axes.plot([p.intensity, p.intensity], [p.high, top], color=ACCENT, linewidth=0.8, linestyle=":", zorder=2)
-        axes.annotate(
-            f"{p.label}: {p.rate / 1e9:,.3g} GFLOP/s",
-            (p.intensity, p.rate),
-            xytext=(10, -4 - 14 * i),
-            textcoords="offset points",
-            color=ACCENT,
+        label = f"{p.label}: {p.rate / 1e9:,.3g} GFLOP/s"
+        axes.errorbar(
+            p.intensity, p.rate, yerr=error, fmt="o", markersize=6, color=colour, capsize=3, zorder=3, label=label
         )
+        roof = min(top, bandwidth * p.intensity)
+        axes.plot([p.intensity, p.intensity], [p.high, roof], color=colour, linewidth=0.8, linestyle=":", zorder=2)
+    if points:
+        axes.legend(loc="lower right", frameon=False, title="measured, 90 % interval", alignment="left")
 
 
 def svg(figure: Any) -> str:
