@@ -157,7 +157,7 @@ def test_more_devices_never_raise_the_time(question):
 
 def test_defaults_are_named():
     result = Engine.solve("llama-3.1-8b", "h100")
-    assert result.defaults == {"batch_size": 1, "devices": 1, "seq_len": 2048, "precision": "bf16"}
+    assert result.defaults == {"phase": "forward", "batch_size": 1, "devices": 1, "seq_len": 2048, "precision": "bf16"}
     assert any(n.code == "defaults-used" and "seq_len = 2048" in n.message for n in result.notes)
     decode = Engine.solve("llama-3.1-8b", "h100", phase="decode")
     assert (decode.seq_len, decode.context) == (None, 2048)
@@ -189,13 +189,13 @@ def test_microcontrollers_answer_too():
 
 
 BAD = [
-    ({"batch_size": 1.5}, InvalidValue, "batch_size must be a whole number, got 1.5; the nearest is 2"),
-    ({"batch_size": 0}, InvalidValue, "batch_size must be greater than 0, got 0"),
-    ({"batch_size": -4}, InvalidValue, "batch_size must be greater than 0, got -4"),
+    ({"batch_size": 1.5}, InvalidValue, "batch_size must be a whole number of at least 1, got 1.5; the nearest is 2"),
+    ({"batch_size": 0}, InvalidValue, "batch_size must be a whole number of at least 1, got 0"),
+    ({"batch_size": -4}, InvalidValue, "batch_size must be a whole number of at least 1, got -4"),
     ({"batch_size": float("nan")}, InvalidValue, "batch_size must be a finite number, got nan"),
     ({"batch_size": float("inf")}, InvalidValue, "batch_size must be a finite number, got inf"),
-    ({"batch_size": "many"}, InvalidValue, "batch_size must be a positive number, got 'many'"),
-    ({"batch_size": True}, InvalidValue, "batch_size must be a positive number, got True"),
+    ({"batch_size": "many"}, InvalidValue, "batch_size must be a whole number of at least 1, got 'many'; that is text"),
+    ({"batch_size": True}, InvalidValue, "batch_size must be a whole number of at least 1, got True"),
     ({"efficiency": 0}, InvalidValue, "efficiency must be greater than 0, got 0"),
     ({"efficiency": -0.1}, InvalidValue, "efficiency must be greater than 0, got -0.1"),
     ({"efficiency": 1.5}, InvalidValue, "efficiency must be in (0, 1], got 1.5; achieved / peak cannot exceed 1"),
@@ -212,7 +212,7 @@ BAD = [
         "seq_len must be left out in phase decode, got 128; use context",
     ),
     ({"context": 128}, InvalidValue, "context must be left out in phase forward, got 128; use seq_len"),
-    ({"devices": 0}, InvalidValue, "devices must be greater than 0, got 0"),
+    ({"devices": 0}, InvalidValue, "devices must be a whole number of at least 1, got 0"),
 ]
 
 
@@ -240,12 +240,12 @@ def test_bad_names_are_answered_with_the_nearest(model, hardware, sentence):
 
 def test_all_problems_are_told_at_once():
     with pytest.raises(Problems) as caught:
-        Engine.solve("lama", "h10", batch_size=1.5, precision="fp7", phase="decod", devices=-1)
+        Engine.solve("lama", "h10", batch_size=1.5, precision="fp7", phase="decod", devices=-1, efficiency=1.5)
     text = str(caught.value)
     for fragment in (
         "unknown model 'lama'",
         "unknown hardware 'h10'",
-        "batch_size must be a whole number",
+        "batch_size must be a whole number of at least 1",
         "'fp7'",
         "'decod'",
         "devices",
@@ -260,3 +260,27 @@ def test_networks_have_no_tokens():
         UsageError, match="phase must be forward or training for resnet-50, got 'decode'; only language models decode"
     ):
         Engine.solve("resnet-50", "h100", phase="decode")
+
+
+def test_what_a_question_passes_over_is_said():
+    codes = [n.code for n in Engine.solve("gpt2", "h100", seq_len=5000).notes]
+    assert "beyond-max-context" in codes
+    codes = [n.code for n in Engine.solve("ds-cnn", "esp32-s3", precision="int8").notes]
+    assert "bandwidth-unknown" in codes
+    codes = [n.code for n in Engine.solve("llama-3.1-8b", "h100", phase="training", precision="fp8", devices=8).notes]
+    assert "training-keeps-16-bits" in codes
+
+
+def test_weights_do_not_stay_on_the_chips_of_many_devices():
+    # A thousand 50 MB caches would hold an 8B model; the floor is still that of reading it from memory.
+    m, h100 = Models["llama-3.1-8b"], Hardware.H100
+    result = Engine.solve(m, h100, phase="decode", devices=1000, efficiency=1.0)
+    read = 2 * (m.matmul_parameters + m.vector_parameters) - h100.cache.value
+    assert result.time_s.value > read / (1000 * h100.bandwidth.value)
+
+
+def test_print_is_a_summary():
+    text = str(Engine.solve("llama-3.1-8b", "h100", phase="decode"))
+    assert text.startswith("llama-3.1-8b decode on 1 x h100-sxm, bf16, batch 1\n")
+    assert "attainment 0.596" in text
+    assert "[predicted-from-evidence]" in text

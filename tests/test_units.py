@@ -18,11 +18,13 @@ GOOD = [
     ("26 TOPS", "FLOP/s", 26e12),
     ("4.2 GMAC", "FLOP", 8.4e9),
     ("1.4e12", "FLOP", 1.4e12),
-    ("2,100 tok/s", "1/s", 2100.0),
-    ("2100 tokens/s", "1/s", 2100.0),
+    ("2,100 tok/s", "tokens/s", 2100.0),
+    ("2100 tokens/s", "tokens/s", 2100.0),
+    ("85 images/s", "samples/s", 85.0),
+    ("12 1/s", "tokens/s", 12.0),
     ("12 ms", "s", 0.012),
     ("30 days", "s", 30 * 86400.0),
-    (1200, "1/s", 1200.0),
+    (1200, "tokens/s", 1200.0),
 ]
 
 
@@ -34,7 +36,8 @@ def test_quantities(text, dimension, value):
 BAD = [
     ("80 XB", "B", "unknown unit 'XB'"),
     ("80 GB", "B/s", "GB is a unit of B"),
-    ("fast", "1/s", "must be a positive number or a quantity such as"),
+    ("85 images/s", "tokens/s", "images/s is a unit of samples/s; try '1200 tok/s'"),
+    ("fast", "tokens/s", "must be a positive number or a quantity such as"),
     ("-3 GB", "B", "must be greater than 0, got '-3 GB'"),
     ("nan", "s", "must be a finite number, got 'nan'"),
     (float("inf"), "s", "must be a finite number, got inf"),
@@ -64,7 +67,9 @@ def test_pint_is_taken_by_its_manners():
 
 def test_whole_names_the_nearest():
     assert whole(32, "batch_size") == 32
-    with pytest.raises(InvalidValue, match=r"batch_size must be a whole number, got 1.5; the nearest is 2"):
+    with pytest.raises(
+        InvalidValue, match=r"batch_size must be a whole number of at least 1, got 1.5; the nearest is 2"
+    ):
         whole(1.5, "batch_size")
 
 
@@ -76,6 +81,7 @@ def test_whole_names_the_nearest():
         (989e12, "FLOP/s", "989 TFLOP/s"),
         (7200, "s", "2 h"),
         (31536.0, "tokens/s", "31,536 tokens/s"),
+        (0.0613, "images/s", "0.0613 images/s"),
         (0.0, "s", "0 s"),
         (0.99996, "s", "1 s"),
     ],

@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mlsysim.efficiency.evidence import Evidence, weighted_quantile
 from mlsysim.efficiency.regimes import TITLES, regime_of
@@ -209,7 +209,7 @@ def scenario(
             name = chip
     if name not in Hardware:
         raise Refused("hardware not in the registry")
-    used = {k: v for k, v in lengths.items() if v is not None}
+    used: dict[str, Any] = {k: v for k, v in lengths.items() if v is not None}
     if precision not in Hardware[name].peaks and precision == "bf16" and "fp16" in Hardware[name].peaks:
         raise Refused("no bf16 peak")
     return Scenario.of(model, name, phase=phase, precision=precision, devices=devices, batch_size=batch, **used)
@@ -283,7 +283,11 @@ def table_row(f: Fact) -> list[object]:
         regime_of(s, f.roof),
         s.model.name,
         s.hardware.name,
+        s.devices,
         s.precision,
+        s.batch_size,
+        s.seq_len,
+        s.context,
         f.engine,
         r["published"],
         f.efficiency,

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from mlsysim.calibration import Calibration, moved
 from mlsysim.efficiency.estimate import Estimate, assumed, predicted
 from mlsysim.efficiency.regimes import regime_of
-from mlsysim.errors import InvalidValue
+from mlsysim.errors import Checks, InvalidValue
 from mlsysim.fitting import remedies
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import ModelSpec
@@ -27,7 +27,7 @@ class Engine:
         model: ModelSpec | str,
         hardware: HardwareSpec | str,
         *,
-        phase: str = "forward",
+        phase: str | None = None,
         batch_size: int | None = None,
         seq_len: int | None = None,
         context: int | None = None,
@@ -44,7 +44,7 @@ class Engine:
             A spec or a name, in any letter case.
         phase
             ``forward`` (a prefill pass for a language model), ``decode`` (one token for each sequence), ``training``
-            (one optimizer step).
+            (one optimizer step); ``forward`` if not given.
         batch_size
             Prompts, sequences in flight, or the global training batch; 1 if not given.
         seq_len
@@ -69,6 +69,8 @@ class Engine:
         Infeasible
             ``strict`` and the stated eta is above the roofline ceiling.
         """
+        checks = Checks()
+        stated = checks(stated_efficiency, efficiency)
         scenario = Scenario.of(
             model,
             hardware,
@@ -78,17 +80,18 @@ class Engine:
             context=context,
             precision=precision,
             devices=devices,
+            checks=checks,
         )
         work = scenario.work()
         roof = scenario.roofline(work)
         regime = regime_of(scenario, roof)
-        estimate = _estimate(efficiency, scenario, roof, regime, strict)
+        estimate = _estimate(stated, scenario, roof, regime, strict)
         time_s, parts = _time(roof, estimate)
         eta = _efficiency(roof, estimate, time_s)
         memory = scenario.memory()
         changes = remedies(scenario)
         throughput = time_s.reciprocal(work.items)
-        notes = [*estimate.notes, *_memory_notes(memory, changes), *scenario.default_notes()]
+        notes = [*estimate.notes, *_memory_notes(memory, changes), *scenario.notes()]
         return Result(
             model=scenario.model.name,
             hardware=scenario.hardware.name,
@@ -121,24 +124,23 @@ def _estimate(efficiency: Stated, scenario: Scenario, roof: Roofline, regime: st
         return predicted(regime)
     if isinstance(efficiency, Calibration):
         return moved(efficiency, scenario, roof, regime)
-    return assumed(checked_efficiency(efficiency), roof, regime, strict)
+    return assumed(efficiency, roof, regime, strict)
 
 
-def checked_efficiency(efficiency: object) -> float:
-    """Return a stated eta as a float.
+def stated_efficiency(efficiency: object) -> Stated:
+    """Return what was stated of eta: a float in (0, 1], a calibration, or None.
 
     Raises
     ------
     InvalidValue
-        Not a number in (0, 1].
+        Anything else.
     """
+    if efficiency is None or isinstance(efficiency, Calibration):
+        return efficiency
     value = positive(efficiency, "efficiency")
     if value > 1:
-        hint = (
-            f"{value:g} % is {value / 100:g}"
-            if 1 < value <= 100 and value == int(value)
-            else "achieved / peak cannot exceed 1"
-        )
+        percent = 1 < value <= 100 and value == int(value)
+        hint = f"{value:g} % is {value / 100:g}" if percent else "achieved / peak cannot exceed 1"
         raise InvalidValue("efficiency", "in (0, 1]", efficiency, hint)
     return value
 
@@ -161,6 +163,8 @@ def _time(roof: Roofline, estimate: Estimate) -> tuple[Interval, dict[str, float
 
 def _efficiency(roof: Roofline, estimate: Estimate, time_s: Interval) -> Eta:
     eta = time_s.reciprocal(roof.compute_s).capped(roof.ceiling)
+    if estimate.asked is not None and estimate.asked <= roof.ceiling:
+        eta = Interval(estimate.asked, estimate.asked, estimate.asked)  # as stated, without rounding
     return Eta(estimate.kind, estimate.asked, roof.ceiling, eta.value, eta.value / roof.ceiling, eta.low, eta.high)
 
 

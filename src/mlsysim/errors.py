@@ -15,8 +15,11 @@ A sentence names the field, the rule, the value, and the nearest right answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class MlsysimError(Exception):
@@ -102,11 +105,10 @@ class ImpossibleMeasurement(UsageError):
 
     code = "efficiency-above-limit"
 
-    def __init__(self, efficiency: float, limit: float, limit_name: str, causes: Sequence[Cause]) -> None:
+    def __init__(self, efficiency: float, limit: float, causes: Sequence[Cause]) -> None:
         self.efficiency, self.limit, self.causes = efficiency, limit, tuple(causes)
-        head = (
-            f"eta = {efficiency:.4g} is impossible: {limit_name} is {limit:.4g}, so the numbers contradict each other."
-        )
+        rule = "achieved / peak cannot exceed 1" if efficiency > 1 else f"the roofline ceiling is {limit:.4g}"
+        head = f"eta = {efficiency:.4g} is impossible: {rule}, so the numbers contradict each other."
         lines = [f"  - {c.message}: would give eta = {c.efficiency:.3g}" for c in causes]
         super().__init__("\n".join([head, "Likely causes:", *lines] if lines else [head]))
 
@@ -121,12 +123,36 @@ class Problems(UsageError):
         super().__init__("\n".join(f"- {p}" for p in self.problems))
 
 
-def raise_all(problems: Sequence[MlsysimError]) -> None:
-    """Raise nothing, the one problem, or all of them as :class:`Problems`."""
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise Problems(problems)
+class Checks:
+    """Collects the problems of several checks, to raise them all at once.
+
+    Call it as ``checks(function, *arguments)``: it returns what the function returns, or None where that raised a
+    :class:`UsageError`. :meth:`done` raises nothing, the one problem, or all of them as :class:`Problems`.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[MlsysimError] = []
+
+    def __call__(self, function: Callable[..., T], *arguments: Any) -> T | None:
+        """Return ``function(*arguments)``, or None and keep the problem."""
+        try:
+            return function(*arguments)
+        except UsageError as problem:
+            self.add(problem)
+            return None
+
+    def add(self, problem: UsageError) -> None:
+        """Keep a problem, once; several in one are taken apart."""
+        found = problem.problems if isinstance(problem, Problems) else (problem,)
+        told = {str(p) for p in self.problems}
+        self.problems += [p for p in found if str(p) not in told]
+
+    def done(self) -> None:
+        """Raise what was kept."""
+        if len(self.problems) == 1:
+            raise self.problems[0]
+        if self.problems:
+            raise Problems(self.problems)
 
 
 def _or(names: Sequence[str]) -> str:

@@ -21,7 +21,8 @@ def remedies(scenario: Scenario) -> tuple[str, ...]:
 def _changes(s: Scenario) -> Iterator[str]:
     held = s.memory()
     count = math.ceil(s.devices * held.total / held.capacity)
-    yield f"devices: {count} x {s.hardware.name} ({si(held.capacity / s.devices * count, 'B')} in all)"
+    if s.hardware.kind != "mcu":
+        yield f"devices: {count} x {s.hardware.name} ({si(held.capacity / s.devices * count, 'B')} in all)"
     narrower = [p for p in BYTES if BYTES[p] < BYTES[s.precision] and PEAK_OF.get(p, p) in s.hardware.peaks]
     for precision in narrower:
         if s.replace(precision=precision).memory().fits:

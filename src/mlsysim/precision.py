@@ -47,7 +47,7 @@ _ALIASES = {
 }
 
 
-def parse_precision(name: object) -> str:
+def parse_precision(name: object, field: str = "precision") -> str:
     """Return the canonical name of a precision.
 
     Raises
@@ -56,11 +56,11 @@ def parse_precision(name: object) -> str:
         Not a string; or not a known precision (the nearest are suggested).
     """
     if not isinstance(name, str):
-        raise InvalidValue("precision", "the name of a number format such as 'bf16'", name)
+        raise InvalidValue(field, "the name of a number format such as 'bf16'", name)
     key = name.lower().replace("_", "").replace("-", "").replace(" ", "")
     key = _ALIASES.get(key, key)
     if key not in BYTES:
-        raise UnknownName("precision", name, nearest(key, BYTES), "known: " + ", ".join(BYTES))
+        raise UnknownName(field, name, nearest(key, BYTES), "known: " + ", ".join(BYTES))
     return key
 
 

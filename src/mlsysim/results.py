@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Interval(NamedTuple):
-    """A value with the ends of its 90 % interval, in the unit its owner states; low <= value <= high."""
+    """A value with the ends of its interval, 90 % unless its owner says otherwise; low <= value <= high."""
 
     value: float
     low: float
@@ -40,7 +40,8 @@ class Eta:
 
     ``kind`` is ``assumed``, ``measured`` or ``predicted``; ``asked`` the number the caller stated (None if none was);
     ``ceiling`` what the roofline allows; ``achieved`` what the result stands on, never above the ceiling;
-    ``attainment`` achieved / ceiling; ``low`` and ``high`` the 90 % interval of ``achieved``.
+    ``attainment`` achieved / ceiling; ``low`` and ``high`` the interval of ``achieved``: 90 % where it was measured,
+    p10 to p90 of what is published where it is predicted, no width where it was stated.
     """
 
     kind: str
@@ -141,6 +142,21 @@ class Result:
             "defaults": dict(self.defaults),
             "notes": [note._asdict() for note in self.notes],
         }
+
+    def __str__(self) -> str:
+        """Return a summary of some lines; ``mlsysim solve`` prints a fuller one."""
+        eta, rate = self.efficiency, self.throughput
+        lines = [
+            f"{self.model} {self.phase} on {self.devices} x {self.hardware}, {self.precision}, batch {self.batch_size}",
+            f"  time        {self.time_s.value:.4g} s  ({self.time_s.low:.4g} to {self.time_s.high:.4g})",
+            f"  throughput  {rate.value:,.4g} {self.throughput_unit}  ({rate.low:,.4g} to {rate.high:,.4g})",
+            f"  eta         {eta.achieved:.4g} {eta.kind}  ({eta.low:.4g} to {eta.high:.4g})",
+            f"  ceiling     {eta.ceiling:.4g}, attainment {eta.attainment:.3g}",
+            f"  bound by    {self.bound}",
+            f"  memory      {self.memory.total / 1e9:.4g} of {self.memory.capacity / 1e9:.4g} GB",
+            *(f"  [{note.code}] {note.message}" for note in self.notes),
+        ]
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         on = f"{self.devices} x {self.hardware}"

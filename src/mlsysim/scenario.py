@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from mlsysim.errors import InvalidValue, MlsysimError, UnknownName, UsageError, raise_all
+from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.hardware import Hardware, HardwareSpec
 from mlsysim.models import Models, ModelSpec, NetworkSpec, TransformerSpec, Work, lower
 from mlsysim.models.work import PHASES
@@ -16,9 +16,12 @@ from mlsysim.registry import nearest
 from mlsysim.results import Memory, Note
 from mlsysim.units import whole
 
-T = TypeVar("T")
 DEFAULT_TOKENS = 2048
 """Prompt, training sequence or cached context of a language model where none is given [tokens]."""
+
+
+TRAINING_BYTES = 2.0
+"""Bytes of the narrowest copy of a weight that training computes its update from [B]."""
 
 
 class Roofline(NamedTuple):
@@ -54,60 +57,47 @@ class Scenario:
         model: object,
         hardware: object,
         *,
-        phase: object = "forward",
+        phase: object = None,
         batch_size: object = None,
         seq_len: object = None,
         context: object = None,
         precision: object = None,
         devices: object = None,
+        checks: Checks | None = None,
     ) -> Scenario:
         """Check every field and fill in what was not given.
+
+        ``checks`` may hold problems of the caller's own fields: all are told at once.
 
         Raises
         ------
         UsageError
-            One or more fields break a rule; all are told at once.
+            One or more fields break a rule.
         """
-        problems: list[MlsysimError] = []
+        check = checks or Checks()
         defaults: dict[str, object] = {}
 
-        def check(function: Callable[..., T], *arguments: object) -> T | None:
-            try:
-                return function(*arguments)
-            except UsageError as problem:
-                problems.append(problem)
-                return None
-
-        def number(field: str, value: object, default: int) -> int | None:
+        def given(field: str, value: object, default: Any, function: Callable[..., Any]) -> Any:
             if value is None:
                 defaults[field] = default
                 return default
-            return check(whole, value, field)
+            return check(function, value, field)
 
-        the_model = check(model_of, model)
-        device = check(hardware_of, hardware)
-        the_phase = check(phase_of, phase)
+        the_model, device = check(model_of, model), check(hardware_of, hardware)
+        the_phase = given("phase", phase, "forward", phase_of)
         language = isinstance(the_model, TransformerSpec)
-        batch = number("batch_size", batch_size, 1)
-        count = number("devices", devices, 1)
-        tokens = number("seq_len", seq_len, DEFAULT_TOKENS) if language and the_phase != "decode" else None
-        cached = number("context", context, DEFAULT_TOKENS) if language and the_phase == "decode" else None
-        chosen = None if precision is None else check(parse_precision, precision)
-        if precision is None and device is not None:
-            chosen = defaults["precision"] = device.default_precision
+        batch = given("batch_size", batch_size, 1, whole)
+        count = given("devices", devices, 1, whole)
+        decode = the_phase == "decode"
+        tokens = given("seq_len", seq_len, DEFAULT_TOKENS, whole) if language and not decode else None
+        cached = given("context", context, DEFAULT_TOKENS, whole) if language and decode else None
+        chosen = given("precision", precision, device and device.default_precision, parse_precision)
         if device is not None and chosen is not None:
             check(device.peak, chosen)
         if the_model is not None and the_phase is not None:
-            for field, value, used in (("seq_len", seq_len, tokens), ("context", context, cached)):
-                if value is not None and used is None:
-                    check(_refuse_length, field, value, the_model, the_phase)
-            if the_phase == "decode" and not language:
-                problems.append(
-                    InvalidValue(
-                        "phase", f"forward or training for {the_model.name}", the_phase, "only language models decode"
-                    )
-                )
-        raise_all(problems)
+            check(_refuse_lengths, the_model, the_phase, seq_len, context)
+            check(_refuse_decode, the_model, the_phase)
+        check.done()
         checked: Any = (the_model, device, the_phase, batch, tokens, cached, chosen, count, defaults)
         return cls(*checked)
 
@@ -120,10 +110,23 @@ class Scenario:
         """Return the bytes a weight or activation takes [B]."""
         return bytes_per_value(self.precision)
 
-    def default_notes(self) -> tuple[Note, ...]:
-        """Return the note that names every value that was not given, if there is one."""
-        given = ", ".join(f"{name} = {value}" for name, value in self.defaults.items())
-        return (Note("defaults-used", f"not given, so assumed: {given}"),) if given else ()
+    def notes(self) -> tuple[Note, ...]:
+        """Return what must be said about the question itself: values not given, limits passed, figures missing."""
+        found = []
+        given = ", ".join(f"{name} = {value}" for name, value in self.defaults.items() if name != "devices")
+        if given:
+            found.append(Note("defaults-used", f"not given, so assumed: {given}"))
+        longest, asked = getattr(self.model, "max_context", None), (self.seq_len or 0) + (self.context or 0)
+        if longest and asked > longest:
+            message = f"{asked:,} tokens are more than the {longest:,} that {self.model.name} was made for"
+            found.append(Note("beyond-max-context", message))
+        if self.hardware.bandwidth is None:
+            message = f"no memory bandwidth is known for {self.hardware.name}: the ceiling counts arithmetic alone"
+            found.append(Note("bandwidth-unknown", message))
+        if self.phase == "training" and self.value_bytes < TRAINING_BYTES:
+            message = f"arithmetic in {self.precision}; weights and gradients are kept in 16 bits"
+            found.append(Note("training-keeps-16-bits", message))
+        return tuple(found)
 
     def work(self) -> Work:
         """Return the ledger of one step."""
@@ -135,19 +138,20 @@ class Scenario:
             seq_len=self.seq_len or 1,
             context=self.context or 0,
             value_bytes=size,
-            training_bytes=max(size, 2.0),
+            training_bytes=max(size, TRAINING_BYTES),
         )
 
     def roofline(self, work: Work) -> Roofline:
-        """Return what the hardware allows for ``work``; the devices' peaks, bandwidths and caches are summed.
+        """Return what the hardware allows for ``work``; the devices' peaks and bandwidths are summed.
 
-        A device without a published bandwidth sets no memory floor. So that summing is a bound for any plan: weights
-        are taken as split over the devices, messages as free.
+        That is a bound for any plan: weights are taken as split over the devices, messages as free. The last-level
+        cache is that of one device: weights do not stay on the chips of many. A device without a known bandwidth
+        sets no memory floor.
         """
         device, n = self.hardware, self.devices
         peak = n * device.peak(self.precision).value
         flops = work.flops
-        traffic = work.traffic(n * device.cache.value if device.cache else 0.0)
+        traffic = work.traffic(device.cache.value if device.cache else 0.0)
         bandwidth = n * device.bandwidth.value if device.bandwidth else float("inf")
         compute = performance.compute_time(flops, peak)
         moving = performance.memory_time(traffic, bandwidth)
@@ -168,7 +172,7 @@ class Scenario:
         m, size, tokens = self.model, self.value_bytes, self.batch_size * (self.seq_len or 1)
         held = {"weights": m.parameters * size}
         if self.phase == "training":
-            size = max(size, 2.0)
+            size = max(size, TRAINING_BYTES)
             held = {
                 "weights": m.parameters * size,
                 "gradients": m.parameters * size,
@@ -212,7 +216,7 @@ def hardware_of(hardware: object) -> HardwareSpec:
     return hardware if isinstance(hardware, HardwareSpec) else Hardware[hardware]  # type: ignore[index]
 
 
-def phase_of(phase: object) -> str:
+def phase_of(phase: object, field: str = "phase") -> str:
     """Return the canonical phase; ``prefill`` and ``inference`` are other words for ``forward``.
 
     Raises
@@ -223,14 +227,25 @@ def phase_of(phase: object) -> str:
     words = {**{p: p for p in PHASES}, "prefill": "forward", "inference": "forward", "train": "training"}
     key = str(phase).lower()
     if key not in words:
-        raise UnknownName("phase", str(phase), nearest(key, words), "known: " + ", ".join(PHASES))
+        raise UnknownName(field, str(phase), nearest(key, words), "known: " + ", ".join(PHASES))
     return words[key]
 
 
-def _refuse_length(field: str, value: object, model: ModelSpec, phase: str) -> None:
-    if isinstance(model, NetworkSpec):
-        raise InvalidValue(
-            field, f"left out for {model.name}", value, f"it takes one {model.sample} at a time and has no tokens"
-        )
-    other = "context (tokens already in the cache)" if phase == "decode" else "seq_len (tokens of the prompt)"
-    raise InvalidValue(field, f"left out in phase {phase}", value, f"use {other}")
+def _refuse_lengths(model: ModelSpec, phase: str, seq_len: object, context: object) -> None:
+    """Refuse a length that the question does not use; silence would let a reader believe that it counted."""
+    unused = {"seq_len": seq_len, "context": context}
+    if isinstance(model, TransformerSpec):
+        del unused["context" if phase == "decode" else "seq_len"]
+    for field, value in unused.items():
+        if value is None:
+            continue
+        if isinstance(model, NetworkSpec):
+            hint = f"it takes one {model.sample} at a time and has no tokens"
+            raise InvalidValue(field, f"left out for {model.name}", value, hint)
+        use = "context (tokens already in the cache)" if phase == "decode" else "seq_len (tokens of the prompt)"
+        raise InvalidValue(field, f"left out in phase {phase}", value, f"use {use}")
+
+
+def _refuse_decode(model: ModelSpec, phase: str) -> None:
+    if phase == "decode" and isinstance(model, NetworkSpec):
+        raise InvalidValue("phase", f"forward or training for {model.name}", phase, "only language models decode")

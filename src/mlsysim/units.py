@@ -42,36 +42,19 @@ _BASES: dict[str, dict[str, float]] = {
     "FLOP": {"FLOP": 1.0, "FLOPs": 1.0, "OP": 1.0, "OPs": 1.0, "MAC": 2.0, "MACs": 2.0},
     "FLOP/s": {"FLOP/s": 1.0, "FLOPs/s": 1.0, "FLOPS": 1.0, "OP/s": 1.0, "OPS": 1.0, "MAC/s": 2.0, "MACS": 2.0},
     "s": {
-        "s": 1.0,
-        "sec": 1.0,
-        "second": 1.0,
-        "seconds": 1.0,
+        **dict.fromkeys(["s", "sec", "second", "seconds"], 1.0),
         "min": 60.0,
-        "h": 3600.0,
-        "hour": 3600.0,
-        "hours": 3600.0,
-        "d": 86400.0,
-        "day": 86400.0,
-        "days": 86400.0,
+        **dict.fromkeys(["h", "hour", "hours"], 3600.0),
+        **dict.fromkeys(["d", "day", "days"], 86400.0),
     },
-    "1/s": {
-        "1/s": 1.0,
-        "tok/s": 1.0,
-        "token/s": 1.0,
-        "tokens/s": 1.0,
-        "tokens/sec": 1.0,
-        "samples/s": 1.0,
-        "sample/s": 1.0,
-        "images/s": 1.0,
-        "image/s": 1.0,
-        "img/s": 1.0,
-        "it/s": 1.0,
-        "inf/s": 1.0,
-        "steps/s": 1.0,
-        "step/s": 1.0,
-        "tok/min": 1 / 60,
-        "tokens/min": 1 / 60,
+    "tokens/s": {
+        **dict.fromkeys(["tokens/s", "1/s", "tok/s", "token/s", "tokens/sec"], 1.0),
+        **dict.fromkeys(["tok/min", "tokens/min"], 1 / 60),
     },
+    "samples/s": dict.fromkeys(
+        ["samples/s", "1/s", "sample/s", "images/s", "image/s", "img/s", "windows/s", "lines/s", "inf/s", "FPS", "fps"],
+        1.0,
+    ),
     "W": {"W": 1.0, "watt": 1.0, "watts": 1.0},
     "USD/h": {"USD/h": 1.0, "$/h": 1.0, "USD/hour": 1.0},
 }
@@ -81,10 +64,14 @@ _EXAMPLES = {
     "FLOP": "'1.4e12', '4.1 GMAC'",
     "FLOP/s": "'989 TFLOP/s', '26 TOPS'",
     "s": "'12 ms', '30 days'",
-    "1/s": "'1200 tok/s', '85 images/s'",
+    "tokens/s": "'1200 tok/s'",
+    "samples/s": "'85 images/s'",
     "W": "'700 W'",
     "USD/h": "'2.99 USD/h'",
 }
+_PINT = {"FLOP": "", "FLOP/s": "1/s", "tokens/s": "1/s", "samples/s": "1/s", "USD/h": "1/h"}
+_COUNTED = {"tokens", "samples", "images", "windows", "lines", "USD"}
+"""What is counted one by one: printed in full up to a million, and never in thousandths."""
 _NUMBER = re.compile(
     r"^\s*([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?))\s*(\S.*?)?\s*$", re.I
 )
@@ -98,7 +85,7 @@ def parse(value: object, dimension: str, field: str = "value") -> float:
     value
         ``80e9``, ``"80 GB"``, or an object with ``m_as`` (pint).
     dimension
-        The SI unit wanted: one of ``B, B/s, FLOP, FLOP/s, s, 1/s, W, USD/h``.
+        The SI unit wanted: one of ``B, B/s, FLOP, FLOP/s, s, tokens/s, samples/s, W, USD/h``.
     field
         What the number is called in an error.
 
@@ -109,7 +96,7 @@ def parse(value: object, dimension: str, field: str = "value") -> float:
     """
     rule = f"a positive number or a quantity such as {_EXAMPLES[dimension]}"
     if hasattr(value, "m_as"):
-        return positive(value.m_as({"FLOP": "", "FLOP/s": "1/s", "USD/h": "1/h"}.get(dimension, dimension)), field)
+        return positive(value.m_as(_PINT.get(dimension, dimension)), field)
     if isinstance(value, str):
         match = _NUMBER.match(value)
         if match is None:
@@ -154,9 +141,15 @@ def whole(value: object, field: str) -> int:
     InvalidValue
         Otherwise; a fraction is answered with the whole number nearest to it.
     """
-    number = positive(value, field)
+    rule = "a whole number of at least 1"
+    if isinstance(value, str):
+        raise InvalidValue(field, rule, value, "that is text")
+    try:
+        number = positive(value, field)
+    except InvalidValue as problem:
+        raise InvalidValue(field, rule if problem.rule != "a finite number" else problem.rule, value) from None
     if number != int(number):
-        raise InvalidValue(field, "a whole number", value, f"the nearest is {max(1, round(number))}")
+        raise InvalidValue(field, rule, value, f"the nearest is {max(1, round(number))}")
     return int(number)
 
 
@@ -193,10 +186,8 @@ def si(value: float, unit: str, digits: int = 3) -> str:
         (1e-6, "µ"),
         (1e-9, "n"),
     )
-    plain = (
-        unit.split("/", maxsplit=1)[0] in {"tokens", "samples", "images", "windows", "USD", "W"}
-        and 0.1 <= abs(value) < 1e6
-    )
+    counted = unit.split("/", maxsplit=1)[0] in {*_COUNTED, "W"}
+    plain = counted and abs(value) < 1e6
     size, prefix = (1.0, "") if plain else next((s for s in steps if abs(value) >= s[0] * 0.9995), steps[-1])
     return f"{_round(value / size, digits)} {prefix}{unit}"
 

@@ -44,6 +44,7 @@ def test_overhead_survives_the_round_trip():
     assert again.time_s.value == pytest.approx(0.002, rel=1e-12)
     assert again.breakdown_s["overhead"] == pytest.approx(0.0015, rel=1e-12)
     assert again.bound == "overhead"
+    assert calibrate(time_s="2 ms", overhead_s="1.5 ms", **question).overhead_s == pytest.approx(0.0015)
 
 
 def test_a_decode_measurement_by_hand():
@@ -93,7 +94,7 @@ def test_each_cause_explains_the_number():
             model="llama-3.1-8b", hardware="h100", precision="bf16", phase="decode", batch_size=1, throughput=2100
         )
     message = next(c.message for c in caught.value.causes if c.code == "batch")
-    batch = int(message.split()[0])
+    batch = int(message.split(", ")[1].split()[0])
     calibrate(
         model="llama-3.1-8b", hardware="h100", precision="bf16", phase="decode", batch_size=batch, throughput=2100
     )
@@ -104,16 +105,18 @@ def test_eight_gpus_over_one_peak_are_recognised():
     eight = Engine.solve(hardware="h100", devices=8, efficiency=0.4, **question)
     with pytest.raises(ImpossibleMeasurement) as caught:
         calibrate(hardware="h100", throughput=eight.throughput.value, **question)
-    assert caught.value.causes[0].message == "tokens of 8 devices divided by the peak of fewer"
+    assert caught.value.causes[0].message == "tokens of several devices, 8 for example, divided by the peak of fewer"
     assert caught.value.causes[0].efficiency == pytest.approx(0.4, rel=1e-9)
 
 
 def test_repeats_give_their_own_interval():
-    # Three runs of 99, 100 and 101: mean 100, standard error 1 / sqrt(3), t(0.95, 2) = 2.920.
-    c = calibrate(throughput=[99.0, 100.0, 101.0], flops_per_token=1e12, peak_flops=989e12)
+    # Runs of 80, 100 and 125: each a factor of 1.25 apart, so the mean of the logarithms is ln 100, their standard
+    # error ln 1.25 / sqrt(3), and t(0.95, 2) = 2.920.
+    c = calibrate(throughput=[80.0, 100.0, 125.0], flops_per_token=1e12, peak_flops=989e12)
+    half = 1.25 ** (2.920 / 3**0.5)
     assert c.throughput.value == pytest.approx(100)
-    assert c.throughput.high == pytest.approx(100 + 2.920 / 3**0.5, rel=1e-9)
-    assert c.throughput.low == pytest.approx(100 - 2.920 / 3**0.5, rel=1e-9)
+    assert c.throughput.high == pytest.approx(100 * half, rel=1e-9)
+    assert c.throughput.low == pytest.approx(100 / half, rel=1e-9)
     assert not any(n.code == "interval-assumed" for n in c.notes)
 
 
@@ -130,13 +133,27 @@ def test_an_interval_is_taken_as_given():
 
 
 BAD = [
-    ({}, "throughput must be given, or time_s in its place"),
-    ({"throughput": 100}, "model must be given, or flops_per_token in its place"),
+    ({}, "throughput must be given, or time_s in its place, got None"),
+    ({"throughput": 100}, "model must be given, or flops_per_token in its place, got None"),
     ({"throughput": 100, "flops_per_token": 1e12}, "hardware must be given, or peak_flops in its place"),
-    ({"throughput": 100, "model": "gpt2"}, "hardware must be a device, got None"),
+    ({"throughput": 100, "model": "gpt2"}, "hardware must be given, or peak_flops in its place, got None"),
+    (
+        {"throughput": 100, "model": "gpt2", "peak_flops": 1},
+        "peak_flops must be left out where model is given, got 1; it can",
+    ),
+    (
+        {"throughput": 1, "model": "gpt2", "hardware": "h100", "overhead_s": "soon"},
+        "overhead_s must be a positive number or",
+    ),
+    (
+        {"throughput": 1, "flops_per_token": 1, "peak_flops": 1e9, "batch_size": 2},
+        "batch_size must be left out where flops",
+    ),
+    ({"throughput": "9 images/s", "model": "gpt2", "hardware": "h100"}, "images/s is a unit of samples/s"),
+    ({"throughput": "9 tok/s", "model": "resnet-50", "hardware": "h100"}, "tok/s is a unit of tokens/s"),
     (
         {"throughput": 100, "time_s": 1, "model": "gpt2", "hardware": "h100"},
-        "throughput must be given, or time_s in its place",
+        "time_s must be left out where throughput is given, got 1",
     ),
     (
         {"throughput": "0 tok/s", "model": "gpt2", "hardware": "h100"},
@@ -149,14 +166,17 @@ BAD = [
     ),
     (
         {"throughput": "12 GB/s", "model": "gpt2", "hardware": "h100"},
-        "throughput must be in 1/s, got '12 GB/s'; GB/s is a unit of B/s",
+        "throughput must be in tokens/s, got '12 GB/s'; GB/s is a unit of B/s",
     ),
     ({"throughput": 1, "flops_per_token": -1, "peak_flops": 1e12}, "flops_per_token must be greater than 0, got -1"),
     (
         {"throughput": 1, "model": "gpt2", "hardware": "h100", "overhead_s": 1e9},
-        "overhead_s must be at least 0 and less than",
+        "overhead_s must be less than the measured step without its floor",
     ),
-    ({"throughput": 1, "model": "gpt2", "hardware": "h100", "overhead_s": -1}, "overhead_s must be at least 0"),
+    (
+        {"throughput": 1, "model": "gpt2", "hardware": "h100", "overhead_s": -1},
+        "overhead_s must be greater than 0, got -1",
+    ),
 ]
 
 

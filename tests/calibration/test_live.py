@@ -62,9 +62,9 @@ def test_a_slow_network_still_gets_enough_steps_for_an_interval(network):
             "shapes must be given for input 'ids', got {}; the file states ['N', 'T'];"
             " give the shape of one sample: {'ids': (1, T)}",
         ),
-        ({"batch": 0}, "batch must be greater than 0, got 0"),
+        ({"batch": 0}, "batch must be a whole number of at least 1, got 0"),
         ({"seconds": -1}, "seconds must be greater than 0, got -1"),
-        ({"threads": 1.5}, "threads must be a whole number, got 1.5; the nearest is 2"),
+        ({"threads": 1.5}, "threads must be a whole number of at least 1, got 1.5; the nearest is 2"),
         ({"warmup": -1}, "warmup must be a whole number of steps, at least 0, got -1"),
     ],
 )

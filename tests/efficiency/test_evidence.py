@@ -18,6 +18,8 @@ def test_every_row_can_be_traced_and_obeys_physics():
         assert e.source_locator, e
         assert e.regime in TITLES
         assert e.hardware in Hardware
+        assert e.devices >= 1
+        assert e.batch_size >= 1
         assert 0 < e.efficiency <= e.ceiling <= 1
         assert e.attainment == pytest.approx(e.efficiency / e.ceiling, rel=1e-3)  # five digits are kept
 

@@ -25,7 +25,8 @@ def test_a_row_that_physics_excludes_says_so():
     assert decode.ceiling == pytest.approx(Engine.solve("llama-3.1-8b", "h100", phase="decode").efficiency.ceiling)
     assert decode.ceiling < decode.low
     assert (
-        "Physics allows 0.0036 at most on h100-sxm, so the classical range cannot be reached there." in decode.verdict
+        "Physics allows llama-3.1-8b decode, batch 1 on h100-sxm 0.0036 at most: the classical range cannot be"
+        in decode.verdict
     )
 
 
@@ -40,7 +41,7 @@ def test_verdicts_name_the_side_and_the_factor():
 
 def test_ceilings_follow_the_device():
     assert Efficiency.guide("l4")[2].ceiling != Efficiency.guide("h100")[2].ceiling
-    assert Efficiency.guide("esp32")[0].ceiling is not None or Efficiency.guide("esp32")[0].device == "esp32"
+    assert Efficiency.guide("esp32")[0].ceiling is None  # its memory bandwidth is not published
     with pytest.raises(UnknownName, match="did you mean h100"):
         Efficiency.guide("h1000")
 

@@ -186,7 +186,7 @@ def test_free_dimensions_come_from_the_batch_the_shapes_and_their_names():
             1,
             "shapes.x must be the shape of one sample, with 1 in its batch dimension, got (2, 3, 8, 8)",
         ),
-        ({"x": (1, 3, 8, 0)}, 1, "shapes.x must be greater than 0, got 0"),
+        ({"x": (1, 3, 8, 0)}, 1, "shapes.x must be a whole number of at least 1, got 0"),
         ({"z": (1,)}, 1, "shapes must be keyed by the inputs of the file: x, mask, got 'z'"),
     ],
 )

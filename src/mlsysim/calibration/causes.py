@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mlsysim.efficiency.evidence import attainment_of
 from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import Cause
-from mlsysim.hardware import HardwareSpec
+from mlsysim.hardware import Figure, HardwareSpec
 from mlsysim.models import TransformerSpec
 from mlsysim.precision import BYTES, PEAK_OF
 from mlsysim.scenario import Scenario
@@ -16,9 +16,12 @@ from mlsysim.scenario import Scenario
 _USUAL = 0.4
 """Where no scenario is known, what a compute-bound run usually reaches: the low end of the classical training row."""
 
+_FREE_NUMBER = math.log(2.0)
+"""How far a cause with a free number stands back in the ranking [ln of a factor in eta]."""
+
 
 def causes_for_flops(
-    efficiency: float, device: HardwareSpec | None, precision: str | None, devices: int
+    efficiency: float, device: HardwareSpec | None, peak: Figure | None, devices: int
 ) -> tuple[Cause, ...]:
     """Return the mistakes that would explain an eta above 1 from stated FLOPs and peak, most plausible first."""
     found = [
@@ -31,21 +34,17 @@ def causes_for_flops(
         ),
     ]
     found += [_devices_cause(n * devices, efficiency / n) for n in (2, 4, 8, 16, 64, 256)]
-    if device is not None and precision is not None:
-        peak = device.peak(precision).value
-        for other, figure in device.peaks.items():
-            if figure.value > peak:
-                found.append(
-                    Cause(
-                        "precision",
-                        f"the run computed in {other}, the peak is that of {precision}",
-                        efficiency * peak / figure.value,
-                    )
-                )
+    if device is not None and peak is not None:
+        found += [
+            Cause(
+                "precision", f"the run computed in {other}, which has a higher peak", efficiency * peak.value / f.value
+            )
+            for other, f in device.peaks.items()
+            if f.value > peak.value
+        ]
     else:
-        found.append(
-            Cause("precision", "the run computed in 8 bits, the peak is that of 16 bits (usually half)", efficiency / 2)
-        )
+        message = "the run computed in 8 bits, the peak is that of 16 bits (usually half)"
+        found.append(Cause("precision", message, efficiency / 2))
     return _ranked((c, _USUAL) for c in found if c.efficiency <= 1)
 
 
@@ -72,14 +71,19 @@ def _alternatives(s: Scenario) -> Iterator[tuple[str, str, Scenario, float]]:
         yield "prompt-tokens", "prompt tokens counted as generated: these are prefill tokens", _as_prefill(s), 1.0
         for batch in (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024):
             if batch > s.batch_size:
-                yield "batch", f"{batch} sequences in flight, not {s.batch_size}", s.replace(batch_size=batch), 1.0
+                yield (
+                    "batch",
+                    f"more sequences in flight, {batch} for example, not {s.batch_size}",
+                    s.replace(batch_size=batch),
+                    1.0,
+                )
     for precision in BYTES:
         peaks = s.hardware.peaks
         if BYTES[precision] < BYTES[s.precision] and PEAK_OF.get(precision, precision) in peaks:
             yield "precision", f"the run used {precision}, not {s.precision}", s.replace(precision=precision), 1.0
     for n in (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024):
         count = s.devices * n
-        yield "devices", _devices_cause(count, 0).message, s.replace(devices=count), 1.0
+        yield "devices", _devices_cause(count, 0.0).message, s.replace(devices=count), 1.0
     yield "sparse", "the run used 2:4 structured sparsity, the peak is dense", s, 0.5
     yield "macs", "multiply-accumulates mixed with FLOPs, or items counted twice", s, 0.5
 
@@ -89,14 +93,18 @@ def _as_prefill(s: Scenario) -> Scenario:
 
 
 def _devices_cause(count: int, efficiency: float) -> Cause:
-    return Cause("devices", f"tokens of {count} devices divided by the peak of fewer", efficiency)
+    message = f"tokens of several devices, {count} for example, divided by the peak of fewer"
+    return Cause("devices", message, efficiency)
 
 
-def _ranked(found: Iterator[tuple[Cause, float]]) -> tuple[Cause, ...]:
-    """Sort causes by how near the eta they give is to the usual one; keep the best of each code."""
+def _ranked(found: Iterable[tuple[Cause, float]]) -> tuple[Cause, ...]:
+    """Sort causes by how near the eta they give is to the usual one; keep the best of each code.
+
+    A cause with a number that can be chosen to fit (how many devices, which batch) explains less: it stands back.
+    """
     best: dict[str, tuple[float, Cause]] = {}
     for cause, usual in found:
-        distance = abs(math.log(cause.efficiency / usual))
+        distance = abs(math.log(cause.efficiency / usual)) + (_FREE_NUMBER if cause.code in {"devices", "batch"} else 0)
         if cause.code not in best or distance < best[cause.code][0]:
             best[cause.code] = (distance, cause)
     return tuple(cause for _, cause in sorted(best.values(), key=lambda pair: pair[0]))

@@ -64,11 +64,12 @@ def moved(calibration: Calibration, scenario: Scenario, roof: Roofline, regime: 
     reached = _widened(net, moves)
     overhead = _overhead(calibration, home.scenario.hardware, scenario)
     there = Step(scenario, roof, roof.floor_s / reached.value + overhead.value)
-    notes = [_moved_note(home, there, reached, moves)]
+    notes = []
     if any(move.spread is None for move in moves):
         seen = attainment_of(regime)
         reached = Interval(reached.value, min(reached.low, seen.p10), min(1.0, max(reached.high, seen.p90)))
         notes.append(_little_note(moves, regime))
+    notes.insert(0, _moved_note(home, there, reached, moves))
     notes += _overhead_note(home, there, overhead.value)
     notes += _absolute_note(home, there)
     return Estimate("measured", None, reached, overhead, tuple(notes))
@@ -128,10 +129,11 @@ def _widened(reached: Interval, moves: list[Move]) -> Interval:
 def _overhead(calibration: Calibration, home: HardwareSpec, there: Scenario) -> Interval:
     """Return the fixed part of a step elsewhere [s].
 
-    On a machine of the same kind it is what was measured. An accelerator launches every operator, of which a run on a
-    processor knows nothing: published batch-1 runs, from compiled engines to eager frameworks, say how long that takes.
+    On a machine of the same kind, or between accelerators, it is what was measured. An accelerator launches every
+    operator, of which a run on a processor knows nothing: published batch-1 runs, from compiled engines to eager
+    frameworks, say how long that takes.
     """
-    if home.kind == there.hardware.kind:
+    if home.kind == there.hardware.kind or {home.kind, there.hardware.kind} <= ACCELERATORS:
         return _point(calibration.overhead_s)
     if there.hardware.kind in ACCELERATORS and home.kind not in ACCELERATORS:
         launch = parameters()["launch"]
@@ -179,7 +181,8 @@ def _overhead_note(home: Step, there: Step, overhead: float) -> list[Note]:
     message = (
         f"{si(overhead, 's')} a step is fixed overhead that faster hardware does not remove,"
         f" {overhead / there.time_s:.0%} of the time on {there.scenario.hardware.name}: eta goes from"
-        f" {home.efficiency:.3g} to {there.efficiency:.3g}"
+        f" {home.efficiency:.3g} to {there.efficiency:.3g}, while the ceiling goes from {home.roof.ceiling:.3g} to"
+        f" {there.roof.ceiling:.3g}"
     )
     return [Note("overhead-lowers-efficiency", message)]
 

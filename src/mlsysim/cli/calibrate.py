@@ -9,13 +9,15 @@ import click
 from mlsysim.cli import options
 
 
-@click.command("calibrate")
+@click.command("calibrate", short_help="Turn a measurement into eta.")
 @click.option("--model", help="the model that was run")
 @click.option("--hardware", help="the device it ran on")
 @click.option("--throughput", multiple=True, help="measured, all devices: '2100 tok/s'; repeat it for several runs")
-@click.option("--time", "time_s", multiple=True, help="measured time of a step, in place of a throughput")
+@click.option("--time-s", "--time", "time_s", multiple=True, help="measured time of a step, in place of a throughput")
 @click.option("--flops-per-token", help="FLOPs per token or sample, in place of a model")
-@click.option("--peak", "peak_flops", help="dense peak of all devices, in place of hardware: '989 TFLOP/s'")
+@click.option(
+    "--peak-flops", "--peak", "peak_flops", help="dense peak of all devices, in place of hardware: '989 TFLOP/s'"
+)
 @options.question
 @options.output
 def command(throughput: tuple[str, ...], time_s: tuple[str, ...], output: str, **question: Any) -> None:
@@ -29,4 +31,4 @@ def command(throughput: tuple[str, ...], time_s: tuple[str, ...], output: str, *
 
     found = calibrate(throughput=throughput or None, time_s=time_s or None, **question)
     emit(output, found.to_dict(), calibration_table(found))
-    options.say_notes((*found.notes, *(found.scenario.default_notes() if found.scenario else ())))
+    options.say_notes((*found.notes, *(found.scenario.notes() if found.scenario else ())))

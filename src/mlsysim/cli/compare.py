@@ -12,7 +12,7 @@ from mlsysim.cli import options
 from mlsysim.results import Note
 
 
-@click.command("compare")
+@click.command("compare", short_help="Ask one question of several devices.")
 @click.argument("model")
 @click.option("--on", required=True, help="devices, separated by commas: a100,h100,b200")
 @options.question

@@ -17,7 +17,7 @@ INPUT = {"x": (1, 3, 48, 320)}
 """One line of text, 48 pixels high and 320 wide (rapidocr's own default shape)."""
 
 
-@click.command("demo")
+@click.command("demo", short_help="Measure this machine, and ask what changes.")
 @click.option(
     "--report",
     "folder",

@@ -7,7 +7,7 @@ import click
 from mlsysim.cli import options
 
 
-@click.command("guide")
+@click.command("guide", short_help="Show what eta to expect.")
 @click.argument("topic", required=False)
 @click.option("--hardware", help="the device whose ceilings are shown  [default: h100-sxm]")
 @options.output

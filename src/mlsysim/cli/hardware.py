@@ -9,7 +9,7 @@ import click
 from mlsysim.cli import options
 
 
-@click.command("hardware")
+@click.command("hardware", short_help="List the hardware, or show one device.")
 @click.argument("name", required=False)
 @options.output
 def command(name: str | None, output: str) -> None:

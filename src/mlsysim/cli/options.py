@@ -53,9 +53,10 @@ class Format(click.ParamType[str]):
 output = click.option("--output", "-o", type=Format(), default="table", help="table, json, csv or markdown")
 
 _QUESTION = (
-    click.option("--phase", default="forward", help="forward (prefill), decode or training", show_default=True),
+    click.option("--phase", help="forward (prefill), decode or training  [default: forward]"),
     click.option(
         "--batch",
+        "--batch-size",
         "batch_size",
         type=Word(),
         help="prompts, sequences in flight, or the global training batch  [default: 1]",

@@ -10,7 +10,7 @@ import click
 from mlsysim.cli import options
 
 
-@click.command("solve")
+@click.command("solve", short_help="Answer one question.")
 @click.argument("model")
 @click.argument("hardware")
 @options.question

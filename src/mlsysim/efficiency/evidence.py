@@ -21,7 +21,11 @@ class Evidence(NamedTuple):
     regime: str
     model: str
     hardware: str
+    devices: int
     precision: str
+    batch_size: int
+    seq_len: int | None
+    context: int | None
     engine: str
     published: str
     efficiency: float
@@ -56,6 +60,9 @@ class Parameter(NamedTuple):
     n: int
     source: str
     derivation: str
+
+
+_COUNTS = ("devices", "batch_size", "seq_len", "context")
 
 
 @cache
@@ -107,5 +114,9 @@ def _parameter(r: Row) -> Parameter:
 
 
 def _row(r: Row) -> Evidence:
-    numbers = {"efficiency", "ceiling", "attainment"}
-    return Evidence(**{k: float(r[k]) if k in numbers else r[k] for k in Evidence._fields})  # type: ignore[arg-type]
+    kinds = dict.fromkeys(("efficiency", "ceiling", "attainment"), float) | dict.fromkeys(_COUNTS, _count)
+    return Evidence(**{k: kinds.get(k, str)(r[k]) for k in Evidence._fields})  # type: ignore[arg-type]
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text else None

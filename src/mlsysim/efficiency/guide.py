@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from mlsysim.efficiency.evidence import Percentiles, evidence, percentiles
-from mlsysim.errors import InvalidValue, UnsupportedPrecision
+from mlsysim.efficiency.evidence import Evidence, Percentiles, evidence, percentiles
+from mlsysim.efficiency.regimes import TITLES
+from mlsysim.errors import UnknownName, UnsupportedPrecision
 from mlsysim.hardware import HardwareSpec
-from mlsysim.registry import Row, read_table
+from mlsysim.registry import Row, nearest, read_table
 from mlsysim.scenario import Scenario, hardware_of
 
 _PACKAGE = "mlsysim.efficiency"
@@ -19,8 +20,9 @@ DEFAULT_DEVICE = "h100-sxm"
 class GuideRow(NamedTuple):
     """One scenario of the guide.
 
-    ``low`` to ``high`` is the classical range of eta; ``measured`` the percentiles of published eta; ``ceiling`` the
-    roofline ceiling of ``example`` on ``device`` (None where that device cannot run it); ``verdict`` one sentence.
+    ``low`` to ``high`` is the classical range of eta; ``measured`` the percentiles of published eta, ``attainment``
+    those of its share of the ceiling; ``ceiling`` the roofline ceiling of ``example`` on ``device`` (None where that
+    device cannot run it or its bandwidth is unknown); ``verdict`` one sentence or two.
     """
 
     key: str
@@ -29,6 +31,7 @@ class GuideRow(NamedTuple):
     high: float
     rationale: str
     measured: Percentiles
+    attainment: Percentiles
     example: str
     device: str
     ceiling: float | None
@@ -61,33 +64,55 @@ class Efficiency:
         return tuple(_row(row, device) for row in read_table(_PACKAGE, "guide.csv"))
 
     @staticmethod
+    def evidence(regime: str | None = None) -> tuple[Evidence, ...]:
+        """Return the packaged published measurements, of one regime or of all.
+
+        Raises
+        ------
+        UnknownName
+            No such regime.
+        """
+        if regime is not None and regime not in TITLES:
+            raise UnknownName("regime", regime, nearest(regime, TITLES), "known: " + ", ".join(TITLES))
+        return tuple(e for e in evidence() if regime in {None, e.regime})
+
+    @staticmethod
     def factors() -> tuple[Factor, ...]:
         """Return the twelve factors."""
         return tuple(Factor(**row) for row in read_table(_PACKAGE, "factors.csv"))
 
 
 def _row(row: Row, device: HardwareSpec) -> GuideRow:
-    seen = _measured(row["regime"], row["engine"], row["hardware"])
+    seen, reached = _published(row["regime"], row["engine"], row["hardware"], row["evidence_precision"])
     own = hardware_of(row["device"]) if row["device"] else device
     low, high = float(row["low"]), float(row["high"])
     ceiling = _ceiling(row, own)
     example = f"{row['model']} {row['phase']}, batch {row['batch_size']}"
-    verdict = _verdict(low, high, seen, ceiling, own.name)
-    return GuideRow(row["key"], row["scenario"], low, high, row["rationale"], seen, example, own.name, ceiling, verdict)
+    verdict = _verdict(low, high, seen, ceiling, f"{example} on {own.name}")
+    return GuideRow(
+        row["key"], row["scenario"], low, high, row["rationale"], seen, reached, example, own.name, ceiling, verdict
+    )
 
 
 @cache
-def _measured(regime: str, engine: str, hardware: str) -> Percentiles:
+def _published(regime: str, engine: str, hardware: str, precision: str) -> tuple[Percentiles, Percentiles]:
+    """Return the percentiles of eta and of attainment over the rows whose fields match the patterns."""
     rows = [
         e
         for e in evidence()
-        if e.regime == regime and re.search(engine, e.engine, re.I) and re.search(hardware, e.hardware)
+        if e.regime == regime
+        and re.search(engine, e.engine, re.I)
+        and re.search(hardware, e.hardware)
+        and re.search(precision, e.precision)
     ]
-    return percentiles([e.efficiency for e in rows], [e.group for e in rows])
+    groups = [e.group for e in rows]
+    return percentiles([e.efficiency for e in rows], groups), percentiles([e.attainment for e in rows], groups)
 
 
 def _ceiling(row: Row, device: HardwareSpec) -> float | None:
-    lengths = {k: int(row[k]) for k in ("seq_len", "context") if row[k]}
+    if device.bandwidth is None:
+        return None
+    lengths: dict[str, Any] = {k: int(row[k]) for k in ("seq_len", "context") if row[k]}
     try:
         scenario = Scenario.of(
             row["model"],
@@ -97,21 +122,21 @@ def _ceiling(row: Row, device: HardwareSpec) -> float | None:
             precision=row["precision"] or None,
             **lengths,
         )
-    except (UnsupportedPrecision, InvalidValue):
+    except UnsupportedPrecision:
         return None
     return scenario.roofline(scenario.work()).ceiling
 
 
-def _verdict(low: float, high: float, seen: Percentiles, ceiling: float | None, device: str) -> str:
+def _verdict(low: float, high: float, seen: Percentiles, ceiling: float | None, example: str) -> str:
     """Return one plain sentence on how the classical range stands against measurement and ceiling."""
     beyond = ""
     if ceiling is not None and ceiling < low:
-        beyond = f" Physics allows {ceiling:.2g} at most on {device}, so the classical range cannot be reached there."
+        beyond = f" Physics allows {example} {ceiling:.2g} at most: the classical range cannot be reached there."
     if low <= seen.median <= high:
         return f"The published median {seen.median:.2g} lies in the classical range.{beyond}"
     side, factor = ("below", low / seen.median) if seen.median < low else ("above", seen.median / high)
     overlap = "the two ranges overlap" if seen.p10 <= high and seen.p90 >= low else "the two ranges do not even touch"
     return (
-        f"The published median {seen.median:.2g} lies {side} the classical range by a factor of {factor:.2g};"
+        f"The published median {seen.median:.2g} lies {side} the classical range by a factor of {factor:.3g};"
         f" {overlap}.{beyond}"
     )

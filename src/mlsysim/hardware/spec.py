@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mlsysim.errors import InvalidValue, UnsupportedPrecision
+from mlsysim.errors import UnknownName, UnsupportedPrecision
 from mlsysim.precision import BYTES, PEAK_OF
+from mlsysim.registry import nearest
 from mlsysim.units import parse
 
 
@@ -87,5 +88,6 @@ class HardwareSpec:
             elif key in dimension:
                 figures[key] = Figure(parse(value, dimension[key], key), "stated", "")
             else:
-                raise InvalidValue("replace", "one of " + ", ".join([*dimension, "peaks", "name"]), key)
+                known = [*dimension, "peaks", "name"]
+                raise UnknownName("figure", key, nearest(key, known), "known: " + ", ".join(known))
         return replace(self, name=name or f"{self.name} (changed)", **figures)

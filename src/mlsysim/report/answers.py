@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mlsysim.calibration import Calibration
+from mlsysim.efficiency.evidence import Percentiles
 from mlsysim.efficiency.guide import Factor, GuideRow
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import ModelSpec, NetworkSpec
@@ -24,14 +25,10 @@ def result_table(r: Result) -> Table:
         ("time", span(r.time_s, "s"), f"one step: {_step(r)}"),
         ("throughput", span(r.throughput, r.throughput_unit), ""),
         ("eta", f"{eta.achieved:.4g}", _eta_source(r)),
-        (
-            "eta, 90 % interval",
-            f"{eta.low:.4g} to {eta.high:.4g}" if eta.low < eta.high else "none: one stated number",
-            "",
-        ),
+        ("eta, interval", f"{eta.low:.4g} to {eta.high:.4g}" if eta.low < eta.high else "none", _INTERVALS[eta.kind]),
         ("eta ceiling", f"{eta.ceiling:.4g}", "what the roofline allows"),
         ("attainment", f"{eta.attainment:.4g}", "eta / ceiling: what software achieves of it"),
-        ("bound by", r.bound, ""),
+        ("bound by", r.bound, "what is nearest to its limit"),
         *(
             (f"  of which {name}", f"{si(s, 's')}  ({s / r.time_s.value:.0%})", _PARTS[name])
             for name, s in r.breakdown_s.items()
@@ -57,6 +54,11 @@ def result_table(r: Result) -> Table:
     return Table(title, ("quantity", "value", "meaning"), rows, frozenset({"value"}))
 
 
+_INTERVALS = {
+    "assumed": "you stated one number",
+    "measured": "90 %",
+    "predicted": "p10 to p90 of what is published",
+}
 _PARTS = {
     "compute": "FLOPs at peak",
     "memory": "what the memory bus adds to it",
@@ -82,7 +84,7 @@ def compare_table(results: Sequence[Result]) -> Table:
         for r in results
     ]
     first = results[0]
-    columns = ("hardware", "time", "90 % interval", "throughput", "eta", "ceiling", "achieved", "bound by", "fits")
+    columns = ("hardware", "time", "interval", "throughput", "eta", "ceiling", "achieved", "bound by", "fits")
     title = f"{first.model}, {first.phase}, batch {first.batch_size}"
     return Table(
         title,
@@ -114,9 +116,10 @@ def guide_table(rows: Iterable[GuideRow]) -> Table:
         (
             g.scenario,
             f"{g.low:.2f}-{g.high:.2f}",
-            f"{g.measured.p10:.2g} / {g.measured.median:.2g} / {g.measured.p90:.2g}",
+            _three(g.measured),
+            _three(g.attainment),
             f"{g.measured.n} / {g.measured.sources}",
-            "none" if g.ceiling is None else f"{g.ceiling:.2g} ({g.device})",
+            "unknown" if g.ceiling is None else f"{g.ceiling:.2g} ({g.device})",
             g.rationale,
             g.verdict,
         )
@@ -125,13 +128,19 @@ def guide_table(rows: Iterable[GuideRow]) -> Table:
     columns = (
         "scenario",
         "classical eta",
-        "published p10 / median / p90",
+        "published eta",
+        "published attainment",
         "rows / sources",
         "ceiling",
         "rationale",
         "verdict",
     )
-    return Table("What eta to expect", columns, cells, frozenset(columns[1:4]), frozenset({"rationale", "verdict"}))
+    caption = "published: p10 / median / p90; attainment is eta / ceiling"
+    return Table("What eta to expect", columns, cells, frozenset(columns[1:5]), frozenset(columns[6:]), caption)
+
+
+def _three(p: Percentiles) -> str:
+    return f"{p.p10:.2g} / {p.median:.2g} / {p.p90:.2g}"
 
 
 def factor_table(factors: Iterable[Factor]) -> Table:
@@ -140,10 +149,28 @@ def factor_table(factors: Iterable[Factor]) -> Table:
     return Table("What eta compresses", columns, [(f.title, f.meaning, f.sign, f.mend) for f in factors])
 
 
-def model_table(models: Iterable[ModelSpec]) -> Table:
+def models_table(models: Iterable[ModelSpec]) -> Table:
     """Return models by name with parameters and shape."""
     rows = [(m.name, si(m.parameters, ""), _shape(m), m.title) for m in models]
     return Table("Models", ("name", "parameters", "shape", "title"), rows, frozenset({"parameters"}))
+
+
+def model_table(m: ModelSpec) -> Table:
+    """Return every fact of a model, with its source."""
+    counts = [("parameters", f"{m.parameters:,}"), ("shape", _shape(m))]
+    if isinstance(m, NetworkSpec):
+        counts += [(f"multiply-accumulates per {m.sample}", f"{m.macs:,}")]
+    else:
+        kv = 2 * m.kv_elements
+        counts += [
+            ("in matrices, LM head included", f"{m.matmul_parameters:,}"),
+            ("vocabulary", f"{m.vocab:,}"),
+            ("KV cache per token in 16 bits", si(kv, "B")),
+            ("sliding window", f"{m.window:,} tokens" if m.window else "none"),
+            ("longest context", f"{m.max_context:,} tokens" if m.max_context else "not known"),
+        ]
+    about = [("source", m.source), ("read on", m.retrieved), *([("note", m.note)] if m.note else [])]
+    return Table(f"{m.title or m.name} ({m.name})", ("fact", "value"), [*counts, *about])
 
 
 def hardware_table(devices: Iterable[HardwareSpec]) -> Table:

@@ -60,7 +60,7 @@ def roofline(title: str, bandwidth: float, roofs: Mapping[str, float], points: S
         raise MissingExtra("matplotlib", "plot", "the roofline plot") from None
     mpl.use("Agg")
     import matplotlib.pyplot as plt
-    import matplotlib.ticker  # noqa: F401  # makes mpl.ticker
+    import matplotlib.ticker
 
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=(7.6, 4.3), layout="constrained")

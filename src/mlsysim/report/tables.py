@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+ROOMY = 100
+"""Columns of a terminal from which numbers are never wrapped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -36,11 +39,28 @@ def _json(data: Any, table: Table, stream: TextIO) -> None:  # noqa: ARG001  # t
 
 
 def _csv(data: Any, table: Table, stream: TextIO) -> None:  # noqa: ARG001
+    """Write the data of the JSON answer, a row an item: numbers as numbers, ``time_s.low`` for what is nested."""
     import csv
 
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows(table.rows)
+    rows = [_flat(item) for item in (data if isinstance(data, list) else [data])]
+    writer = csv.DictWriter(stream, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _flat(item: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, keys joined by points; a list becomes words, one of structures is left out."""
+    found: dict[str, Any] = {}
+    for key, value in item.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{key}.")
+        elif not isinstance(value, (list, tuple)):
+            found[prefix + key] = value
+        elif key == "notes":
+            found[prefix + key] = " ".join(note["code"] for note in value)
+        elif all(isinstance(v, str) for v in value):
+            found[prefix + key] = "; ".join(value)
+    return found
 
 
 def _markdown(data: Any, table: Table, stream: TextIO) -> None:  # noqa: ARG001
@@ -57,6 +77,8 @@ def _rich(data: Any, table: Table, stream: TextIO) -> None:  # noqa: ARG001
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    console = Console(file=stream, width=None if stream.isatty() else 120, highlight=False)
+    roomy = console.width >= ROOMY
     drawn = RichTable(
         title=Text(table.title, "bold"),
         title_justify="left",
@@ -68,10 +90,11 @@ def _rich(data: Any, table: Table, stream: TextIO) -> None:  # noqa: ARG001
     shown = [i for i, column in enumerate(table.columns) if column not in table.beneath]
     for i in shown:
         right = table.columns[i] in table.right
-        drawn.add_column(Text(table.columns[i]), justify="right" if right else "left", overflow="fold", no_wrap=right)
+        drawn.add_column(
+            Text(table.columns[i]), justify="right" if right else "left", overflow="fold", no_wrap=right and roomy
+        )
     for row in table.rows:
         drawn.add_row(*(Text(row[i]) for i in shown))
-    console = Console(file=stream, width=None if stream.isatty() else 120, highlight=False)
     console.print(drawn)
     for row in table.rows if table.beneath else ():
         console.print(Text(row[0], "bold"))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from mlsysim.engine import Engine
-from mlsysim.errors import InvalidValue, MlsysimError, UsageError, raise_all
+from mlsysim.errors import Checks, InvalidValue
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import ModelSpec
 from mlsysim.results import Result
@@ -22,11 +23,7 @@ def compare(model: ModelSpec | str, on: Sequence[HardwareSpec | str], **question
     """
     if not on:
         raise InvalidValue("on", "at least one device", list(on))
-    results, problems = [], dict[str, MlsysimError]()
-    for hardware in on:
-        try:
-            results.append(Engine.solve(model, hardware, **question))
-        except UsageError as problem:
-            problems.setdefault(str(problem), problem)
-    raise_all(list(problems.values()))
-    return tuple(results)
+    checks = Checks()
+    results = [checks(partial(Engine.solve, model, hardware, **question)) for hardware in on]
+    checks.done()
+    return tuple(result for result in results if result)
