@@ -179,8 +179,7 @@ class Scenario:
                 "optimizer": m.parameters * memory.ADAM_STATE_BYTES,
             }
         if isinstance(m, NetworkSpec):
-            widest = max(layer.input_elements + layer.output_elements for layer in m.table)
-            kept = sum(layer.output_elements for layer in m.table) if self.phase == "training" else widest
+            kept = m.output_elements if self.phase == "training" else m.widest_elements
             return {**held, "activations": kept * self.batch_size * size}
         if self.phase == "training":
             kept = memory.checkpointed_activation_bytes(self.batch_size, self.seq_len or 1, m.hidden, m.layers, size)

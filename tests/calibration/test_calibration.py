@@ -171,7 +171,7 @@ BAD = [
     ({"throughput": 1, "flops_per_token": -1, "peak_flops": 1e12}, "flops_per_token must be greater than 0, got -1"),
     (
         {"throughput": 1, "model": "gpt2", "hardware": "h100", "overhead_s": 1e9},
-        "overhead_s must be less than the measured step without its floor",
+        "overhead_s must be no more than the measured step without its floor",
     ),
     (
         {"throughput": 1, "model": "gpt2", "hardware": "h100", "overhead_s": -1},

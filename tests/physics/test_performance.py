@@ -84,6 +84,8 @@ def test_overhead_by_hand():
     assert overhead == pytest.approx(0.003)
     # Twice the work in more than twice the time leaves nothing fixed.
     assert p.fit_overhead(0.001, 0.005, 0.002, 0.011) == (0.2, 0.0)
+    # Twice the work in less time is noise: what remains beside a perfect step is fixed.
+    assert p.fit_overhead(0.001, 0.005, 0.002, 0.004) == (pytest.approx(1.0), pytest.approx(0.004))
 
 
 @given(floor=st.floats(1e-6, 1.0), factor=st.floats(1.1, 100.0), eta=st.floats(0.01, 1.0), overhead=st.floats(0.0, 1.0))

@@ -16,6 +16,7 @@ from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario, hardware_of
 from mlsysim.units import parse, whole
 
+_ROUNDING = 1e-9
 _NETWORK_CONVENTION = "model FLOPs: 2 x the multiply-accumulates of every operator, 3 x forward in training"
 _CONVENTION = {
     "forward": "model FLOPs of a forward pass: 2 a weight and token, causal attention, LM head on the last token",
@@ -160,8 +161,8 @@ def calibrate(
     efficiency = rate * performance.fit_efficiency(roof.flops / work.items, roof.peak_flops, 1.0)
     if efficiency.value > roof.ceiling:
         raise ImpossibleMeasurement(efficiency.value, roof.ceiling, causes_for_scenario(scenario, rate.value))
-    if fixed and fixed >= roof.compute_s / efficiency.value - roof.floor_s:
-        raise InvalidValue("overhead_s", "less than the measured step without its floor", overhead_s)
+    if fixed and fixed > roof.compute_s / efficiency.value - roof.floor_s * (1 - _ROUNDING):
+        raise InvalidValue("overhead_s", "no more than the measured step without its floor", overhead_s)
     network = isinstance(scenario.model, NetworkSpec)
     return Calibration(
         scenario=scenario,

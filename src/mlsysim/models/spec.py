@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from mlsysim.physics import transformer as physics
@@ -99,9 +100,12 @@ class Layer(NamedTuple):
     output_elements: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NetworkSpec:
-    """A feed-forward network as a table of operators; ``sample`` is what it takes one of: an image, a window."""
+    """A feed-forward network as a table of operators; ``sample`` is what it takes one of: an image, a window.
+
+    Totals of the table are summed once: it may have hundreds of rows, and an answer needs them several times.
+    """
 
     name: str
     table: tuple[Layer, ...]
@@ -111,12 +115,22 @@ class NetworkSpec:
     retrieved: str = ""
     note: str = ""
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """Return all parameters."""
         return sum(layer.parameters for layer in self.table)
 
-    @property
+    @cached_property
+    def widest_elements(self) -> int:
+        """Return the most elements that one operator reads and writes: what an inference holds at once."""
+        return max(layer.input_elements + layer.output_elements for layer in self.table)
+
+    @cached_property
+    def output_elements(self) -> int:
+        """Return the elements that all operators write: what training keeps for the backward pass."""
+        return sum(layer.output_elements for layer in self.table)
+
+    @cached_property
     def macs(self) -> int:
         """Return the multiply-accumulates of one sample; FLOPs are twice that."""
         return sum(layer.macs for layer in self.table)

@@ -42,9 +42,10 @@ def fit_overhead(floor_1: Real, time_1: Real, floor_2: Real, time_2: Real) -> tu
 
     Solves time = floor / attainment + overhead for two step sizes, floors and times in s. Where the larger step is
     more than proportionally slower there is no fixed part: the overhead is 0 and the attainment that of the first.
-    Validity: ``floor_2`` > ``floor_1``, ``time_2`` > ``time_1``.
+    Where it is hardly slower at all, the attainment is 1: nothing is faster than its floor.
+    Validity: ``floor_2`` > ``floor_1``, ``time_1`` >= ``floor_1``.
     """
-    slope = (time_2 - time_1) / (floor_2 - floor_1)
+    slope = maximum((time_2 - time_1) / (floor_2 - floor_1), 1.0)
     overhead = maximum(time_1 - slope * floor_1, 0.0)
     return floor_1 / (time_1 - overhead), overhead
 
