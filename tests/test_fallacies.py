@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlsysim import Engine, Hardware, calibrate
+from mlsysim import Engine, calibrate
 
 DECODE = {"model": "llama-3.1-8b", "phase": "decode", "precision": "bf16"}
 
@@ -65,10 +65,17 @@ def test_little_carries_over_between_kinds_of_machine(hardware, kinds):
     assert kinds in message(there, "little-carries-over")
 
 
-def test_dense_to_sparse_is_refused_rather_than_guessed():
-    # Sparse peaks are listed, never used: a precision names its dense peak alone.
-    assert "fp16 sparse" in Hardware.H100.other_peaks
-    assert Engine.solve("llama-3.1-8b", "h100", precision="fp16").peak_flops == 989e12
+def test_little_carries_over_from_dense_to_sparse():
+    home = calibrate(**{**DECODE, "precision": "fp16"}, hardware="h100", batch_size=1, throughput="140 tok/s")
+    sparse = Engine.solve(**{**DECODE, "precision": "fp16-sparse"}, hardware="h100", efficiency=home)
+    assert "dense to sparse" in message(sparse, "little-carries-over")
+    assert "sparse-peak" in codes(sparse)
+    assert sparse.peak_flops == 1979e12
+    # Half of the values and two 2-bit indices for four: 9/16 of the bytes of a weight.
+    dense = Engine.solve(**{**DECODE, "precision": "fp16"}, hardware="h100", efficiency=home)
+    assert sparse.memory.needed["weights"] == dense.memory.needed["weights"] * 9 / 16
+    # Sparse peaks are used only by name.
+    assert dense.peak_flops == 989e12
 
 
 def test_faster_hardware_lowers_eta_where_overhead_is_fixed():

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator
 
 from mlsysim.hardware import Hardware
-from mlsysim.precision import BYTES, PEAK_OF
 from mlsysim.scenario import Scenario
 from mlsysim.units import si
 
@@ -23,8 +22,7 @@ def _changes(s: Scenario) -> Iterator[str]:
     count = math.ceil(s.devices * held.total / held.capacity)
     if s.hardware.kind != "mcu":
         yield f"devices: {count} x {s.hardware.name} ({si(held.capacity / s.devices * count, 'B')} in all)"
-    narrower = [p for p in BYTES if BYTES[p] < BYTES[s.precision] and PEAK_OF.get(p, p) in s.hardware.peaks]
-    for precision in narrower:
+    for precision in s.hardware.narrower(s.precision):
         if s.replace(precision=precision).memory().fits:
             yield f"precision: {precision}"
             break
@@ -57,7 +55,7 @@ def _larger_device(s: Scenario) -> str:
         for name in Hardware
         if (device := Hardware[name]).memory
         and device.kind == s.hardware.kind
-        and PEAK_OF.get(s.precision, s.precision) in device.peaks
+        and device.supports(s.precision)
         and s.replace(hardware=device).memory().fits
     ]
     if not able:

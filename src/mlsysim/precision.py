@@ -47,6 +47,12 @@ _ALIASES = {
 }
 
 
+SPARSE = "-sparse"
+"""What the name of a precision ends with where weights are 2:4 structured sparse: ``fp16-sparse``."""
+_SPARSE_INDEX_BYTES = 0.125
+"""Two 2-bit indices for four weights [B/weight] (NVIDIA A100 architecture whitepaper, structured sparsity)."""
+
+
 def parse_precision(name: object, field: str = "precision") -> str:
     """Return the canonical name of a precision.
 
@@ -58,12 +64,25 @@ def parse_precision(name: object, field: str = "precision") -> str:
     if not isinstance(name, str):
         raise InvalidValue(field, "the name of a number format such as 'bf16'", name)
     key = name.lower().replace("_", "").replace("-", "").replace(" ", "")
-    key = _ALIASES.get(key, key)
-    if key not in BYTES:
-        raise UnknownName(field, name, nearest(key, BYTES), "known: " + ", ".join(BYTES))
-    return key
+    base = key.removesuffix("sparse")
+    base = _ALIASES.get(base, base)
+    if base not in BYTES:
+        known = ", ".join(BYTES)
+        raise UnknownName(field, name, nearest(base, BYTES), f"known: {known}; {SPARSE} may follow")
+    return base + SPARSE if key.endswith("sparse") else base
+
+
+def dense(precision: str) -> str:
+    """Return the format of the values, without the word for sparsity."""
+    return precision.removesuffix(SPARSE)
 
 
 def bytes_per_value(precision: str) -> float:
-    """Return the bytes one value takes in memory, block scales included [B]."""
-    return BYTES[precision]
+    """Return the bytes that an activation or cache element takes in memory, block scales included [B]."""
+    return BYTES[dense(precision)]
+
+
+def bytes_per_weight(precision: str) -> float:
+    """Return the bytes that a weight takes in memory [B]: of a 2:4 sparse one half, and its share of the indices."""
+    size = bytes_per_value(precision)
+    return size / 2 + _SPARSE_INDEX_BYTES if precision.endswith(SPARSE) else size

@@ -11,7 +11,7 @@ from mlsysim.hardware import Hardware, HardwareSpec
 from mlsysim.models import Models, ModelSpec, NetworkSpec, TransformerSpec, Work, lower
 from mlsysim.models.work import PHASES
 from mlsysim.physics import memory, performance
-from mlsysim.precision import bytes_per_value, parse_precision
+from mlsysim.precision import SPARSE, bytes_per_value, bytes_per_weight, parse_precision
 from mlsysim.registry import nearest
 from mlsysim.results import Memory, Note
 from mlsysim.units import whole
@@ -123,6 +123,11 @@ class Scenario:
         if self.hardware.bandwidth is None:
             message = f"no memory bandwidth is known for {self.hardware.name}: the ceiling counts arithmetic alone"
             found.append(Note("bandwidth-unknown", message))
+        if self.precision.endswith(SPARSE):
+            message = (
+                "model FLOPs over a peak that skips half of them: compare this eta with those of sparse runs alone"
+            )
+            found.append(Note("sparse-peak", message))
         if self.phase == "training" and self.value_bytes < TRAINING_BYTES:
             message = f"arithmetic in {self.precision}; weights and gradients are kept in 16 bits"
             found.append(Note("training-keeps-16-bits", message))
@@ -138,6 +143,7 @@ class Scenario:
             seq_len=self.seq_len or 1,
             context=self.context or 0,
             value_bytes=size,
+            weight_bytes=bytes_per_weight(self.precision),
             training_bytes=max(size, TRAINING_BYTES),
         )
 
@@ -170,7 +176,7 @@ class Scenario:
 
     def _held(self) -> dict[str, float]:
         m, size, tokens = self.model, self.value_bytes, self.batch_size * (self.seq_len or 1)
-        held = {"weights": m.parameters * size}
+        held = {"weights": m.parameters * bytes_per_weight(self.precision)}
         if self.phase == "training":
             size = max(size, TRAINING_BYTES)
             held = {

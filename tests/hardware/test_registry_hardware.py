@@ -60,6 +60,12 @@ def test_unsupported_precision_is_never_replaced():
         Hardware.A100.peak("fp8")
 
 
+def test_sparse_peaks_have_a_name_of_their_own():
+    assert Hardware.H100.peak("fp8-sparse").value == pytest.approx(2 * Hardware.H100.peak("fp8").value)
+    with pytest.raises(UnsupportedPrecision, match="precision 'fp16-sparse' has no peak on v100"):
+        Hardware.V100.peak("fp16-sparse")
+
+
 def test_defaults_prefer_bf16_then_fp16():
     assert Hardware.H100.default_precision == "bf16"
     assert Hardware.V100.default_precision == "fp16"

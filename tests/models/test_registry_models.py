@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from mlsysim.errors import UnknownName
 from mlsysim.models import Models, NetworkSpec, TransformerSpec, lower
 from mlsysim.models.registry import _rows
+from mlsysim.physics.transformer import flops_per_token_6n
 from mlsysim.registry import normal
 
 ROWS = {row["name"]: row for row in _rows()}
@@ -110,6 +112,24 @@ def test_network_work_is_twice_its_macs():
     assert work.flops == 8 * 2 * 4_089_184_256
     assert work.weight_bytes == 2 * 25_557_032
     assert work.unit == "images"
+
+
+def test_work_of_arrays_equals_a_loop():
+    m = Models["mistral-7b"]
+    batch, context = np.array([1, 8, 64]), np.array([100, 5000, 40000])
+    work = lower(m, "decode", batch_size=batch, seq_len=1, context=context, value_bytes=2.0)
+    for i, (b, c) in enumerate(zip(batch.tolist(), context.tolist(), strict=True)):
+        one = lower(m, "decode", batch_size=b, seq_len=1, context=c, value_bytes=2.0)
+        assert work.flops[i] == one.flops
+        assert work.kv_bytes[i] == one.kv_bytes
+        assert work.traffic(50e6)[i] == one.traffic(50e6)
+
+
+def test_published_training_budgets():
+    # Brown et al. 2020 (arXiv:2005.14165), table D.1: GPT-3 175B, 300 B tokens, 3.14e23 FLOPs by the 6N rule.
+    assert flops_per_token_6n(Models.GPT3_175B.matmul_parameters) * 300e9 == pytest.approx(3.14e23, rel=0.005)
+    # Llama 3 herd of models (arXiv:2407.21783), section 3.2.1: 405B on 15.6 T tokens, 3.8e25 FLOPs, two digits.
+    assert flops_per_token_6n(Models.LLAMA_3_1_405B.parameters) * 15.6e12 == pytest.approx(3.8e25, rel=0.014)
 
 
 def test_every_model_lowers_in_every_phase_it_has():

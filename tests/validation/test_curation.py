@@ -19,6 +19,7 @@ def rows(path):
 
 @pytest.mark.skipif(not (TABLES / "inference.csv").is_file(), reason="the published tables are not beside the checkout")
 def test_curating_again_gives_the_same_files(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
     spec = importlib.util.spec_from_file_location("curate_evidence", ROOT / "tools/curate_evidence.py")
     curate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(curate)

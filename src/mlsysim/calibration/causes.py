@@ -10,7 +10,6 @@ from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import Cause
 from mlsysim.hardware import Figure, HardwareSpec
 from mlsysim.models import TransformerSpec
-from mlsysim.precision import BYTES, PEAK_OF
 from mlsysim.scenario import Scenario
 
 _USUAL = 0.4
@@ -77,10 +76,8 @@ def _alternatives(s: Scenario) -> Iterator[tuple[str, str, Scenario, float]]:
                     s.replace(batch_size=batch),
                     1.0,
                 )
-    for precision in BYTES:
-        peaks = s.hardware.peaks
-        if BYTES[precision] < BYTES[s.precision] and PEAK_OF.get(precision, precision) in peaks:
-            yield "precision", f"the run used {precision}, not {s.precision}", s.replace(precision=precision), 1.0
+    for precision in s.hardware.narrower(s.precision):
+        yield "precision", f"the run used {precision}, not {s.precision}", s.replace(precision=precision), 1.0
     for n in (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024):
         count = s.devices * n
         yield "devices", _devices_cause(count, 0.0).message, s.replace(devices=count), 1.0

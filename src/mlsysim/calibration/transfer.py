@@ -10,7 +10,7 @@ from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate
 from mlsysim.efficiency.evidence import attainment_of, parameters
 from mlsysim.efficiency.regimes import TITLES
 from mlsysim.hardware import HardwareSpec
-from mlsysim.precision import BYTES
+from mlsysim.precision import SPARSE
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.units import si
@@ -95,7 +95,9 @@ def _moves(home: Scenario, there: Scenario, regime: str, overhead_known: bool) -
     if there.model != home.model:
         found.append(_move(f"model {home.model.name} to {there.model.name}", "model", regime))
     if there.precision != home.precision:
-        found.append(_move(f"precision {home.precision} to {there.precision}", "precision", regime))
+        what = f"precision {home.precision} to {there.precision}"
+        both = home.precision.endswith(SPARSE) == there.precision.endswith(SPARSE)
+        found.append(_move(what, "precision", regime) if both else Move(f"{what}, dense to sparse or back", None))
     for field in ("batch_size", "seq_len", "context", "devices"):
         old, new = getattr(home, field), getattr(there, field)
         if old and new and old != new:
@@ -189,7 +191,7 @@ def _overhead_note(home: Step, there: Step, overhead: float) -> list[Note]:
 
 def _absolute_note(home: Step, there: Step) -> list[Note]:
     """Put latency and throughput beside eta where a narrower format or a larger batch changes what eta means."""
-    narrower = BYTES[there.scenario.precision] < BYTES[home.scenario.precision]
+    narrower = there.scenario.value_bytes < home.scenario.value_bytes
     if not narrower and there.scenario.batch_size <= home.scenario.batch_size:
         return []
     why = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlsysim.errors import UnknownName, UnsupportedPrecision
-from mlsysim.precision import BYTES, PEAK_OF
+from mlsysim.precision import BYTES, PEAK_OF, SPARSE, bytes_per_value, dense
 from mlsysim.registry import nearest
 from mlsysim.units import parse
 
@@ -48,22 +48,40 @@ class HardwareSpec:
     note: str = ""
 
     def peak(self, precision: str) -> Figure:
-        """Return the dense peak for a canonical precision [FLOP/s].
+        """Return the peak for a canonical precision [FLOP/s]: dense, unless it ends with ``-sparse``.
 
         Raises
         ------
         UnsupportedPrecision
             The device has no published peak for it.
         """
-        found = self.peaks.get(PEAK_OF.get(precision, precision))
+        found = self._peak(precision)
         if found is None:
-            raise UnsupportedPrecision(self.name, precision, self.precisions)
+            raise UnsupportedPrecision(self.name, precision, [*self.precisions, *self.sparse_precisions])
         return found
+
+    def supports(self, precision: str) -> bool:
+        """Return whether the device has a published peak for a canonical precision."""
+        return self._peak(precision) is not None
+
+    def _peak(self, precision: str) -> Figure | None:
+        element = PEAK_OF.get(dense(precision), dense(precision))
+        return self.other_peaks.get(f"{element} sparse") if precision.endswith(SPARSE) else self.peaks.get(element)
 
     @property
     def precisions(self) -> tuple[str, ...]:
         """Return the precisions with a dense peak, widest first."""
         return tuple(p for p in BYTES if p in self.peaks)
+
+    @property
+    def sparse_precisions(self) -> tuple[str, ...]:
+        """Return the precisions with a 2:4 sparse peak, widest first."""
+        return tuple(p + SPARSE for p in BYTES if f"{p} sparse" in self.other_peaks)
+
+    def narrower(self, precision: str) -> tuple[str, ...]:
+        """Return the dense formats with a peak in which a value takes fewer bytes, block formats too, widest first."""
+        size = bytes_per_value(precision)
+        return tuple(p for p in BYTES if BYTES[p] < size and self.supports(p))
 
     @property
     def default_precision(self) -> str:

@@ -78,6 +78,7 @@ def lower(
     seq_len: Real,
     context: Real,
     value_bytes: Real,
+    weight_bytes: Real | None = None,
     training_bytes: Real = 2.0,
 ) -> Work:
     """Lower a model to the work of one step.
@@ -95,26 +96,31 @@ def lower(
     context
         Tokens already in the KV cache; used by ``decode``.
     value_bytes
-        Bytes of a weight and of an activation or cache element [B].
+        Bytes of an activation or cache element [B].
+    weight_bytes
+        Bytes of a weight [B]; ``value_bytes`` if not given.
     training_bytes
         Bytes of a weight in the copy that training computes with [B].
     """
+    sizes = value_bytes, value_bytes if weight_bytes is None else weight_bytes
     if isinstance(model, NetworkSpec):
-        ledger = _network(model, batch_size, value_bytes)
+        ledger = _network(model, batch_size, *sizes)
         items, unit = batch_size, model.sample + "s"
     elif phase == "decode":
-        ledger = _transformer(model, batch_size, 1.0, context, batch_size, value_bytes)
+        ledger = _transformer(model, batch_size, 1.0, context, batch_size, *sizes)
         items, unit = batch_size, "tokens"
     else:
         heads = batch_size * seq_len if phase == "training" else batch_size
-        ledger = _transformer(model, batch_size, seq_len, 0.0, heads, value_bytes)
+        ledger = _transformer(model, batch_size, seq_len, 0.0, heads, *sizes)
         items, unit = batch_size * seq_len, "tokens"
     if phase == "training":
         ledger = [*map(_with_backward, ledger), _optimizer(model.parameters, training_bytes)]
     return Work(tuple(ledger), items, unit)
 
 
-def _transformer(m: TransformerSpec, batch: Real, new: Real, context: Real, logits: Real, size: Real) -> list[Operator]:
+def _transformer(
+    m: TransformerSpec, batch: Real, new: Real, context: Real, logits: Real, size: Real, weight: Real
+) -> list[Operator]:
     """Return the forward ledger: ``new`` tokens a sequence after ``context``, LM head on ``logits`` of them.
 
     A prefill needs the logits of each prompt's last token alone; training needs all.
@@ -131,7 +137,7 @@ def _transformer(m: TransformerSpec, batch: Real, new: Real, context: Real, logi
 
     def matmul(name: str, count: int, rows: Real, weights: float, width: float) -> Operator:
         flops = physics.matmul_flops(rows, count * weights)
-        return Operator(name, "matmul", count, flops, count * weights * size, count * rows * width * size, 0.0)
+        return Operator(name, "matmul", count, flops, count * weights * weight, count * rows * width * size, 0.0)
 
     return [
         Operator("embedding", "lookup", 1, 0.0, 0.0, 2.0 * tokens * m.hidden * size, 0.0),
@@ -152,14 +158,14 @@ def _transformer(m: TransformerSpec, batch: Real, new: Real, context: Real, logi
     ]
 
 
-def _network(m: NetworkSpec, batch: Real, size: Real) -> list[Operator]:
+def _network(m: NetworkSpec, batch: Real, size: Real, weight: Real) -> list[Operator]:
     return [
         Operator(
             layer.name,
             layer.kind,
             1,
             2.0 * batch * layer.macs,
-            layer.parameters * size,
+            layer.parameters * weight,
             batch * (layer.input_elements + layer.output_elements) * size,
             0.0,
         )
