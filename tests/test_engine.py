@@ -182,6 +182,17 @@ def test_networks_answer_in_their_own_unit():
     )
 
 
+def test_microcontrollers_run_weights_from_flash():
+    # MobileNet v2 in int8 has 3.5 MB of weights: more than the 512 KiB of RAM, less than 8 MB of flash.
+    small = Engine.solve("mobilenet-v1-0.25-96", "esp32-s3", precision="int8")
+    assert small.fits
+    large = Engine.solve("mobilenet-v2", "esp32-s3", precision="int8")
+    assert large.memory.needed["weights"] < large.memory.flash
+    assert large.memory.missing == large.memory.needed["activations"] - large.memory.capacity > 0
+    note = next(n for n in large.notes if n.code == "does-not-fit")
+    assert "of flash for weights" in note.message
+
+
 def test_microcontrollers_answer_too():
     result = Engine.solve("mobilenet-v1-0.25-96", "esp32-s3", precision="int8")
     assert result.efficiency.kind == "predicted"

@@ -221,7 +221,7 @@ def group(row: Row) -> str:
     """Return the source of a row: its publication; one submitter of a benchmark round is one source."""
     prefix = re.split(r"-", row["id"])[0]
     submitter = re.search(r"submitter=([^;= ]+)", row["notes"])
-    prefix = re.sub(r"^(trtllm|mlperf|mlptiny|nemo|trth200blog|trtfalconblog).*", r"\1", prefix)
+    prefix = re.sub(r"^(trtllm|mlperf|mlptiny|nemo).*", r"\1", re.sub(r"^trt(h200|falcon)blog", "trtllm", prefix))
     return f"{prefix}-{submitter[1].strip().lower()}" if submitter else prefix
 
 

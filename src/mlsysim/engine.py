@@ -190,9 +190,7 @@ def _cost(scenario: Scenario, seconds: float) -> float | None:
 def _memory_notes(memory: Memory, changes: tuple[str, ...]) -> list[Note]:
     if memory.fits:
         return []
-    missing = memory.total - memory.capacity
-    message = (
-        f"needs {si(memory.total, 'B')} and there are {si(memory.capacity, 'B')}: {si(missing, 'B')} missing."
-        f" Any of these would fit: {'; '.join(changes)}"
-    )
+    room = si(memory.capacity, "B") + (f" and {si(memory.flash, 'B')} of flash for weights" if memory.flash else "")
+    would = f" Any of these would fit: {'; '.join(changes)}" if changes else " No change of one field would make it fit"
+    message = f"needs {si(memory.total, 'B')} and there are {room}: {si(memory.missing, 'B')} missing.{would}"
     return [Note("does-not-fit", message)]

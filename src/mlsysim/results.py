@@ -55,10 +55,14 @@ class Eta:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes needed by purpose against the bytes there are, all devices together."""
+    """Bytes needed by purpose against the bytes there are, all devices together.
+
+    ``flash`` is room for weights beside the ``capacity``, from which a microcontroller runs them in place.
+    """
 
     needed: Mapping[str, float]
     capacity: float
+    flash: float = 0.0
 
     @property
     def total(self) -> float:
@@ -66,9 +70,14 @@ class Memory:
         return sum(self.needed.values())
 
     @property
+    def missing(self) -> float:
+        """Return the bytes for which there is no room; 0 or less if all fits."""
+        return self.total - min(self.needed["weights"], self.flash) - self.capacity
+
+    @property
     def fits(self) -> bool:
         """Return whether there is room."""
-        return self.total <= self.capacity
+        return self.missing <= 0
 
 
 @dataclass(frozen=True, slots=True, repr=False)

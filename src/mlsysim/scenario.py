@@ -172,7 +172,8 @@ class Scenario:
         Split perfectly over the devices (tensor parallel or fully sharded): what does not fit so fits in no plan.
         """
         capacity = self.devices * self.hardware.memory.value if self.hardware.memory else float("inf")
-        return Memory(self._held(), capacity)
+        flash = self.devices * self.hardware.flash.value if self.hardware.flash else 0.0
+        return Memory(self._held(), capacity, flash)
 
     def _held(self) -> dict[str, float]:
         m, size, tokens = self.model, self.value_bytes, self.batch_size * (self.seq_len or 1)

@@ -37,6 +37,7 @@ def _build(row: Row) -> HardwareSpec:
         value = parse(f"{item['value']} {item['unit']}", dimension, f"{row['name']}.{item['quantity']}")
         figure = Figure(value, item["source"], item["retrieved"], item["note"])
         precision, _, structure = item["of"].partition(" ")
+        field = "flash" if item["of"] == "flash" else field
         if field:
             single.setdefault(field, None)
             single[field] = single[field] or figure

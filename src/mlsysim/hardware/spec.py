@@ -27,8 +27,9 @@ class HardwareSpec:
     """One device.
 
     ``peaks`` holds dense peaks by precision [FLOP/s] (fp32-accumulate where that differs), ``other_peaks`` the sparse
-    and fp16-accumulate ones under their full label. ``memory`` [B], ``bandwidth`` [B/s] and ``cache`` [B] (last-level)
-    are None where no public document gives them. ``kind`` is gpu, tpu, npu, cpu or mcu.
+    and fp16-accumulate ones under their full label. ``memory`` [B], ``bandwidth`` [B/s] and ``cache`` [B] (last level)
+    are None where no public document gives them; ``flash`` [B] is what a microcontroller runs weights from. ``kind``
+    is gpu, tpu, npu, cpu or mcu.
     """
 
     name: str
@@ -37,6 +38,7 @@ class HardwareSpec:
     memory: Figure | None
     bandwidth: Figure | None
     cache: Figure | None = None
+    flash: Figure | None = None
     other_peaks: Mapping[str, Figure] = field(default_factory=dict)
     tdp_w: Figure | None = None
     usd_per_hour: Figure | None = None

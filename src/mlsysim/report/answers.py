@@ -11,7 +11,7 @@ from mlsysim.efficiency.guide import Factor, GuideRow
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import ModelSpec, NetworkSpec
 from mlsysim.report.tables import Table
-from mlsysim.results import Interval, Result
+from mlsysim.results import Interval, Memory, Result
 from mlsysim.units import si
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def result_table(r: Result) -> Table:
         (
             "fits",
             "yes" if r.fits else "NO",
-            f"in {si(r.memory.capacity, 'B')}" if r.memory.capacity < float("inf") else "",
+            _room(r.memory),
         ),
     ]
     if r.energy_j is not None:
@@ -196,6 +196,7 @@ def device_table(d: HardwareSpec) -> Table:
         "memory": (d.memory, "B"),
         "bandwidth": (d.bandwidth, "B/s"),
         "cache, last level": (d.cache, "B"),
+        "flash": (d.flash, "B"),
         "rated power": (d.tdp_w, "W"),
         "price": (d.usd_per_hour, "USD/h"),
     }
@@ -205,7 +206,7 @@ def device_table(d: HardwareSpec) -> Table:
         *((name, f, unit) for name, (f, unit) in single.items() if f),
     ]
     rows = [(name, si(f.value, unit, 4), f.source, f.retrieved, f.note) for name, f, unit in figures]
-    unknown = [name for name, (f, _) in single.items() if f is None]
+    unknown = [name for name, (f, _) in single.items() if f is None and name != "flash"]
     caption = f"not known: {', '.join(unknown)}" if unknown else ""
     return Table(
         f"{d.title or d.name} ({d.name})",
@@ -240,6 +241,13 @@ def span(interval: Interval, unit: str) -> str:
     if interval.low == interval.high:
         return si(interval.value, unit)
     return f"{si(interval.value, unit)}  ({si(interval.low, unit)} to {si(interval.high, unit)})"
+
+
+def _room(memory: Memory) -> str:
+    if memory.capacity == float("inf"):
+        return "no memory size is known"
+    flash = f", weights in {si(memory.flash, 'B')} of flash" if memory.flash else ""
+    return f"in {si(memory.capacity, 'B')}{flash}"
 
 
 def _step(r: Result) -> str:
