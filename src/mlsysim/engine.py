@@ -6,7 +6,8 @@ import math
 from typing import TypeAlias
 
 from mlsysim.calibration import Calibration, moved
-from mlsysim.efficiency.estimate import Estimate, assumed, predicted
+from mlsysim.efficiency.estimate import Estimate, assumed
+from mlsysim.efficiency.predict import predicted
 from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import Checks, InvalidValue
 from mlsysim.fitting import remedies
@@ -14,9 +15,12 @@ from mlsysim.hardware import HardwareSpec
 from mlsysim.models import ModelSpec
 from mlsysim.results import Eta, Interval, Memory, Note, Result
 from mlsysim.scenario import Roofline, Scenario
-from mlsysim.units import positive, si
+from mlsysim.units import parse, positive, si
 
 Stated: TypeAlias = float | Calibration | None
+
+SMALLEST_EFFICIENCY = 1e-9
+"""No run is slower than a billionth of its hardware's peak: less is a slip."""
 
 
 class Engine:
@@ -34,6 +38,7 @@ class Engine:
         precision: str | None = None,
         efficiency: Stated = None,
         devices: int | None = None,
+        usd_per_hour: float | str | None = None,
         strict: bool = False,
     ) -> Result:
         """Answer one question: how long a step takes, at what eta, what bounds it, and whether it fits.
@@ -59,6 +64,8 @@ class Engine:
             predicts.
         devices
             Identical devices that share the work; peak, bandwidth and memory are summed. 1 if not given.
+        usd_per_hour
+            Price of one device, in place of the one in the registry; most have none there.
         strict
             Raise instead of answering with the floor where the stated eta is above the ceiling.
 
@@ -71,6 +78,7 @@ class Engine:
         """
         checks = Checks()
         stated = checks(stated_efficiency, efficiency)
+        price = None if usd_per_hour is None else checks(parse, usd_per_hour, "USD/h", "usd_per_hour")
         scenario = Scenario.of(
             model,
             hardware,
@@ -112,7 +120,7 @@ class Engine:
             peak_flops=roof.peak_flops,
             memory=memory,
             energy_j=_energy(scenario, time_s.value),
-            cost_usd=_cost(scenario, time_s.value),
+            cost_usd=_cost(scenario, time_s.value, price),
             defaults=scenario.defaults,
             notes=tuple(notes),
             remedies=changes,
@@ -121,7 +129,7 @@ class Engine:
 
 def _estimate(efficiency: Stated, scenario: Scenario, roof: Roofline, regime: str, strict: bool) -> Estimate:
     if efficiency is None:
-        return predicted(regime)
+        return predicted(scenario, roof, regime)
     if isinstance(efficiency, Calibration):
         return moved(efficiency, scenario, roof, regime)
     return assumed(efficiency, roof, regime, strict)
@@ -137,11 +145,20 @@ def stated_efficiency(efficiency: object) -> Stated:
     """
     if efficiency is None or isinstance(efficiency, Calibration):
         return efficiency
-    value = positive(efficiency, "efficiency")
+    stated = efficiency
+    if isinstance(efficiency, str):
+        text = efficiency.strip().removesuffix("%")
+        try:
+            stated = float(text) / (100 if "%" in efficiency else 1)
+        except ValueError:
+            raise InvalidValue("efficiency", "a number in (0, 1]", efficiency) from None
+    value = positive(stated, "efficiency", efficiency)
     if value > 1:
         percent = 1 < value <= 100 and value == int(value)
         hint = f"{value:g} % is {value / 100:g}" if percent else "achieved / peak cannot exceed 1"
         raise InvalidValue("efficiency", "in (0, 1]", efficiency, hint)
+    if value < SMALLEST_EFFICIENCY:
+        raise InvalidValue("efficiency", f"at least {SMALLEST_EFFICIENCY:g}", efficiency)
     return value
 
 
@@ -181,10 +198,11 @@ def _energy(scenario: Scenario, seconds: float) -> float | None:
     return scenario.devices * power.value * seconds if power else None
 
 
-def _cost(scenario: Scenario, seconds: float) -> float | None:
+def _cost(scenario: Scenario, seconds: float, usd_per_hour: float | None) -> float | None:
     """Return the rent of the devices for a step [USD]."""
-    price = scenario.hardware.usd_per_hour
-    return scenario.devices * price.value / 3600.0 * seconds if price else None
+    known = scenario.hardware.usd_per_hour
+    price = usd_per_hour if usd_per_hour is not None else known.value if known else None
+    return None if price is None else scenario.devices * price / 3600.0 * seconds
 
 
 def _memory_notes(memory: Memory, changes: tuple[str, ...]) -> list[Note]:

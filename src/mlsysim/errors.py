@@ -60,8 +60,8 @@ class UnknownName(UsageError, LookupError):
 
     def __init__(self, kind: str, name: str, nearest: Sequence[str], listing: str) -> None:
         self.kind, self.name, self.nearest = kind, name, tuple(nearest)
-        guess = f"did you mean {_or(nearest)}? " if nearest else ""
-        super().__init__(f"unknown {kind} {name!r}: {guess}({listing})")
+        guess = f": did you mean {_or(nearest)}?" if nearest else ""
+        super().__init__(f"unknown {kind} {name!r}{guess} ({listing})")
 
 
 class UnsupportedPrecision(UsageError):
@@ -84,7 +84,8 @@ class MissingExtra(UsageError):
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         self.library, self.extra = library, extra
-        super().__init__(f"{purpose} needs {library}: pip install 'mlsysim[{extra}]'")
+        command = extra if extra.startswith("pip ") else f"pip install 'mlsysim[{extra}]'"
+        super().__init__(f"{purpose} needs {library}: {command}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from mlsysim.errors import InvalidValue, UnknownName
 
 T = TypeVar("T")
+_LOOK_ALIKE = str.maketrans("oli", "011")
 Row = dict[str, str]
 
 
@@ -47,6 +48,8 @@ def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
     for candidate in names:
         by_key.setdefault(normal(candidate), candidate)
     key = normal(name)
+    if key not in by_key and (typed := key.translate(_LOOK_ALIKE)) in by_key:
+        return [by_key[typed]]
     found = difflib.get_close_matches(key, by_key, n=count, cutoff=0.6)
     found += [k for k in by_key if key and key in k and k not in found]
     return [by_key[k] for k in found[:count]]
@@ -86,6 +89,10 @@ class Registry(Generic[T]):
             self._built[canonical] = self._build(self._by_name[canonical])
         return self._built[canonical]
 
+    def row(self, name: str) -> Row:
+        """Return the packaged row of a canonical name, without building its spec."""
+        return self._by_name[name]
+
     def __getattr__(self, attribute: str) -> T:
         if attribute.startswith("_"):
             raise AttributeError(attribute)
@@ -102,6 +109,9 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and normal(name) in self._keys
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} {self._kind} specs: {', '.join([*self][:3])}, ...>"
 
     def __dir__(self) -> list[str]:
         return sorted([*object.__dir__(self), *(row["attribute"] for row in self._by_name.values())])

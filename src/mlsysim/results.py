@@ -118,6 +118,11 @@ class Result:
         return self.memory.fits
 
     @property
+    def memory_bytes(self) -> dict[str, float]:
+        """Return the bytes needed by purpose, in all, and those there are [B]."""
+        return {**self.memory.needed, "total": self.memory.total, "capacity": self.memory.capacity}
+
+    @property
     def achieved_flops(self) -> float:
         """Return the achieved rate of all devices [FLOP/s]: the number to compare, where eta alone misleads."""
         return self.flops / self.time_s.value
@@ -143,7 +148,7 @@ class Result:
             "traffic_bytes": self.traffic_bytes,
             "peak_flops": self.peak_flops,
             "achieved_flops": self.achieved_flops,
-            "memory_bytes": {**self.memory.needed, "total": self.memory.total, "capacity": self.memory.capacity},
+            "memory_bytes": self.memory_bytes,
             "fits": self.fits,
             "remedies": list(self.remedies),
             "energy_j": self.energy_j,

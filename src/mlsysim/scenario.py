@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ DEFAULT_TOKENS = 2048
 """Prompt, training sequence or cached context of a language model where none is given [tokens]."""
 
 
+MANY_DEVICES = 8
+"""Devices that one scale-up domain commonly joins (an HGX board), within which one item may be split."""
 TRAINING_BYTES = 2.0
 """Bytes of the narrowest copy of a weight that training computes its update from [B]."""
 
@@ -120,6 +123,12 @@ class Scenario:
         if longest and asked > longest:
             message = f"{asked:,} tokens are more than the {longest:,} that {self.model.name} was made for"
             found.append(Note("beyond-max-context", message))
+        if self.phase != "training" and self.devices > max(MANY_DEVICES, self.batch_size):
+            message = (
+                f"{self.devices:,} devices share a batch of {self.batch_size:,}: each must work on a part of one item,"
+                " and the time to exchange those parts is not in the ceiling"
+            )
+            found.append(Note("more-devices-than-batch", message))
         if self.hardware.bandwidth is None:
             message = f"no memory bandwidth is known for {self.hardware.name}: the ceiling counts arithmetic alone"
             found.append(Note("bandwidth-unknown", message))
@@ -191,8 +200,8 @@ class Scenario:
         if self.phase == "training":
             kept = memory.checkpointed_activation_bytes(self.batch_size, self.seq_len or 1, m.hidden, m.layers, size)
             return {**held, "activations": kept}
-        cached = min((self.context or 0) + 1, m.window or 2**62) if self.phase == "decode" else self.seq_len or 1
-        kv = memory.kv_cache_bytes(self.batch_size, cached, 1, m.kv_elements, size)
+        cached = m.cached_elements((self.context or 0) + 1 if self.phase == "decode" else self.seq_len or 1)
+        kv = self.batch_size * cached * size
         return {
             **held,
             "kv_cache": kv,
@@ -208,7 +217,11 @@ def model_of(model: object) -> ModelSpec:
     UnknownName, InvalidValue
         No such model; or neither a name nor a spec.
     """
-    return model if isinstance(model, (TransformerSpec, NetworkSpec)) else Models[model]  # type: ignore[index]
+    if isinstance(model, (TransformerSpec, NetworkSpec)):
+        return model
+    if model not in Models and model in Hardware:
+        raise InvalidValue("model", "the name of a model", model, "that is hardware: are the two swapped?")
+    return Models[model]  # type: ignore[index]
 
 
 def hardware_of(hardware: object) -> HardwareSpec:
@@ -219,7 +232,12 @@ def hardware_of(hardware: object) -> HardwareSpec:
     UnknownName, InvalidValue
         No such device; or neither a name nor a spec.
     """
-    return hardware if isinstance(hardware, HardwareSpec) else Hardware[hardware]  # type: ignore[index]
+    if isinstance(hardware, HardwareSpec):
+        return hardware
+    several = re.match(r"(\d+)\s*[x*×]\s*(.+)", hardware) if isinstance(hardware, str) else None
+    if several and several[2] in Hardware:
+        raise InvalidValue("hardware", "the name of one device", hardware, f"{several[2]} with devices = {several[1]}")
+    return Hardware[hardware]  # type: ignore[index]
 
 
 def phase_of(phase: object, field: str = "phase") -> str:

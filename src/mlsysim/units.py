@@ -40,7 +40,17 @@ _BASES: dict[str, dict[str, float]] = {
     "B": {"B": 1.0, "byte": 1.0, "bytes": 1.0, "b": 0.125, "bit": 0.125, "bits": 0.125},
     "B/s": {"B/s": 1.0, "bytes/s": 1.0, "b/s": 0.125, "bit/s": 0.125, "bps": 0.125, "Bps": 1.0},
     "FLOP": {"FLOP": 1.0, "FLOPs": 1.0, "OP": 1.0, "OPs": 1.0, "MAC": 2.0, "MACs": 2.0},
-    "FLOP/s": {"FLOP/s": 1.0, "FLOPs/s": 1.0, "FLOPS": 1.0, "OP/s": 1.0, "OPS": 1.0, "MAC/s": 2.0, "MACS": 2.0},
+    "FLOP/s": {
+        "FLOP/s": 1.0,
+        "FLOPs/s": 1.0,
+        "FLOPS": 1.0,
+        "FLOPs": 1.0,
+        "FLOP": 1.0,
+        "OP/s": 1.0,
+        "OPS": 1.0,
+        "MAC/s": 2.0,
+        "MACS": 2.0,
+    },
     "s": {
         **dict.fromkeys(["s", "sec", "second", "seconds"], 1.0),
         "min": 60.0,
@@ -48,13 +58,28 @@ _BASES: dict[str, dict[str, float]] = {
         **dict.fromkeys(["d", "day", "days"], 86400.0),
     },
     "tokens/s": {
-        **dict.fromkeys(["tokens/s", "1/s", "tok/s", "token/s", "tokens/sec"], 1.0),
+        **dict.fromkeys(["tokens/s", "1/s", "tok/s", "token/s", "tokens/sec", "tokens/second", "t/s", "TPS"], 1.0),
         **dict.fromkeys(["tok/min", "tokens/min"], 1 / 60),
     },
     "samples/s": dict.fromkeys(
-        ["samples/s", "1/s", "sample/s", "images/s", "image/s", "img/s", "windows/s", "lines/s", "inf/s", "FPS", "fps"],
+        [
+            "samples/s",
+            "1/s",
+            "sample/s",
+            "images/s",
+            "images/sec",
+            "images/second",
+            "image/s",
+            "img/s",
+            "windows/s",
+            "lines/s",
+            "inf/s",
+            "FPS",
+            "fps",
+        ],
         1.0,
     ),
+    "1": {"": 1.0, "%": 0.01},
     "W": {"W": 1.0, "watt": 1.0, "watts": 1.0},
     "USD/h": {"USD/h": 1.0, "$/h": 1.0, "USD/hour": 1.0},
 }
@@ -66,15 +91,18 @@ _EXAMPLES = {
     "s": "'12 ms', '30 days'",
     "tokens/s": "'1200 tok/s'",
     "samples/s": "'85 images/s'",
+    "1": "'0.38', '38 %'",
     "W": "'700 W'",
     "USD/h": "'2.99 USD/h'",
 }
 _PINT = {"FLOP": "", "FLOP/s": "1/s", "tokens/s": "1/s", "samples/s": "1/s", "USD/h": "1/h"}
-_COUNTED = {"tokens", "samples", "images", "windows", "lines", "USD"}
-"""What is counted one by one: printed in full up to a million, and never in thousandths."""
 _NUMBER = re.compile(
     r"^\s*([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?))\s*(\S.*?)?\s*$", re.I
 )
+
+
+LARGEST = 1e15
+"""The largest count that is taken for a question: beyond it floats no longer tell neighbours apart."""
 
 
 def parse(value: object, dimension: str, field: str = "value") -> float:
@@ -148,26 +176,45 @@ def whole(value: object, field: str) -> int:
         number = positive(value, field)
     except InvalidValue as problem:
         raise InvalidValue(field, rule if problem.rule != "a finite number" else problem.rule, value) from None
+    if number > LARGEST:
+        raise InvalidValue(field, f"at most {LARGEST:.0e}", value)
     if number != int(number):
         raise InvalidValue(field, rule, value, f"the nearest is {max(1, round(number))}")
     return int(number)
 
 
 def _scale(unit: str, dimension: str, field: str, shown: object) -> float:
-    unit = unit.replace("FLOPs/s", "FLOP/s").replace("flop", "FLOP").replace("Flop", "FLOP").strip()
-    for base, si in _BASES[dimension].items():
-        if unit.endswith(base) and unit[: -len(base)] in _PREFIX:
-            return si * _PREFIX[unit[: -len(base)]]
+    for spelling in _spellings(unit):
+        scale = _known(spelling, _BASES[dimension])
+        if scale is not None:
+            return scale
+    example = f"try {_EXAMPLES[dimension]}"
+    if unit.lower().endswith(("/gpu", "/device", "per gpu")):
+        raise InvalidValue(field, f"in {dimension} of all devices together", shown, "multiply by the number of devices")
     for other, bases in _BASES.items():
-        if any(unit.endswith(b) and unit[: -len(b)] in _PREFIX for b in bases):
-            raise InvalidValue(
-                field, f"in {dimension}", shown, f"{unit} is a unit of {other}; try {_EXAMPLES[dimension]}"
-            )
-    raise InvalidValue(field, f"in {dimension}", shown, f"unknown unit {unit!r}; try {_EXAMPLES[dimension]}")
+        if any(_known(spelling, bases) is not None for spelling in _spellings(unit)):
+            raise InvalidValue(field, f"in {dimension}", shown, f"{unit} is a unit of {other}; {example}")
+    raise InvalidValue(field, f"in {dimension}", shown, f"unknown unit {unit!r}; {example}")
+
+
+def _spellings(unit: str) -> list[str]:
+    """Return a unit as written, without its spaces, and as it is written where FLOP was typed in small letters."""
+    close = unit.replace(" ", "")
+    flops = re.sub("flop", "FLOP", close, flags=re.I)
+    return [close, flops, flops[:1].upper() + flops[1:] if "FLOP" in flops else close]
+
+
+def _known(unit: str, bases: dict[str, float]) -> float | None:
+    for base, scale in bases.items():
+        prefix = unit.removesuffix(base)
+        if unit.endswith(base) and prefix in _PREFIX and (base or not prefix):
+            return scale * _PREFIX[prefix]
+    return None
 
 
 def si(value: float, unit: str, digits: int = 3) -> str:
     """Print an SI value for people: ``si(3.35e12, "B/s")`` is ``"3.35 TB/s"``, ``si(0.0031, "s")`` ``"3.1 ms"``."""
+    # What is counted one by one (tokens, images) is printed in full up to a million, and never in thousandths.
     if value == 0 or not math.isfinite(value):
         return f"{value:g} {unit}"
     if unit == "s" and value >= 60:
@@ -186,8 +233,8 @@ def si(value: float, unit: str, digits: int = 3) -> str:
         (1e-6, "µ"),
         (1e-9, "n"),
     )
-    counted = unit.split("/", maxsplit=1)[0] in {*_COUNTED, "W"}
-    plain = counted and abs(value) < 1e6
+    head = unit.split("/", maxsplit=1)[0]
+    plain = (head in {"W", "USD"} or (head.islower() and len(head) > 1)) and abs(value) < 1e6
     size, prefix = (1.0, "") if plain else next((s for s in steps if abs(value) >= s[0] * 0.9995), steps[-1])
     return f"{_round(value / size, digits)} {prefix}{unit}"
 

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsysim import Engine, calibrate
+from mlsysim.efficiency.evidence import attainment_of
 from mlsysim.errors import ImpossibleMeasurement, InvalidValue, UsageError
 from mlsysim.results import Interval
 
@@ -132,8 +133,47 @@ def test_an_interval_is_taken_as_given():
     assert c.efficiency.high == pytest.approx(120e12 / 989e12)
 
 
+def test_a_stated_mfu_is_taken_by_the_same_convention():
+    question = {"model": "llama-3.1-8b", "hardware": "a100", "devices": 64, "phase": "training", "batch_size": 256}
+    for stated in (0.38, "0.38", "38 %"):
+        assert calibrate(efficiency=stated, **question).efficiency.value == pytest.approx(0.38, rel=1e-12)
+    with pytest.raises(InvalidValue, match=r"efficiency must be in \(0, 1\], got 38\.0.*; 38 % is 0\.38"):
+        calibrate(efficiency=38, **question)
+
+
+def test_a_run_that_does_not_fit_as_stated_is_pointed_out():
+    c = calibrate(model="llama-3.1-70b", hardware="h100", phase="decode", batch_size=64, throughput=200)
+    assert "it needs 184 GB and there are 80 GB" in next(n.message for n in c.notes if n.code == "does-not-fit")
+
+
+def test_a_slip_of_a_thousand_is_pointed_out():
+    c = calibrate(model="llama-3.1-8b", hardware="h100", phase="decode", batch_size=32, throughput="2.1 tok/s")
+    assert "below what is published" in next(n.message for n in c.notes if n.code == "efficiency-outside-evidence")
+    with pytest.raises(ImpossibleMeasurement, match="the peak was meant in TFLOP/s, and written without it"):
+        calibrate(throughput="500 tok/s", flops_per_token=1.4e12, peak_flops=989)
+
+
+def test_a_move_makes_nothing_likely_that_nobody_has_published():
+    question = {"model": "llama-3.1-8b", "phase": "training", "batch_size": 256, "seq_len": 4096, "devices": 64}
+    measured = calibrate(efficiency=0.38, hardware="a100", **question)
+    moved = Engine.solve(hardware="h100", efficiency=measured, **question)
+    published = attainment_of("training")
+    assert published.p5 <= moved.efficiency.low < 0.38 < moved.efficiency.high <= published.p95
+
+
+def test_a_smaller_step_is_less_of_a_move():
+    question = {"model": "llama-3.1-8b", "hardware": "h100", "phase": "decode"}
+    measured = calibrate(batch_size=32, throughput="2100 tok/s", **question)
+
+    def width(batch):
+        eta = Engine.solve(batch_size=batch, efficiency=measured, **question).efficiency
+        return eta.high / eta.low
+
+    assert width(32) < width(33) < width(40) < width(64)
+
+
 BAD = [
-    ({}, "throughput must be given, or time_s in its place, got None"),
+    ({}, "throughput must be given, or time_s or efficiency in its place, got None"),
     ({"throughput": 100}, "model must be given, or flops_per_token in its place, got None"),
     ({"throughput": 100, "flops_per_token": 1e12}, "hardware must be given, or peak_flops in its place"),
     ({"throughput": 100, "model": "gpt2"}, "hardware must be given, or peak_flops in its place, got None"),

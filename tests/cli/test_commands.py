@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,52 @@ def test_guide_names_the_twelve_factors():
     assert len(json.loads(run("guide", "factors", "-o", "json").stdout)) == 12
 
 
+def test_a_measurement_is_carried_to_other_devices():
+    measured = ["--model", "llama-3.1-8b", "--hardware", "h100", "--phase", "decode", "--throughput", "140 tok/s"]
+    done = run("calibrate", *measured, "--on", "h200,l4", "-o", "json")
+    data = json.loads(done.stdout)
+    assert [r["hardware"] for r in data["elsewhere"]] == ["h200-sxm", "l4"]
+    for r in data["elsewhere"]:
+        assert r["efficiency"]["kind"] == "measured"
+        assert r["efficiency"]["attainment"] == pytest.approx(data["attainment"]["value"], rel=1e-9)
+    table = run("calibrate", *measured, "--on", "h200", "--on", "l4")
+    assert "h200-sxm" in table.stdout
+    assert "attainment" in table.stdout
+
+
+def test_one_stated_eta_for_several_ceilings_is_pointed_out():
+    done = run("compare", "llama-3.1-8b", "--on", "h100", "--on", "h200", "--phase", "decode", "--efficiency", "0.002")
+    assert "[one-eta-for-all]" in done.stderr
+    assert "h100-sxm" in done.stdout
+    assert "h200-sxm" in done.stdout
+
+
+def test_a_price_gives_a_cost():
+    done = run("solve", "llama-3.1-8b", "h100", "--efficiency", "0.5", "--usd-per-hour", "3.60", "-o", "json")
+    data = json.loads(done.stdout)
+    assert data["cost_usd"] == pytest.approx(data["time_s"]["value"] * 0.001)
+
+
+def test_a_mistake_of_usage_is_json_too_where_json_is_asked_for():
+    done = run("solve", "llama-3.1-8b", "-o", "JSON")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["message"] == "Missing argument 'HARDWARE'."
+
+
+def test_an_answer_that_cannot_be_written_is_said():
+    text = f"{' '.join(map(shlex.quote, COMMAND))} models > /dev/full"
+    done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "mlsysim: cannot write the answer" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unwritable_folder_is_said_before_anything_is_measured():
+    done = run("demo", "--report", "/dev/null/report")
+    assert done.returncode == 2
+    assert "report must be a folder that can be written into" in done.stderr
+
+
 MISTAKES = [
     (["slove"], "No such command 'slove'. Did you mean solve?"),
     (["solve", "lama-3.1-8b", "h100"], "unknown model 'lama-3.1-8b': did you mean llama-3.1-8b"),
@@ -116,6 +163,14 @@ MISTAKES = [
     (["solve", "llama-3.1-8b", "h100", "--efficiency", "1.5"], "efficiency must be in (0, 1], got 1.5"),
     (["solve", "llama-3.1-8b", "h100", "--precision", "fp7"], "unknown precision 'fp7': did you mean fp8"),
     (["solve", "llama-3.1-8b", "h100", "--output", "jsn"], "unknown output 'jsn': did you mean json?"),
+    (["solve", "h100", "llama-3.1-8b"], "that is hardware: are the two swapped?"),
+    (
+        ["solve", "llama-3.1-8b", "8xh100"],
+        "hardware must be the name of one device, got '8xh100'; h100 with devices = 8",
+    ),
+    (["solve", "llama-3.1-8b", "h1oo"], "unknown hardware 'h1oo': did you mean h100?"),
+    (["solve", "llama-3.1-8b", "h100", "--efficiency", "5e-324"], "efficiency must be at least 1e-09, got 5e-324"),
+    (["solve", "llama-3.1-8b", "h100", "--batch", "1e300"], "batch_size must be at most 1e+15, got 1e+300"),
     (["solve", "llama-3.1-8b"], "Missing argument 'HARDWARE'"),
     (["solve", "llama-3.1-8b", "h100", "--bacth", "2"], "No such option"),
     (["compare", "llama-3.1-8b", "--on", "a100,h10"], "unknown hardware 'h10'"),
@@ -158,7 +213,7 @@ def test_help_of_every_command():
 
 
 def test_a_closed_pipe_is_not_an_error():
-    text = f"{' '.join(map(repr, COMMAND))} models --output csv | head -1"
+    text = f"{' '.join(map(shlex.quote, COMMAND))} models --output csv | head -1"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {text}"], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("name,")
     assert "Traceback" not in done.stderr

@@ -106,6 +106,15 @@ def test_a_sliding_window_bounds_cache_and_attention():
     assert near.kv_bytes == far.kv_bytes
 
 
+def test_windows_on_some_layers_by_hand():
+    # Gemma 3 12B: 40 of 48 layers see 1,024 tokens, 8 see all; 2 x 8 x 256 values a token and layer.
+    m = Models["gemma-3-12b"]
+    assert m.cached_elements(131072) == 2 * 8 * 256 * (8 * 131072 + 40 * 1024)
+    assert m.cached_elements(100) == 2 * 8 * 256 * 48 * 100
+    # Llama keeps every token in every layer.
+    assert Models["llama-3.1-8b"].cached_elements(131072) == Models["llama-3.1-8b"].kv_elements * 131072
+
+
 def test_network_work_is_twice_its_macs():
     m = Models["resnet-50"]
     work = lower(m, "forward", batch_size=8, seq_len=1, context=0, value_bytes=2.0)

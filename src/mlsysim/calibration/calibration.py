@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from mlsysim.calibration.causes import causes_for_flops, causes_for_scenario
 from mlsysim.calibration.measured import Measured, measured
+from mlsysim.efficiency.estimate import outside_evidence
+from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import Checks, ImpossibleMeasurement, InvalidValue
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import ModelSpec, NetworkSpec, Work
@@ -14,7 +16,7 @@ from mlsysim.physics import performance
 from mlsysim.precision import parse_precision
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario, hardware_of
-from mlsysim.units import parse, whole
+from mlsysim.units import parse, si, whole
 
 _ROUNDING = 1e-9
 _NETWORK_CONVENTION = "model FLOPs: 2 x the multiply-accumulates of every operator, 3 x forward in training"
@@ -94,6 +96,7 @@ def calibrate(
     *,
     throughput: Measured | None = None,
     time_s: Measured | None = None,
+    efficiency: Measured | None = None,
     model: ModelSpec | str | None = None,
     hardware: HardwareSpec | str | None = None,
     phase: str | None = None,
@@ -115,6 +118,9 @@ def calibrate(
         repeats, or an :class:`Interval`. At decode, generated tokens of all sequences.
     time_s
         Seconds a step, in place of ``throughput``.
+    efficiency
+        An eta or MFU that you read elsewhere, in place of ``throughput``: counted by the same convention, or not
+        comparable (see ``Calibration.convention``).
     model, hardware, phase, batch_size, seq_len, context, precision, devices
         As for :meth:`Engine.solve`.
     flops_per_token
@@ -131,7 +137,7 @@ def calibrate(
     UsageError
         Fields that break a rule, or are missing, or contradict each other.
     """
-    _refuse_contradictions(throughput, time_s, model, flops_per_token, hardware, peak_flops)
+    _refuse_contradictions(throughput, time_s, efficiency, model, flops_per_token, hardware, peak_flops)
     if model is None:
         unused = {
             "phase": phase,
@@ -140,6 +146,7 @@ def calibrate(
             "context": context,
             "overhead_s": overhead_s,
             "time_s": time_s,
+            "efficiency": efficiency,
         }
         return _from_flops(throughput, flops_per_token, hardware, peak_flops, precision, devices, unused)
     checks = Checks()
@@ -157,17 +164,17 @@ def calibrate(
     )
     work = scenario.work()
     roof = scenario.roofline(work)
-    rate, notes = _rate(throughput, time_s, scenario, work)
-    efficiency = rate * performance.fit_efficiency(roof.flops / work.items, roof.peak_flops, 1.0)
-    if efficiency.value > roof.ceiling:
-        raise ImpossibleMeasurement(efficiency.value, roof.ceiling, causes_for_scenario(scenario, rate.value))
-    if fixed and fixed > roof.compute_s / efficiency.value - roof.floor_s * (1 - _ROUNDING):
+    rate, notes = _rate(throughput, time_s, efficiency, scenario, work, roof)
+    eta = rate * performance.fit_efficiency(roof.flops / work.items, roof.peak_flops, 1.0)
+    if eta.value > roof.ceiling:
+        raise ImpossibleMeasurement(eta.value, roof.ceiling, causes_for_scenario(scenario, rate.value))
+    if fixed and fixed > roof.compute_s / eta.value - roof.floor_s * (1 - _ROUNDING):
         raise InvalidValue("overhead_s", "no more than the measured step without its floor", overhead_s)
     network = isinstance(scenario.model, NetworkSpec)
     return Calibration(
         scenario=scenario,
         roof=roof,
-        efficiency=efficiency.capped(roof.ceiling),
+        efficiency=eta.capped(roof.ceiling),
         ceiling=roof.ceiling,
         peak_flops=roof.peak_flops,
         throughput=rate,
@@ -175,24 +182,32 @@ def calibrate(
         flops_per_item=roof.flops / work.items,
         convention=_NETWORK_CONVENTION if network else _CONVENTION[scenario.phase],
         overhead_s=fixed,
-        notes=notes,
+        notes=(*notes, *outside_evidence(eta.value, roof, regime_of(scenario, roof)), *_room_notes(scenario)),
     )
 
 
 def _refuse_contradictions(
-    throughput: object, time_s: object, model: object, flops_per_token: object, hardware: object, peak_flops: object
+    throughput: object,
+    time_s: object,
+    efficiency: object,
+    model: object,
+    flops_per_token: object,
+    hardware: object,
+    peak_flops: object,
 ) -> None:
     """Refuse what is missing or said twice; all such problems at once."""
     checks = Checks()
-    for first, one, second, other in (
-        ("throughput", throughput, "time_s", time_s),
-        ("model", model, "flops_per_token", flops_per_token),
-        ("hardware", hardware, "peak_flops", peak_flops),
+    for alternatives in (
+        {"throughput": throughput, "time_s": time_s, "efficiency": efficiency},
+        {"model": model, "flops_per_token": flops_per_token},
+        {"hardware": hardware, "peak_flops": peak_flops},
     ):
-        if one is None and other is None:
-            checks.add(InvalidValue(first, f"given, or {second} in its place", None))
-        elif one is not None and other is not None:
-            checks.add(InvalidValue(second, f"left out where {first} is given", other))
+        first, *others = alternatives
+        given = [name for name, value in alternatives.items() if value is not None]
+        if not given:
+            checks.add(InvalidValue(first, f"given, or {' or '.join(others)} in its place", None))
+        for name in given[1:]:
+            checks.add(InvalidValue(name, f"left out where {given[0]} is given", alternatives[name]))
     if model is not None and hardware is None and peak_flops is not None:
         hint = "it can stand for hardware only beside flops_per_token"
         checks.add(InvalidValue("peak_flops", "left out where model is given", peak_flops, hint))
@@ -205,13 +220,33 @@ def _overhead(value: object) -> float | None:
     return parse(value, "s", "overhead_s")
 
 
-def _rate(throughput: Any, time_s: Any, scenario: Scenario, work: Work) -> tuple[Interval, tuple[Note, ...]]:
-    """Return items per second; a throughput in the other kind of item is refused."""
+def _rate(
+    throughput: Any, time_s: Any, efficiency: Any, scenario: Scenario, work: Work, roof: Roofline
+) -> tuple[Interval, tuple[Note, ...]]:
+    """Return items per second from whichever was measured; a throughput in the other kind of item is refused."""
     if time_s is not None:
         step, notes = measured(time_s, "s", "time_s")
         return step.reciprocal(work.items), notes
+    if efficiency is not None:
+        eta, notes = measured(efficiency, "1", "efficiency")
+        if eta.value > 1:
+            hint = f"{eta.value:g} % is {eta.value / 100:g}" if eta.value <= 100 else "achieved / peak cannot exceed 1"
+            raise InvalidValue("efficiency", "in (0, 1]", eta.value, hint)
+        return eta * (roof.peak_flops / (roof.flops / work.items)), notes
     counted = "samples/s" if isinstance(scenario.model, NetworkSpec) else "tokens/s"
     return measured(throughput, counted, "throughput")
+
+
+def _room_notes(scenario: Scenario) -> tuple[Note, ...]:
+    """Say where the run, as stated, has no room: then something of the statement is not as it was."""
+    memory = scenario.memory()
+    if memory.fits:
+        return ()
+    message = (
+        f"the run as stated does not fit: it needs {si(memory.total, 'B')} and there are {si(memory.capacity, 'B')}."
+        " Were there more devices, a narrower format, a smaller batch or a shorter context?"
+    )
+    return (Note("does-not-fit", message),)
 
 
 def _from_flops(

@@ -44,6 +44,11 @@ def causes_for_flops(
     else:
         message = "the run computed in 8 bits, the peak is that of 16 bits (usually half)"
         found.append(Cause("precision", message, efficiency / 2))
+    found += [
+        Cause("unit", f"the peak was meant in {name}, and written without it", efficiency / scale)
+        for name, scale in (("GFLOP/s", 1e9), ("TFLOP/s", 1e12), ("PFLOP/s", 1e15))
+        if efficiency > scale / 1e3
+    ]
     return _ranked((c, _USUAL) for c in found if c.efficiency <= 1)
 
 

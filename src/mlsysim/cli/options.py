@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +12,7 @@ import click
 
 from mlsysim.errors import UnknownName
 from mlsysim.registry import nearest
-from mlsysim.results import Note
+from mlsysim.results import Note, Result
 
 FORMATS = ("table", "json", "csv", "markdown")
 
@@ -45,9 +46,10 @@ class Format(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the format, or say which there are."""
-        if value not in FORMATS:
-            raise UnknownName("output", value, nearest(value, FORMATS), "known: " + ", ".join(FORMATS))
-        return str(value)
+        word = str(value).lower()
+        if word not in FORMATS:
+            raise UnknownName("output", str(value), nearest(word, FORMATS), "known: " + ", ".join(FORMATS))
+        return word
 
 
 output = click.option("--output", "-o", type=Format(), default="table", help="table, json, csv or markdown")
@@ -67,6 +69,7 @@ _QUESTION = (
     click.option("--devices", type=Word(), help="identical devices that share the work  [default: 1]"),
 )
 _ETA = (
+    click.option("--usd-per-hour", help="price of one device, for the cost of a step"),
     click.option("--efficiency", type=Word(), help="end-to-end eta in (0, 1]; left out, it is predicted"),
     click.option("--strict", is_flag=True, help="refuse an eta above the roofline ceiling"),
 )
@@ -92,6 +95,16 @@ def say_notes(notes: Iterable[Note], prefix: str = "") -> None:
     """Write notes to standard error, a line each."""
     for note in notes:
         print(f"{prefix}[{note.code}] {note.message}", file=sys.stderr)
+
+
+def say_results_notes(results: Sequence[Result]) -> None:
+    """Write the notes of several results, each once, with the devices it is said of unless it is all of them."""
+    said: dict[Note, list[str]] = defaultdict(list)
+    for result in results:
+        for note in result.notes:
+            said[note].append(result.hardware)
+    for note, where in said.items():
+        say_notes([note], prefix="" if len(where) == len(results) else f"{', '.join(where)}: ")
 
 
 @contextmanager

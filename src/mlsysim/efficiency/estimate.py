@@ -32,20 +32,9 @@ def assumed(efficiency: float, roof: Roofline, regime: str, strict: bool) -> Est
     Infeasible
         ``strict`` and the stated eta is above the ceiling.
     """
-    notes = [*_above_ceiling(efficiency, roof, strict), *_outside_evidence(efficiency, roof, regime)]
+    notes = [*_above_ceiling(efficiency, roof, strict), *outside_evidence(efficiency, roof, regime)]
     reached = min(efficiency / roof.ceiling, 1.0)
     return Estimate("assumed", efficiency, Interval(reached, reached, reached), NO_OVERHEAD, tuple(notes))
-
-
-def predicted(regime: str) -> Estimate:
-    """Take the published median attainment of the regime, with its p10-p90 as interval."""
-    seen = attainment_of(regime)
-    message = (
-        f"eta = ceiling x {seen.median:.3g}, the median attainment of {_count(seen)} in the regime"
-        f" '{TITLES[regime]}'; the interval is their p10-p90 ({seen.p10:.3g}-{seen.p90:.3g})"
-    )
-    reached = Interval(seen.median, seen.p10, seen.p90).capped(1.0)
-    return Estimate("predicted", None, reached, NO_OVERHEAD, (Note("predicted-from-evidence", message),))
 
 
 def _above_ceiling(efficiency: float, roof: Roofline, strict: bool) -> list[Note]:
@@ -61,7 +50,8 @@ def _above_ceiling(efficiency: float, roof: Roofline, strict: bool) -> list[Note
     return [Note("efficiency-above-ceiling", message)]
 
 
-def _outside_evidence(efficiency: float, roof: Roofline, regime: str) -> list[Note]:
+def outside_evidence(efficiency: float, roof: Roofline, regime: str) -> list[Note]:
+    """Return a note if an eta is far from all that is published for its regime (outside p5-p95)."""
     seen = attainment_of(regime)
     low, high = seen.p5 * roof.ceiling, min(1.0, seen.p95) * roof.ceiling
     if low <= efficiency <= high:
@@ -69,11 +59,13 @@ def _outside_evidence(efficiency: float, roof: Roofline, regime: str) -> list[No
     side, factor = ("below", low / efficiency) if efficiency < low else ("above", efficiency / high)
     message = (
         f"eta {efficiency:.4g} is {side} what is published for '{TITLES[regime]}', by a factor of {factor:.3g}: on this"
-        f" scenario's ceiling, {_count(seen)} give {seen.p10 * roof.ceiling:.3g}-{min(1, seen.p90) * roof.ceiling:.3g}"
+        f" ceiling, {count_sources(seen)} give {seen.p10 * roof.ceiling:.3g}-{min(1, seen.p90) * roof.ceiling:.3g}"
         f" (p10-p90), median {seen.median * roof.ceiling:.3g}"
     )
     return [Note("efficiency-outside-evidence", message)]
 
 
-def _count(seen: Percentiles) -> str:
-    return f"{seen.n} published measurements from {seen.sources} sources"
+def count_sources(seen: Percentiles) -> str:
+    """Return how many measurements from how many sources there are, in words."""
+    sources = "1 source" if seen.sources == 1 else f"{seen.sources} sources"
+    return f"{seen.n} published measurements from {sources}"

@@ -14,13 +14,14 @@ TITLES = {
     "decode-small": "decode, 2 to 31 sequences",
     "decode-large": "decode, 32 sequences or more",
     "network-1": "feed-forward network, batch 1",
-    "network-batch": "feed-forward network, larger batch",
+    "network-small": "feed-forward network, batch 2 to 31",
+    "network-batch": "feed-forward network, batch 32 or more",
     "tinyml": "microcontroller",
 }
 SMALL_MODEL = 1e9
 """Parameters below which training is dominated by dispatch on one accelerator: the guide's "small model"."""
-LARGE_DECODE = 32
-"""Sequences in flight from which the guide counts decode as batched."""
+LARGE_BATCH = 32
+"""Sequences or samples from which the guide counts work as batched."""
 
 
 def regime_of(scenario: Scenario, roof: Roofline) -> str:
@@ -30,10 +31,9 @@ def regime_of(scenario: Scenario, roof: Roofline) -> str:
     if scenario.phase == "training":
         small = isinstance(scenario.model, NetworkSpec) or scenario.model.parameters < SMALL_MODEL
         return "training-small" if small else "training"
-    if isinstance(scenario.model, NetworkSpec):
-        return "network-1" if scenario.batch_size == 1 else "network-batch"
-    if scenario.phase == "forward":
+    if scenario.phase == "forward" and not isinstance(scenario.model, NetworkSpec):
         return "prefill" if roof.memory_s <= roof.compute_s else "prefill-short"
-    if scenario.batch_size == 1:
-        return "decode-1"
-    return "decode-large" if scenario.batch_size >= LARGE_DECODE else "decode-small"
+    sizes = ("network-1", "network-small", "network-batch")
+    if scenario.phase == "decode":
+        sizes = ("decode-1", "decode-small", "decode-large")
+    return sizes[(scenario.batch_size > 1) + (scenario.batch_size >= LARGE_BATCH)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlsysim.errors import UnknownName, UnsupportedPrecision
-from mlsysim.precision import BYTES, PEAK_OF, SPARSE, bytes_per_value, dense
+from mlsysim.precision import BYTES, PEAK_OF, SPARSE, bytes_per_value, dense, parse_precision
 from mlsysim.registry import nearest
 from mlsysim.units import parse
 
@@ -22,7 +22,7 @@ class Figure:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class HardwareSpec:
     """One device.
 
@@ -48,6 +48,9 @@ class HardwareSpec:
     memory_class: str = ""
     released: str = ""
     note: str = ""
+
+    def __repr__(self) -> str:
+        return f"<HardwareSpec {self.name}: {', '.join(self.precisions)}>"
 
     def peak(self, precision: str) -> Figure:
         """Return the peak for a canonical precision [FLOP/s]: dense, unless it ends with ``-sparse``.
@@ -103,7 +106,9 @@ class HardwareSpec:
         dimension = {"memory": "B", "bandwidth": "B/s", "cache": "B", "tdp_w": "W", "usd_per_hour": "USD/h"}
         for key, value in changes.items():
             if key == "peaks":
-                stated = {p: Figure(parse(v, "FLOP/s", f"peaks.{p}"), "stated", "") for p, v in value.items()}
+                stated = {
+                    parse_precision(p): Figure(parse(v, "FLOP/s", f"peaks.{p}"), "stated", "") for p, v in value.items()
+                }
                 figures[key] = {**self.peaks, **stated}
             elif key in dimension:
                 figures[key] = Figure(parse(value, dimension[key], key), "stated", "")

@@ -32,6 +32,7 @@ def _build(row: Row) -> ModelSpec:
         qk_norm=row["qk_norm"] == "1",
         positions=int(row["positions"] or 0),
         window=int(row["window"] or 0),
+        windowed_layers=int(row["windowed_layers"]) if row["windowed_layers"] else None,
         max_context=int(row["max_context"]) if row["max_context"] else None,
         **about,
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from mlsysim.physics import transformer as physics
+from mlsysim.physics.elementwise import Real, minimum
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,8 @@ class TransformerSpec:
 
     ``ffn`` is the MLP width, ``gated`` whether it has three matrices, ``tied`` whether the LM head shares the
     embedding, ``norm`` one of ``rms``, ``layer``, ``layer-nobias``, ``bias`` one of ``none``, ``qkv``, ``all``,
-    ``positions`` the learned position embeddings (0 for rotary), ``window`` the sliding window in tokens (0 for none).
+    ``positions`` the learned position embeddings (0 for rotary), ``window`` the sliding window in tokens (0 for none),
+    ``windowed_layers`` the layers that it covers (all if None).
     """
 
     name: str
@@ -33,6 +35,7 @@ class TransformerSpec:
     qk_norm: bool = False
     positions: int = 0
     window: int = 0
+    windowed_layers: int | None = None
     max_context: int | None = None
     title: str = ""
     source: str = ""
@@ -73,6 +76,17 @@ class TransformerSpec:
     def parameters(self) -> int:
         """Return all parameters."""
         return self.matmul_parameters + self.vector_parameters + self.embedding_parameters
+
+    @property
+    def layers_by_window(self) -> tuple[tuple[int, float], ...]:
+        """Return (layers, window in tokens) of the layers that see everything and of those that see a window."""
+        windowed = 0 if not self.window else self.layers if self.windowed_layers is None else self.windowed_layers
+        return (self.layers - windowed, physics.NO_WINDOW), (windowed, self.window or physics.NO_WINDOW)
+
+    def cached_elements(self, tokens: Real) -> Any:
+        """Return the keys and values that all layers hold of a sequence of ``tokens`` [elements]."""
+        held = sum(layers * minimum(tokens, window) for layers, window in self.layers_by_window)
+        return held * physics.kv_elements_per_token(self.kv_heads, self.head_dim)
 
     @property
     def kv_elements(self) -> int:

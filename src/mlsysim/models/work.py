@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from mlsysim.models.spec import ModelSpec, NetworkSpec, TransformerSpec
 from mlsysim.physics import memory, performance
 from mlsysim.physics import transformer as physics
-from mlsysim.physics.elementwise import Real, minimum
+from mlsysim.physics.elementwise import Real
 
 PHASES = ("forward", "decode", "training")
 
@@ -130,9 +130,8 @@ def _transformer(
     heads_width = m.heads * m.head_dim
     qkv_width = heads_width + 2 * m.kv_heads * m.head_dim
     mlp_width = (3 if m.gated else 2) * m.ffn
-    window = m.window or physics.NO_WINDOW
-    pairs = batch * physics.causal_pairs(new, context, window)
-    kv = batch * (minimum(context, window) + new) * m.kv_elements * size  # the cache is read, the new is written
+    pairs = batch * sum(n * physics.causal_pairs(new, context, window) for n, window in m.layers_by_window)
+    kv = batch * (m.cached_elements(context) + new * m.kv_elements) * size  # the cache is read, the new is written
     vectors = m.vector_parameters
 
     def matmul(name: str, count: int, rows: Real, weights: float, width: float) -> Operator:
@@ -146,7 +145,7 @@ def _transformer(
             "attention.core",
             "attention",
             layers,
-            layers * physics.attention_flops(pairs, m.heads, m.head_dim),
+            physics.attention_flops(pairs, m.heads, m.head_dim),
             0.0,
             layers * 2.0 * tokens * heads_width * size,
             kv,

@@ -14,13 +14,6 @@ ADAM_STATE_BYTES = 12.0
 """fp32 master weight, momentum and variance of mixed-precision Adam [B/parameter] (Rajbhandari et al. 2020, 3.1)."""
 
 
-def kv_cache_bytes(
-    sequences: Real, tokens: Real, layers: Real, elements_per_token: Real, bytes_per_element: Real
-) -> Any:
-    """Return the KV cache of ``sequences`` that hold ``tokens`` each [B]."""
-    return sequences * tokens * layers * elements_per_token * bytes_per_element
-
-
 def checkpointed_activation_bytes(sequences: Real, seq_len: Real, hidden: Real, layers: Real, value_bytes: Real) -> Any:
     """Return training activations with one checkpoint a layer and one layer live [B].
 

@@ -9,7 +9,7 @@ from mlsysim.calibration import Calibration
 from mlsysim.efficiency.evidence import Percentiles
 from mlsysim.efficiency.guide import Factor, GuideRow
 from mlsysim.hardware import HardwareSpec
-from mlsysim.models import ModelSpec, NetworkSpec
+from mlsysim.models import ModelSpec, NetworkSpec, TransformerSpec
 from mlsysim.report.tables import Table
 from mlsysim.results import Interval, Memory, Result
 from mlsysim.units import si
@@ -22,10 +22,10 @@ def result_table(r: Result) -> Table:
     """Return one result as a list of quantities."""
     eta = r.efficiency
     rows = [
-        ("time", span(r.time_s, "s"), f"one step: {_step(r)}"),
-        ("throughput", span(r.throughput, r.throughput_unit), ""),
+        ("time", si(r.time_s.value, "s"), _and(ends(r.time_s, "s"), f"a step: {_step(r)}")),
+        ("throughput", si(r.throughput.value, r.throughput_unit), ends(r.throughput, r.throughput_unit)),
         ("eta", f"{eta.achieved:.4g}", _eta_source(r)),
-        ("eta, interval", f"{eta.low:.4g} to {eta.high:.4g}" if eta.low < eta.high else "none", _INTERVALS[eta.kind]),
+        ("its interval", f"{eta.low:.3g} to {eta.high:.3g}" if eta.low < eta.high else "none", _INTERVALS[eta.kind]),
         ("eta ceiling", f"{eta.ceiling:.4g}", "what the roofline allows"),
         ("attainment", f"{eta.attainment:.4g}", "eta / ceiling: what software achieves of it"),
         ("bound by", r.bound, "what is nearest to its limit"),
@@ -49,7 +49,9 @@ def result_table(r: Result) -> Table:
     if r.energy_j is not None:
         rows.append(("energy", si(r.energy_j, "J"), "at rated power, an upper estimate"))
     if r.cost_usd is not None:
-        rows.append(("cost", f"{r.cost_usd:.3g} USD", ""))
+        per_million = r.cost_usd / (r.throughput.value * r.time_s.value) * 1e6
+        items = r.throughput_unit.split("/")[0]
+        rows.append(("cost", f"{r.cost_usd:.3g} USD", f"{per_million:.3g} USD for a million {items}"))
     title = f"{r.model} on {r.devices} x {r.hardware}" if r.devices > 1 else f"{r.model} on {r.hardware}"
     return Table(title, ("quantity", "value", "meaning"), rows, frozenset({"value"}))
 
@@ -73,7 +75,7 @@ def compare_table(results: Sequence[Result]) -> Table:
         (
             r.hardware,
             si(r.time_s.value, "s"),
-            f"{si(r.time_s.low, 's')} to {si(r.time_s.high, 's')}" if r.time_s.low < r.time_s.high else "",
+            ends(r.time_s, "s"),
             si(r.throughput.value, r.throughput_unit),
             f"{r.efficiency.achieved:.3g}",
             f"{r.efficiency.ceiling:.3g}",
@@ -166,7 +168,7 @@ def model_table(m: ModelSpec) -> Table:
             ("in matrices, LM head included", f"{m.matmul_parameters:,}"),
             ("vocabulary", f"{m.vocab:,}"),
             ("KV cache per token in 16 bits", si(kv, "B")),
-            ("sliding window", f"{m.window:,} tokens" if m.window else "none"),
+            ("sliding window", _window(m)),
             ("longest context", f"{m.max_context:,} tokens" if m.max_context else "not known"),
         ]
     about = [("source", m.source), ("read on", m.retrieved), *([("note", m.note)] if m.note else [])]
@@ -224,7 +226,7 @@ def first_light_table(light: FirstLight) -> Table:
         (
             question,
             si(r.time_s.value, "s"),
-            f"{si(r.time_s.low, 's')} to {si(r.time_s.high, 's')}",
+            ends(r.time_s, "s"),
             si(r.throughput.value, r.throughput_unit),
             f"{r.efficiency.achieved:.3g}",
             f"{r.efficiency.low:.2g} to {r.efficiency.high:.2g}",
@@ -238,9 +240,19 @@ def first_light_table(light: FirstLight) -> Table:
 
 def span(interval: Interval, unit: str) -> str:
     """Return a value with its interval, if it has one."""
+    told = ends(interval, unit)
+    return si(interval.value, unit) + (f"  ({told})" if told else "")
+
+
+def ends(interval: Interval, unit: str) -> str:
+    """Return the ends of an interval, or nothing where it has no width."""
     if interval.low == interval.high:
-        return si(interval.value, unit)
-    return f"{si(interval.value, unit)}  ({si(interval.low, unit)} to {si(interval.high, unit)})"
+        return ""
+    return f"{si(interval.low, unit)} to {si(interval.high, unit)}"
+
+
+def _and(*parts: str) -> str:
+    return "; ".join(filter(None, parts))
 
 
 def _room(memory: Memory) -> str:
@@ -252,7 +264,8 @@ def _room(memory: Memory) -> str:
 
 def _step(r: Result) -> str:
     if r.context is not None:
-        return f"a token for each of {r.batch_size} sequences, {r.context:,} tokens cached"
+        whose = "one sequence" if r.batch_size == 1 else f"each of {r.batch_size:,} sequences"
+        return f"a token for {whose}, {r.context:,} tokens cached"
     if r.seq_len is not None:
         return f"{r.batch_size} x {r.seq_len:,} tokens, {r.phase}"
     return f"batch {r.batch_size}, {r.phase}"
@@ -267,6 +280,13 @@ def _eta_source(r: Result) -> str:
         "measured": "measured: from your calibration",
         "predicted": "predicted: from published evidence",
     }[eta.kind] + asked
+
+
+def _window(m: TransformerSpec) -> str:
+    if not m.window:
+        return "none"
+    where = "all layers" if m.windowed_layers is None else f"{m.windowed_layers} of {m.layers} layers"
+    return f"{m.window:,} tokens in {where}"
 
 
 def _shape(m: ModelSpec) -> str:

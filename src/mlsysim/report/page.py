@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mlsysim.errors import MissingExtra
+from mlsysim.files import write_whole
 from mlsysim.report.answers import span
 from mlsysim.report.first_light import CALIBRATED, PRECISION, FirstLight
-from mlsysim.report.roofline import Point, roofline, save_png, svg
+from mlsysim.report.roofline import Point, png, roofline, svg
 from mlsysim.results import Interval
 from mlsysim.units import si
 
@@ -16,7 +17,7 @@ PAGE, PICTURE = "first-light.html", "roofline.png"
 
 
 def write_page(light: FirstLight, folder: Path) -> Path:
-    """Write the page and its picture into ``folder``, each whole or not at all; return the page's path.
+    """Write the page and its picture into an existing ``folder``, each whole or not at all; return the page's path.
 
     Raises
     ------
@@ -33,11 +34,8 @@ def write_page(light: FirstLight, folder: Path) -> Path:
     text = pages.get_template("first_light.html").render(
         light=light, roofline=svg(figure), calibrated=CALIBRATED, precision=PRECISION, rates=_rates(light)
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    save_png(figure, folder / PICTURE)
-    part = folder / f"{PAGE}.part"
-    part.write_text(text, encoding="utf-8")
-    part.replace(folder / PAGE)
+    write_whole(folder / PICTURE, png(figure))
+    write_whole(folder / PAGE, text.encode())
     return folder / PAGE
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import StringIO
-from pathlib import Path
+from io import BytesIO, StringIO
 from typing import Any, NamedTuple
 
 from mlsysim.errors import MissingExtra
@@ -128,8 +127,8 @@ def svg(figure: Any) -> str:
     return whole[whole.index("<svg") :]
 
 
-def save_png(figure: Any, path: Path) -> None:
-    """Write the figure as a PNG, whole or not at all."""
-    part = path.with_suffix(".part")
-    figure.savefig(part, format="png", dpi=160)
-    part.replace(path)
+def png(figure: Any) -> bytes:
+    """Return the figure as a PNG."""
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=160)
+    return content.getvalue()

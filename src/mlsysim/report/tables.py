@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any, TextIO
 
-ROOMY = 100
-"""Columns of a terminal from which numbers are never wrapped."""
+LONGEST_KEPT = 44
+"""The longest cell of a first or numeric column that a terminal may not break [characters]."""
+WRAPPED = 12
+"""The width that other text may be wrapped to [characters]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Table:
 def emit(output: str, data: Any, table: Table, file: TextIO | None = None) -> None:
     """Write an answer to standard output (or ``file``): ``data`` as JSON, or ``table`` in one of the other formats."""
     stream = file or sys.stdout
-    {"json": _json, "csv": _csv, "markdown": _markdown, "table": _rich}[output](data, table, stream)
+    {"json": _json, "csv": _csv, "markdown": _markdown, "table": _terminal}[output](data, table, stream)
 
 
 def _json(data: Any, table: Table, stream: TextIO) -> None:  # noqa: ARG001  # the writers share a signature
@@ -71,14 +75,36 @@ def _markdown(data: Any, table: Table, stream: TextIO) -> None:  # noqa: ARG001
     stream.writelines([line(table.columns), line(marks), *(line(r) for r in table.rows)])
 
 
-def _rich(data: Any, table: Table, stream: TextIO) -> None:  # noqa: ARG001
-    from rich import box
+def _terminal(data: Any, table: Table, stream: TextIO) -> None:  # noqa: ARG001
+    """Draw the table, or, where its numbers would be broken across lines, each row under its name."""
     from rich.console import Console
+
+    wide = None if stream.isatty() else int(os.environ.get("COLUMNS") or 120)
+    text = StringIO()
+    console = Console(file=text, width=wide, highlight=False, force_terminal=stream.isatty())
+    (_drawn if _least_width(table) <= console.width else _listed)(console, table)
+    stream.writelines(line.rstrip() + "\n" for line in text.getvalue().splitlines())
+
+
+def _shown(table: Table) -> list[int]:
+    return [i for i, column in enumerate(table.columns) if column not in table.beneath]
+
+
+def _least_width(table: Table) -> int:
+    """Return the width at which neither a name nor a number is broken; other text may wrap to some words a line."""
+    widths = []
+    for i in _shown(table):
+        whole = max([len(table.columns[i]), *(len(row[i]) for row in table.rows)])
+        kept = i == 0 or table.columns[i] in table.right
+        widths.append(whole if kept and whole <= LONGEST_KEPT else min(whole, WRAPPED))
+    return sum(widths) + 3 * len(widths)
+
+
+def _drawn(console: Any, table: Table) -> None:
+    from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    console = Console(file=stream, width=None if stream.isatty() else 120, highlight=False)
-    roomy = console.width >= ROOMY
     drawn = RichTable(
         title=Text(table.title, "bold"),
         title_justify="left",
@@ -87,16 +113,28 @@ def _rich(data: Any, table: Table, stream: TextIO) -> None:  # noqa: ARG001
         caption=table.caption or None,
         caption_justify="left",
     )
-    shown = [i for i, column in enumerate(table.columns) if column not in table.beneath]
-    for i in shown:
+    for i in _shown(table):
         right = table.columns[i] in table.right
-        drawn.add_column(
-            Text(table.columns[i]), justify="right" if right else "left", overflow="fold", no_wrap=right and roomy
-        )
+        drawn.add_column(Text(table.columns[i]), justify="right" if right else "left", overflow="fold", no_wrap=right)
     for row in table.rows:
-        drawn.add_row(*(Text(row[i]) for i in shown))
+        drawn.add_row(*(Text(row[i]) for i in _shown(table)))
     console.print(drawn)
     for row in table.rows if table.beneath else ():
         console.print(Text(row[0], "bold"))
-        for i in sorted(set(range(len(row))) - set(shown)):
+        for i in sorted(set(range(len(row))) - set(_shown(table))):
             console.print(Text(f"  {row[i]}"))
+
+
+def _listed(console: Any, table: Table) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Text(table.title, "bold"))
+    for row in table.rows:
+        console.print()
+        console.print(Text(row[0], "bold"))
+        for column, cell in zip(table.columns[1:], row[1:], strict=True):
+            if cell:
+                console.print(Padding(Text.assemble((f"{column}: ", "dim"), cell), (0, 0, 0, 2)))
+    if table.caption:
+        console.print(Text(f"\n{table.caption}", "italic"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,20 +11,41 @@ from mlsysim.engine import Engine
 from mlsysim.errors import Checks, InvalidValue
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import ModelSpec
-from mlsysim.results import Result
+from mlsysim.results import Note, Result
+
+APART = 1.05
+"""Ceilings that differ by this factor or more are not the same."""
 
 
-def compare(model: ModelSpec | str, on: Sequence[HardwareSpec | str], **question: Any) -> tuple[Result, ...]:
-    """Solve one question on each device of ``on``; ``question`` takes the fields of :meth:`Engine.solve`.
+def compare(model: ModelSpec | str, on: Sequence[HardwareSpec | str] | str, **question: Any) -> tuple[Result, ...]:
+    """Solve one question on each device of ``on``, a list or names with commas.
+
+    ``question`` takes the fields of :meth:`Engine.solve`.
 
     Raises
     ------
     UsageError
         A device or a field breaks a rule; the problems of all devices are told at once.
     """
-    if not on:
-        raise InvalidValue("on", "at least one device", list(on))
+    names = on.split(",") if isinstance(on, str) else on
+    devices = [name.strip() if isinstance(name, str) else name for name in (() if names is None else names)]
+    devices = [device for device in devices if device != ""]
+    if not devices:
+        raise InvalidValue("on", "at least one device", on)
     checks = Checks()
-    results = [checks(partial(Engine.solve, model, hardware, **question)) for hardware in on]
+    results = [checks(partial(Engine.solve, model, hardware, **question)) for hardware in devices]
     checks.done()
-    return tuple(result for result in results if result)
+    return _with_note([result for result in results if result])
+
+
+def _with_note(results: list[Result]) -> tuple[Result, ...]:
+    """Say where one stated eta is used for devices whose ceilings differ: that is not what carries over."""
+    ceilings = [r.efficiency.ceiling for r in results]
+    low, high = min(ceilings), max(ceilings)
+    if results[0].efficiency.kind != "assumed" or high < APART * low:
+        return tuple(results)
+    message = (
+        f"one stated eta is used for devices whose ceilings run from {low:.3g} to {high:.3g}; what carries over is"
+        " attainment: a calibration, moved, gives each device its own eta"
+    )
+    return tuple(replace(r, notes=(*r.notes, Note("one-eta-for-all", message))) for r in results)
