@@ -19,8 +19,6 @@ from mlsysim.units import whole
 
 DEFAULT_TOKENS = 2048
 """Prompt, training sequence or cached context of a language model where none is given [tokens]."""
-
-
 MANY_DEVICES = 8
 """Devices that one scale-up domain commonly joins (an HGX board), within which one item may be split."""
 TRAINING_BYTES = 2.0

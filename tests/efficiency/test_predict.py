@@ -35,10 +35,12 @@ def test_decode_between_1_and_32_is_interpolated_by_hand():
 
 
 def test_a_vendor_has_its_own_pool_where_it_has_rows():
-    assert pool("tinyml", "Espressif").whose == "Espressif"
+    assert pool("tinyml", "Espressif").whose == "Espressif, one device"
     assert pool("tinyml", "Espressif").seen.n >= ENOUGH
     assert pool("training", "Espressif").whose == "all vendors"
     assert pool("training", "Espressif").seen == attainment_of("training")
+    assert pool("decode-1", "NVIDIA").whose == "NVIDIA, one device"
+    assert pool("decode-1", "NVIDIA", several=True).most_devices == 8
     # The guide's row and the prediction for an ESP32 rest on the same measurements.
     result = Engine.solve("mobilenet-v1-0.25-96", "esp32-s3", precision="int8")
     assert result.efficiency.attainment == pytest.approx(pool("tinyml", "Espressif").seen.median)
@@ -66,6 +68,29 @@ def test_more_devices_than_any_measurement_are_said():
     assert {"more-devices-than-evidence", "more-devices-than-batch"} <= set(codes(many))
     few = Engine.solve("llama-3.1-70b", "h100", phase="decode", devices=8)
     assert not {"more-devices-than-evidence", "more-devices-than-batch"} & set(codes(few))
+
+
+def test_attainment_falls_from_one_device_to_eight_by_hand():
+    one, eight = pool("decode-1", "NVIDIA").seen.median, pool("decode-1", "NVIDIA", several=True).seen.median
+    for devices, share in ((1, 0), (2, 1 / 3), (4, 2 / 3), (8, 1), (64, 1)):
+        result = Engine.solve("llama-3.1-70b", "h100", phase="decode", precision="fp8", devices=devices)
+        assert result.efficiency.attainment == pytest.approx(one ** (1 - share) * eight**share, rel=1e-9)
+
+
+@settings(deadline=None)
+@given(
+    model=st.sampled_from(["llama-3.1-8b", "llama-3.1-70b", "resnet-50"]),
+    hardware=st.sampled_from(["h100", "l4", "mi300x", "tpu-v5e", "apple-m2-ultra"]),
+    phase=st.sampled_from(["forward", "decode", "training"]),
+    batch=st.sampled_from([1, 8, 64, 512]),
+    devices=st.integers(1, 40),
+)
+def test_one_more_device_never_takes_longer(model, hardware, phase, batch, devices):
+    if model == "resnet-50" and phase == "decode":
+        phase = "forward"
+    question = {"phase": phase, "batch_size": batch}
+    one, more = (Engine.solve(model, hardware, **question, devices=n).time_s for n in (devices, devices + 1))
+    assert more.value <= one.value * (1 + 1e-12)
 
 
 @settings(deadline=None)

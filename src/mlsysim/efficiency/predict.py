@@ -1,9 +1,10 @@
-"""eta predicted: the ceiling times what is published for work of this kind, continuous in batch and length.
+"""eta predicted: the ceiling times what is published for work of this kind, continuous in batch, length and devices.
 
-A pool is the published attainment of one regime on devices of the scenario's vendor, or on all where that vendor has
-too few rows. Within a regime the median is taken as it is; between regimes no step is left for a sweep to fall over:
+A pool is the published attainment of one regime, on one device or on several, of the scenario's vendor; where such rows
+are too few, the vendor's, then all. Within a pool the median is taken as it is; between pools no step is left for a
+sweep to fall over:
 
-- decode between 1 and 32 sequences is interpolated over the logarithm of the batch;
+- from 1 to 8 devices, and for decode from 1 to 32 sequences, attainment is interpolated over the logarithm;
 - a prefill takes the longer of its arithmetic at compute-bound attainment and its bytes at memory-bound attainment;
 - a feed-forward network on an accelerator takes the attainment of large batches and launches every operator.
 """
@@ -19,7 +20,7 @@ from mlsysim.efficiency.evidence import Percentiles, evidence, parameters, perce
 from mlsysim.efficiency.regimes import LARGE_BATCH, TITLES
 from mlsysim.hardware import Hardware
 from mlsysim.results import Interval, Note
-from mlsysim.scenario import Roofline, Scenario
+from mlsysim.scenario import MANY_DEVICES, Roofline, Scenario
 from mlsysim.units import si
 
 ACCELERATORS = frozenset({"gpu", "tpu", "npu"})
@@ -29,7 +30,7 @@ ENOUGH = 8
 
 
 class Pool(NamedTuple):
-    """The published attainment that a prediction rests on; ``whose`` is a vendor or "all vendors"."""
+    """The published attainment that a prediction rests on; ``whose`` says of which devices."""
 
     regime: str
     whose: str
@@ -44,11 +45,13 @@ class Pool(NamedTuple):
 
 
 @cache
-def pool(regime: str, vendor: str) -> Pool:
-    """Return the pool of a regime for devices of a vendor."""
+def pool(regime: str, vendor: str, several: bool = False) -> Pool:
+    """Return the pool of a regime for one device of a vendor, or for several: the narrowest with enough rows."""
     rows = [e for e in evidence() if e.regime == regime]
     own = [e for e in rows if Hardware.row(e.hardware)["vendor"] == vendor]
-    chosen, whose = (own, vendor) if len(own) >= ENOUGH else (rows, "all vendors")
+    as_many = [e for e in own if (e.devices > 1) == several]
+    choices = ((as_many, f"{vendor}, {'several devices' if several else 'one device'}"), (own, vendor))
+    chosen, whose = next((c for c in choices if len(c[0]) >= ENOUGH), (rows, "all vendors"))
     seen = percentiles([e.attainment for e in chosen], [e.group for e in chosen])
     kinds = frozenset(Hardware.row(e.hardware)["kind"] for e in chosen)
     return Pool(regime, whose, seen, kinds, max(e.devices for e in chosen))
@@ -79,23 +82,31 @@ def launches(scenario: Scenario) -> Interval:
 
 
 def _attainment(scenario: Scenario, roof: Roofline, regime: str) -> tuple[Interval, tuple[Pool, ...]]:
-    vendor = scenario.hardware.vendor
     if regime.startswith("network"):
-        found = pool("network-batch", vendor)
-        return found.interval, (found,)
+        return _of(scenario, "network-batch")
     if regime == "decode-small":
-        ends = pool("decode-1", vendor), pool("decode-large", vendor)
-        share = math.log(scenario.batch_size) / math.log(LARGE_BATCH)
-        few, many = (p.interval for p in ends)
-        between = [a ** (1 - share) * b**share for a, b in zip(few, many, strict=True)]
-        return Interval(*between), ends
+        few, few_pools = _of(scenario, "decode-1")
+        many, many_pools = _of(scenario, "decode-large")
+        return _between(few, many, math.log(scenario.batch_size) / math.log(LARGE_BATCH)), few_pools + many_pools
     if regime.startswith("prefill"):
-        ends = pool("prefill", vendor), pool("prefill-short", vendor)
-        compute, memory = (p.interval for p in ends)
+        compute, compute_pools = _of(scenario, "prefill")
+        memory, memory_pools = _of(scenario, "prefill-short")
         slower = [max(roof.compute_s / a, roof.memory_s / b) for a, b in zip(compute, memory, strict=True)]
-        return Interval(*(roof.floor_s / time_s for time_s in slower)), ends
-    found = pool(regime, vendor)
-    return found.interval, (found,)
+        return Interval(*(roof.floor_s / time_s for time_s in slower)), compute_pools + memory_pools
+    return _of(scenario, regime)
+
+
+def _of(scenario: Scenario, regime: str) -> tuple[Interval, tuple[Pool, ...]]:
+    """Return the published attainment of a regime on as many devices as the scenario has, and its pools."""
+    one, several = (pool(regime, scenario.hardware.vendor, many) for many in (False, True))
+    share = min(1.0, math.log(scenario.devices) / math.log(MANY_DEVICES))
+    used = tuple(dict.fromkeys(p for p, weight in ((one, 1 - share), (several, share)) if weight > 0))
+    return _between(one.interval, several.interval, share), used
+
+
+def _between(a: Interval, b: Interval, share: float) -> Interval:
+    """Return what lies a share of the way from a to b, in logarithms."""
+    return Interval(*(x ** (1 - share) * y**share for x, y in zip(a, b, strict=True)))
 
 
 def _basis(reached: Interval, pools: tuple[Pool, ...], overhead: Interval) -> str:
