@@ -179,6 +179,8 @@ MISTAKES = [
     (["models", "gtp2"], "unknown model 'gtp2': did you mean gpt2"),
     (["hardware", "b2000"], "unknown hardware 'b2000': did you mean"),
     (["calibrate", "--throughput", "100"], "model must be given, or flops_per_token in its place"),
+    (["demo", "--network", "missing.onnx"], "path must be an existing ONNX file, got 'missing.onnx'"),
+    (["demo", "--shape", "x"], "shape must be a name and sizes such as x=1,3,224,224, got 'x'"),
     (["demo", "--seconds", "soon"], "seconds must be a positive number, got 'soon'"),
 ]
 

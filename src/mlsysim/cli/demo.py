@@ -9,15 +9,17 @@ from pathlib import Path
 import click
 
 from mlsysim.cli import options
-from mlsysim.errors import MissingExtra
+from mlsysim.errors import InvalidValue, MissingExtra
 
 MODEL = ("rapidocr", "models/PP-OCRv6_rec_small.onnx")
 """A text recogniser of 21 MB that the package ``rapidocr`` ships; it is read from there, its code never runs."""
-INPUT = {"x": (1, 3, 48, 320)}
+INPUT: dict[str, tuple[int, ...]] = {"x": (1, 3, 48, 320)}
 """One line of text, 48 pixels high and 320 wide (rapidocr's own default shape)."""
 
 
 @click.command("demo", short_help="Measure this machine, and ask what changes.")
+@click.option("--network", type=click.Path(path_type=Path), help="an ONNX file of yours  [default: a text recogniser]")
+@click.option("--shape", "shapes", multiple=True, help="one sample of an input with free dimensions: x=1,3,224,224")
 @click.option(
     "--report",
     "folder",
@@ -29,10 +31,11 @@ INPUT = {"x": (1, 3, 48, 320)}
 @click.option(
     "--seconds", type=options.Word(), default=45, show_default=True, help="time for all measurements together"
 )
-def command(folder: Path, seconds: float) -> None:
+def command(network: Path | None, shapes: tuple[str, ...], folder: Path, seconds: float) -> None:
     """Measure this machine and a real network on it, turn the run into eta, and ask what changes elsewhere.
 
-    Ends by checking itself: a batch size that the calibration has not seen is predicted, then measured.
+    The network is one that comes along, or an ONNX file of yours with a free batch dimension. Ends by checking
+    itself: a batch size that the calibration has not seen is predicted, then measured.
     """
     from mlsysim.files import writable_folder
     from mlsysim.report.answers import first_light_table
@@ -41,10 +44,12 @@ def command(folder: Path, seconds: float) -> None:
     from mlsysim.report.tables import emit
     from mlsysim.units import positive
 
-    network, budget = network_file(), positive(seconds, "seconds")
+    given = dict(map(_shape, shapes))
+    path, inputs, sample = (network_file(), INPUT | given, "line") if network is None else (network, given, "sample")
+    budget = positive(seconds, "seconds")
     writable_folder(folder, "report")
     with options.progress() as tell:
-        light = first_light(network, INPUT, sample="line", seconds=budget, progress=tell)
+        light = first_light(path, inputs, sample=sample, seconds=budget, progress=tell)
     emit("table", None, first_light_table(light))
     check = light.check
     verdict = "inside" if check.held else "OUTSIDE"
@@ -55,6 +60,18 @@ def command(folder: Path, seconds: float) -> None:
     print(f"The page: {write_page(light, folder)}")
     for note in light.probe.notes:
         print(f"[probe] {note}", file=sys.stderr)
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Return the input and the shape that ``x=1,3,224,224`` names."""
+    name, equals, sizes = text.rpartition("=")
+    try:
+        shape = tuple(int(size) for size in sizes.split(","))
+    except ValueError:
+        shape = ()
+    if not equals or not shape:
+        raise InvalidValue("shape", "a name and sizes such as x=1,3,224,224", text)
+    return name, shape
 
 
 def network_file() -> Path:

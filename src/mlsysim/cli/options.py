@@ -111,7 +111,7 @@ def say_results_notes(results: Sequence[Result]) -> None:
 def progress() -> Iterator[Callable[[str, float], None]]:
     """Show a bar a part of the work on standard error; yield what takes a label and the share of the part, 0 to 1."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     columns = (
         TextColumn("{task.description:<46}"),
@@ -120,12 +120,11 @@ def progress() -> Iterator[Callable[[str, float], None]]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task("", total=1.0)
+        parts: list[TaskID] = []
 
         def tell(label: str, share: float) -> None:
-            nonlocal task
-            if share < bars.tasks[task].completed:
-                task = bars.add_task("", total=1.0)
-            bars.update(task, description=label, completed=share)
+            if not parts or share < bars.tasks[parts[-1]].completed:
+                parts.append(bars.add_task(label, total=1.0))
+            bars.update(parts[-1], description=label, completed=share)
 
         yield tell
