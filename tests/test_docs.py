@@ -238,3 +238,10 @@ def _renewed_python(source, names):
 if __name__ == "__main__":
     for written in PAGES:
         written.write_text(renewed(written.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def test_the_page_of_notes_has_every_code_and_no_other():
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    used = set(re.findall(r'Note\(\s*"([a-z0-9-]+)"', source))
+    page = (ROOT / "docs/notes.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z0-9-]+)` \|", page, re.M)) == used
