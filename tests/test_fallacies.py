@@ -32,6 +32,7 @@ def test_higher_is_not_better():
     assert larger.efficiency.achieved > home.efficiency.value
     assert larger.time_s.value > home.time_s.value  # and every request waits longer
     text = message(larger, "efficiency-is-not-speed")
+    assert "(a larger batch makes each request wait longer)" in text
     assert "latency" in text
     assert "throughput" in text
     narrower = Engine.solve(**{**DECODE, "precision": "fp8"}, hardware="h100", batch_size=1, efficiency=home)

@@ -81,6 +81,38 @@ def test_decode_work_by_hand():
     assert work.unit == "tokens"
 
 
+def test_the_ledger_names_its_operators():
+    ledger = {
+        op.name: op
+        for op in lower(Models["gpt2"], "training", batch_size=1, seq_len=8, context=0, value_bytes=2.0).operators
+    }
+    assert [(op.name, op.count) for op in ledger.values()] == [
+        ("embedding", 1),
+        ("attention.qkv", 12),
+        ("attention.core", 12),
+        ("attention.out", 12),
+        ("mlp", 12),
+        ("norms", 12),
+        ("lm_head", 1),
+        ("optimizer", 1),
+    ]
+    # GPT-2: 768 wide, plain MLP of 3,072; 6 FLOPs a weight and token, 8 tokens.
+    assert ledger["mlp"].flops == 6 * 8 * 12 * 2 * 768 * 3072
+    assert ledger["attention.qkv"].flops == 6 * 8 * 12 * 3 * 768 * 768
+    assert ledger["lm_head"].flops == 6 * 8 * 768 * 50257
+    # Adam reads and writes 12 B of state a parameter, reads the gradient and writes the weight, 2 B each.
+    assert ledger["optimizer"].weight_bytes == Models["gpt2"].parameters * (2 * 12 + 2 * 2)
+    assert ledger["mlp"].weight_bytes == 3 * 2 * 12 * 2 * 768 * 3072
+
+
+def test_networks_have_a_row_an_operator():
+    operators = lower(Models["ds-cnn"], "forward", batch_size=2, seq_len=1, context=0, value_bytes=1.0).operators
+    assert [op.count for op in operators] == [1] * len(Models["ds-cnn"].table)
+    first = Models["ds-cnn"].table[0]
+    assert operators[0].flops == 2 * 2 * first.macs
+    assert operators[0].activation_bytes == 2 * (first.input_elements + first.output_elements)
+
+
 def test_training_is_three_forwards_and_6n():
     m = Models["llama-2-7b"]
     work = lower(m, "training", batch_size=2, seq_len=4096, context=0, value_bytes=2.0)
