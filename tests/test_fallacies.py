@@ -3,6 +3,7 @@
 import pytest
 
 from mlsysim import Engine, calibrate
+from mlsysim.efficiency.evidence import attainment_of
 
 DECODE = {"model": "llama-3.1-8b", "phase": "decode", "precision": "bf16"}
 
@@ -23,7 +24,9 @@ def test_one_half_everywhere():
     training = Engine.solve("llama-3.1-8b", "h100", phase="training", devices=8, batch_size=64, efficiency=0.45)
     assert not {"efficiency-above-ceiling", "efficiency-outside-evidence"} & set(codes(training))
     timid = Engine.solve("llama-3.1-8b", "h100", phase="training", devices=8, batch_size=64, efficiency=0.01)
-    assert "below what is published" in message(timid, "efficiency-outside-evidence")
+    text = message(timid, "efficiency-outside-evidence")
+    assert "below what is published" in text
+    assert f"median {attainment_of('training').median:.3g}" in text  # the ceiling is 1
 
 
 def test_higher_is_not_better():
@@ -56,6 +59,8 @@ def test_the_interval_widens_with_the_distance():
         return r.efficiency.low / r.efficiency.achieved
 
     assert low("h100") > low("h200") > low("rtx-4090")
+    moved = Engine.solve(**DECODE, hardware="rtx-4090", batch_size=1, efficiency=home)
+    assert "(memory class hbm to gddr)" in message(moved, "efficiency-moved")
     assert low("h200") > low("h200", precision="fp8")
 
 

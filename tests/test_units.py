@@ -10,6 +10,8 @@ from mlsysim.units import parse, si, whole
 GOOD = [
     ("80 GB", "B", 80e9),
     ("80GiB", "B", 80 * 2**30),
+    ("8 Gb", "B", 1e9),
+    ("8 Gbit", "B", 1e9),
     ("400 Gb/s", "B/s", 50e9),
     ("400 Gbps", "B/s", 50e9),
     ("3.35 TB/s", "B/s", 3.35e12),

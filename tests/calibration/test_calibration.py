@@ -1,5 +1,7 @@
 """From a measurement to eta and back: round trips, refusals with their causes, bad input."""
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,6 +121,22 @@ def test_repeats_give_their_own_interval():
     assert c.throughput.high == pytest.approx(100 * half, rel=1e-9)
     assert c.throughput.low == pytest.approx(100 / half, rel=1e-9)
     assert not any(n.code == "interval-assumed" for n in c.notes)
+
+
+@pytest.mark.parametrize(("n", "quantile"), [(4, 2.353), (11, 1.812), (21, 1.725), (101, 1.660)])
+def test_quantiles_of_repeats_are_students(n, quantile):
+    # NIST/SEMATECH e-Handbook 1.3.6.7.2, 95 % for n - 1 degrees of freedom; half of the runs at each end.
+    runs = [10.0 if i % 2 else 1000.0 for i in range(n)]
+    logs = [math.log(r) for r in runs]
+    mean = sum(logs) / n
+    error = math.sqrt(sum((x - mean) ** 2 for x in logs) / (n - 1) / n)
+    c = calibrate(throughput=runs, flops_per_token=1e9, peak_flops=989e12)
+    assert math.log(c.throughput.high / c.throughput.value) / error == pytest.approx(quantile, abs=0.006)
+
+
+def test_a_perfect_run_is_a_run():
+    question = {"model": "llama-3.1-8b", "hardware": "h100", "phase": "training", "batch_size": 64, "devices": 8}
+    assert calibrate(efficiency=1.0, **question).efficiency.value == pytest.approx(1.0)
 
 
 def test_one_number_takes_the_published_spread_and_says_so():

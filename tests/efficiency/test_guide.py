@@ -36,7 +36,8 @@ def test_verdicts_name_the_side_and_the_factor():
             assert "lies in the classical range" in g.verdict
         else:
             side = "below" if g.measured.median < g.low else "above"
-            assert f"lies {side} the classical range by a factor of" in g.verdict
+            factor = max(g.low / g.measured.median, g.measured.median / g.high)
+            assert f"lies {side} the classical range by a factor of {factor:.3g};" in g.verdict
 
 
 def test_ceilings_follow_the_device():

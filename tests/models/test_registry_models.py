@@ -100,6 +100,8 @@ def test_the_ledger_names_its_operators():
     assert ledger["mlp"].flops == 6 * 8 * 12 * 2 * 768 * 3072
     assert ledger["attention.qkv"].flops == 6 * 8 * 12 * 3 * 768 * 768
     assert ledger["lm_head"].flops == 6 * 8 * 768 * 50257
+    # 8 tokens in and out of 12 layers, 768 wide in and three times that out, 2 B each, three times in training.
+    assert ledger["attention.qkv"].activation_bytes == 3 * 12 * 8 * (768 + 3 * 768) * 2
     # Adam reads and writes 12 B of state a parameter, reads the gradient and writes the weight, 2 B each.
     assert ledger["optimizer"].weight_bytes == Models["gpt2"].parameters * (2 * 12 + 2 * 2)
     assert ledger["mlp"].weight_bytes == 3 * 2 * 12 * 2 * 768 * 3072
