@@ -99,7 +99,7 @@ class Engine:
         memory = scenario.memory()
         changes = remedies(scenario)
         throughput = time_s.reciprocal(work.items)
-        notes = [*estimate.notes, *_memory_notes(memory, changes), *scenario.notes()]
+        notes = [*estimate.notes, *_memory_notes(memory, changes), *_price_notes(scenario, price), *scenario.notes()]
         return Result(
             model=scenario.model.name,
             hardware=scenario.hardware.name,
@@ -203,6 +203,16 @@ def _cost(scenario: Scenario, seconds: float, usd_per_hour: float | None) -> flo
     known = scenario.hardware.usd_per_hour
     price = usd_per_hour if usd_per_hour is not None else known.value if known else None
     return None if price is None else scenario.devices * price / 3600.0 * seconds
+
+
+def _price_notes(scenario: Scenario, stated: float | None) -> list[Note]:
+    """Say which price a cost rests on, where it is not the caller's own."""
+    known = scenario.hardware.usd_per_hour
+    if stated is not None or known is None:
+        return []
+    return [
+        Note("price-taken", f"{known.value:g} USD/h for one {scenario.hardware.name}: {known.note or known.source}")
+    ]
 
 
 def _memory_notes(memory: Memory, changes: tuple[str, ...]) -> list[Note]:

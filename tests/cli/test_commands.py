@@ -123,6 +123,10 @@ def test_a_price_gives_a_cost():
     done = run("solve", "llama-3.1-8b", "h100", "--efficiency", "0.5", "--usd-per-hour", "3.60", "-o", "json")
     data = json.loads(done.stdout)
     assert data["cost_usd"] == pytest.approx(data["time_s"]["value"] * 0.001)
+    assert "price-taken" not in {n["code"] for n in data["notes"]}
+    listed = run("solve", "llama-3.1-8b", "h100", "--efficiency", "0.5")
+    assert "[price-taken]" in listed.stderr
+    assert "USD for a million tokens" in listed.stdout
 
 
 def test_a_mistake_of_usage_is_json_too_where_json_is_asked_for():

@@ -49,9 +49,8 @@ def result_table(r: Result) -> Table:
     if r.energy_j is not None:
         rows.append(("energy", si(r.energy_j, "J"), "at rated power, an upper estimate"))
     if r.cost_usd is not None:
-        per_million = r.cost_usd / (r.throughput.value * r.time_s.value) * 1e6
         items = r.throughput_unit.split("/")[0]
-        rows.append(("cost", f"{r.cost_usd:.3g} USD", f"{per_million:.3g} USD for a million {items}"))
+        rows.append(("cost", f"{r.cost_usd:.3g} USD", f"{_per_million(r):.3g} USD for a million {items}"))
     title = f"{r.model} on {r.devices} x {r.hardware}" if r.devices > 1 else f"{r.model} on {r.hardware}"
     return Table(title, ("quantity", "value", "meaning"), rows, frozenset({"value"}))
 
@@ -79,14 +78,14 @@ def compare_table(results: Sequence[Result]) -> Table:
             si(r.throughput.value, r.throughput_unit),
             f"{r.efficiency.achieved:.3g}",
             f"{r.efficiency.ceiling:.3g}",
-            si(r.achieved_flops, "FLOP/s"),
+            "" if r.cost_usd is None else f"{_per_million(r):.3g}",
             r.bound,
             "yes" if r.fits else "NO",
         )
         for r in results
     ]
     first = results[0]
-    columns = ("hardware", "time", "interval", "throughput", "eta", "ceiling", "achieved", "bound by", "fits")
+    columns = ("hardware", "time", "interval", "throughput", "eta", "ceiling", "USD / million", "bound by", "fits")
     title = f"{first.model}, {first.phase}, batch {first.batch_size}"
     return Table(
         title,
@@ -253,6 +252,11 @@ def ends(interval: Interval, unit: str) -> str:
 
 def _and(*parts: str) -> str:
     return "; ".join(filter(None, parts))
+
+
+def _per_million(r: Result) -> float:
+    """Return the cost of a million tokens or samples [USD]; validity: the cost is known."""
+    return (r.cost_usd or 0.0) / (r.throughput.value * r.time_s.value) * 1e6
 
 
 def _room(memory: Memory) -> str:
