@@ -28,6 +28,16 @@ class MlsysimError(Exception):
     exit_code = 1
     code = "error"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes whole: a constructor's arguments are not what the sentence was made of."""
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[MlsysimError], arguments: tuple[Any, ...], state: dict[str, Any]) -> MlsysimError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(state)
+    return error
+
 
 class UsageError(MlsysimError, ValueError):
     """The question cannot be asked like this; nothing was computed."""

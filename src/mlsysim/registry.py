@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 from mlsysim.errors import InvalidValue, UnknownName
 
 T = TypeVar("T")
+SHORTEST_PART = 3
+"""Letters from which a part of a name says something about the name."""
 _LOOK_ALIKE = str.maketrans("oli", "011")
 Row = dict[str, str]
 
@@ -51,7 +53,8 @@ def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
     if key not in by_key and (typed := key.translate(_LOOK_ALIKE)) in by_key:
         return [by_key[typed]]
     found = difflib.get_close_matches(key, by_key, n=count, cutoff=0.6)
-    found += [k for k in by_key if key and key in k and k not in found]
+    if len(key) >= SHORTEST_PART:
+        found += [k for k in by_key if key in k and k not in found]
     return [by_key[k] for k in found[:count]]
 
 
