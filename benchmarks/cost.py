@@ -17,6 +17,7 @@ from pathlib import Path
 
 RUNS = 15
 COMMAND = Path(sys.executable).parent / "mlsysim"
+DOCUMENTED = "model=m, hardware=Hardware.H100, batch_size=32, precision='fp16', efficiency=0.45"
 SOLVE = ["solve", "llama-3.1-70b", "h100", "--batch", "32", "--precision", "fp16", "--efficiency", "0.45"]
 
 
@@ -71,6 +72,7 @@ def main() -> None:
             "ms",
         ),
         ("mlsysim solve, peak memory", peak_bytes([str(COMMAND), *SOLVE]) / 1e6, 60, "MB"),
+        ("Engine.solve, the documented question", solve_seconds(DOCUMENTED) * 1e6, 100, "µs"),
         ("Engine.solve, eta stated", solve_seconds("m, h, batch_size=8, efficiency=0.45") * 1e6, 100, "µs"),
         ("Engine.solve, eta predicted", solve_seconds("m, h, batch_size=8, phase='decode'") * 1e6, 100, "µs"),
         ("Engine.solve, network of 72 operators", solve_seconds("n, h, batch_size=8, efficiency=0.3") * 1e6, 100, "µs"),

@@ -97,7 +97,7 @@ class Engine:
         time_s, parts = _time(roof, estimate)
         eta = _efficiency(roof, estimate, time_s)
         memory = scenario.memory()
-        changes = remedies(scenario)
+        changes = remedies(scenario, memory)
         throughput = time_s.reciprocal(work.items)
         notes = [*estimate.notes, *_memory_notes(memory, changes), *_price_notes(scenario, price), *scenario.notes()]
         return Result(

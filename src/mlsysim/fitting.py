@@ -3,62 +3,77 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import cache
 
 from mlsysim.hardware import Hardware
-from mlsysim.scenario import Scenario
+from mlsysim.results import Memory
+from mlsysim.scenario import Scenario, bytes_needed
 from mlsysim.units import si
 
 
-def remedies(scenario: Scenario) -> tuple[str, ...]:
-    """Return the smallest changes, one of each kind, after which ``scenario`` fits; empty if it fits as it is."""
-    if scenario.memory().fits:
-        return ()
-    return tuple(_changes(scenario))
+def remedies(scenario: Scenario, held: Memory) -> tuple[str, ...]:
+    """Return the smallest changes, one of each kind, after which ``scenario`` fits; empty if it fits as it is.
+
+    ``held`` is ``scenario.memory()``, which the caller has already.
+    """
+    return () if held.fits else tuple(_changes(scenario, held))
 
 
-def _changes(s: Scenario) -> Iterator[str]:
-    held = s.memory()
-    count = math.ceil(s.devices * held.total / held.capacity)
+def _changes(s: Scenario, held: Memory) -> Iterator[str]:
+    total = held.total
+    count = math.ceil(s.devices * total / held.capacity)
     if s.hardware.kind != "mcu":
         yield f"devices: {count} x {s.hardware.name} ({si(held.capacity / s.devices * count, 'B')} in all)"
     for precision in s.hardware.narrower(s.precision):
-        if s.replace(precision=precision).memory().fits:
+        if _missing(s, held, precision) <= 0:
             yield f"precision: {precision}"
             break
     for field in ("batch_size", "seq_len", "context"):
-        largest = _largest(s, field)
+        largest = _largest(s, held, field)
         if largest:
             yield f"{field}: {largest}"
-    larger = _larger_device(s)
-    if larger:
-        yield f"hardware: {larger}"
+    for size, name in _devices(s.hardware.kind, s.precision):
+        if size * s.devices >= total:
+            yield (
+                f"hardware: {name} ({si(size, 'B')})"
+                if s.devices == 1
+                else f"hardware: {s.devices} x {name} ({si(size, 'B')} each)"
+            )
+            break
 
 
-def _largest(s: Scenario, field: str) -> int:
-    """Return the largest value of a field that fits, 0 if none does or the field is not used."""
+def _missing(s: Scenario, held: Memory, precision: str = "", **lengths: int) -> float:
+    """Return the bytes for which there would be no room with another precision, batch size or length."""
+    sizes = {"batch_size": s.batch_size, "seq_len": s.seq_len or 1, "context": s.context or 0, **lengths}
+    needed = bytes_needed(s.model, s.phase, precision or s.precision, **sizes)
+    return Memory(needed, held.capacity, held.flash).missing
+
+
+def _largest(s: Scenario, held: Memory, field: str) -> int:
+    """Return the largest value of a field that fits, 0 if none does or the field is not used.
+
+    Memory is a straight line in each field but for sliding windows, so that one guess from two points is mostly right.
+    """
     current = getattr(s, field)
-    if not current:
+    if not current or current == 1 or _missing(s, held, "", **{field: 1}) > 0:
         return 0
-    fits: Callable[[int], bool] = lambda value: s.replace(**{field: value}).memory().fits  # noqa: E731
-    low, high = 0, current
+    low, high = 1, current
+    at_low, at_high = _missing(s, held, "", **{field: low}), held.missing
+    guess = low + int((high - low) * at_low / (at_low - at_high))
+    for value in (guess, guess + 1, guess - 1):
+        if low < value < high:
+            low, high = (value, high) if _missing(s, held, "", **{field: value}) <= 0 else (low, value)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
+        low, high = (middle, high) if _missing(s, held, "", **{field: middle}) <= 0 else (low, middle)
     return int(low)
 
 
-def _larger_device(s: Scenario) -> str:
-    """Return the device of the same kind with the least memory in which the scenario fits, with its memory."""
-    able = [
-        (device.memory.value, name)
-        for name in Hardware
-        if (device := Hardware[name]).memory
-        and device.kind == s.hardware.kind
-        and device.supports(s.precision)
-        and s.replace(hardware=device).memory().fits
-    ]
-    if not able:
-        return ""
-    size, name = min(able)
-    return f"{name} ({si(size, 'B')})" if s.devices == 1 else f"{s.devices} x {name} ({si(size, 'B')} each)"
+@cache
+def _devices(kind: str, precision: str) -> tuple[tuple[float, str], ...]:
+    """Return (memory [B], name) of the devices of a kind that have a peak for a precision, smallest first."""
+    able = (Hardware[name] for name in Hardware)
+    return tuple(
+        sorted((d.memory.value, d.name) for d in able if d.memory and d.kind == kind and d.supports(precision))
+    )

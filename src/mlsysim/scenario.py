@@ -180,31 +180,42 @@ class Scenario:
         """
         capacity = self.devices * self.hardware.memory.value if self.hardware.memory else float("inf")
         flash = self.devices * self.hardware.flash.value if self.hardware.flash else 0.0
-        return Memory(self._held(), capacity, flash)
+        needed = bytes_needed(
+            self.model, self.phase, self.precision, self.batch_size, self.seq_len or 1, self.context or 0
+        )
+        return Memory(needed, capacity, flash)
 
-    def _held(self) -> dict[str, float]:
-        m, size, tokens = self.model, self.value_bytes, self.batch_size * (self.seq_len or 1)
-        held = {"weights": m.parameters * bytes_per_weight(self.precision)}
-        if self.phase == "training":
-            size = max(size, TRAINING_BYTES)
-            held = {
-                "weights": m.parameters * size,
-                "gradients": m.parameters * size,
-                "optimizer": m.parameters * memory.ADAM_STATE_BYTES,
-            }
-        if isinstance(m, NetworkSpec):
-            kept = m.output_elements if self.phase == "training" else m.widest_elements
-            return {**held, "activations": kept * self.batch_size * size}
-        if self.phase == "training":
-            kept = memory.checkpointed_activation_bytes(self.batch_size, self.seq_len or 1, m.hidden, m.layers, size)
-            return {**held, "activations": kept}
-        cached = m.cached_elements((self.context or 0) + 1 if self.phase == "decode" else self.seq_len or 1)
-        kv = self.batch_size * cached * size
-        return {
-            **held,
-            "kv_cache": kv,
-            "activations": memory.block_workspace_bytes(tokens, m.hidden, m.ffn, 1 + m.gated, size),
+
+def bytes_needed(
+    model: ModelSpec, phase: str, precision: str, batch_size: int, seq_len: int, context: int
+) -> dict[str, float]:
+    """Return the bytes that a step holds, by purpose [B]; arguments are those of a checked scenario.
+
+    Training keeps a 16-bit copy of weights and gradients, Adam's state, and one checkpoint a layer.
+    """
+    size = bytes_per_value(precision)
+    if phase == "training":
+        size = max(size, TRAINING_BYTES)
+        held = {
+            "weights": model.parameters * size,
+            "gradients": model.parameters * size,
+            "optimizer": model.parameters * memory.ADAM_STATE_BYTES,
         }
+    else:
+        held = {"weights": model.parameters * bytes_per_weight(precision)}
+    if isinstance(model, NetworkSpec):
+        kept = model.output_elements if phase == "training" else model.widest_elements
+        held["activations"] = kept * batch_size * size
+    elif phase == "training":
+        held["activations"] = memory.checkpointed_activation_bytes(
+            batch_size, seq_len, model.hidden, model.layers, size
+        )
+    else:
+        new, cached = (1, context + 1) if phase == "decode" else (seq_len, seq_len)
+        tokens = batch_size * new
+        held["kv_cache"] = batch_size * model.cached_elements(cached) * size
+        held["activations"] = memory.block_workspace_bytes(tokens, model.hidden, model.ffn, 1 + model.gated, size)
+    return held
 
 
 def model_of(model: object) -> ModelSpec:

@@ -10,9 +10,9 @@ from mlsysim.physics import transformer as physics
 from mlsysim.physics.elementwise import Real, minimum
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TransformerSpec:
-    """A dense decoder transformer with grouped-query attention.
+    """A dense decoder transformer with grouped-query attention; counts are worked out once.
 
     ``ffn`` is the MLP width, ``gated`` whether it has three matrices, ``tied`` whether the LM head shares the
     embedding, ``norm`` one of ``rms``, ``layer``, ``layer-nobias``, ``bias`` one of ``none``, ``qkv``, ``all``,
@@ -42,23 +42,23 @@ class TransformerSpec:
     retrieved: str = ""
     note: str = ""
 
-    @property
+    @cached_property
     def layer_weights(self) -> tuple[int, int, int]:
         """Return the matrix parameters of one layer: query-key-value, output, MLP."""
         qkv, out = physics.projection_weights(self.hidden, self.heads, self.kv_heads, self.head_dim)
         return qkv, out, physics.mlp_weights(self.hidden, self.ffn, 3 if self.gated else 2)
 
-    @property
+    @cached_property
     def head_weights(self) -> int:
         """Return the matrix parameters of the LM head (which a tied model shares with its embedding)."""
         return self.vocab * self.hidden
 
-    @property
+    @cached_property
     def matmul_parameters(self) -> int:
         """Return the parameters that multiply a token: all layer matrices and the LM head."""
         return self.layers * sum(self.layer_weights) + self.head_weights
 
-    @property
+    @cached_property
     def vector_parameters(self) -> int:
         """Return norms and biases of all layers and the final norm."""
         norm = {"rms": 1, "layer": 2, "layer-nobias": 1}[self.norm] * self.hidden
@@ -67,17 +67,17 @@ class TransformerSpec:
         bias = {"none": 0, "qkv": qkv, "all": qkv + self.hidden + mlp}[self.bias]
         return self.layers * (2 * norm + bias + 2 * self.head_dim * self.qk_norm) + norm
 
-    @property
+    @cached_property
     def embedding_parameters(self) -> int:
         """Return the parameters that are only looked up: token and position embeddings (0 tokens if tied)."""
         return (0 if self.tied else self.vocab * self.hidden) + self.positions * self.hidden
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """Return all parameters."""
         return self.matmul_parameters + self.vector_parameters + self.embedding_parameters
 
-    @property
+    @cached_property
     def layers_by_window(self) -> tuple[tuple[int, float], ...]:
         """Return (layers, window in tokens) of the layers that see everything and of those that see a window."""
         windowed = 0 if not self.window else self.layers if self.windowed_layers is None else self.windowed_layers
@@ -88,12 +88,12 @@ class TransformerSpec:
         held = sum(layers * minimum(tokens, window) for layers, window in self.layers_by_window)
         return held * physics.kv_elements_per_token(self.kv_heads, self.head_dim)
 
-    @property
+    @cached_property
     def kv_elements(self) -> int:
         """Return the keys and values that all layers store for one token [elements]."""
         return self.layers * int(physics.kv_elements_per_token(self.kv_heads, self.head_dim))
 
-    @property
+    @cached_property
     def operators(self) -> int:
         """Return the operators of one unfused forward step.
 

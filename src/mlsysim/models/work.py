@@ -64,10 +64,14 @@ class Work:
         """Return the bytes that must cross the memory bus in a step, whatever the software [B].
 
         Weights and KV cache beyond the last-level ``cache`` [B], and of each operator's activations the part that no
-        cache of this size can hold. Fusion may not save it; anything more is the software's doing.
+        cache of this size can hold even when the step is taken item by item (one image, one token). More than that is
+        the software's doing.
         """
-        streamed = sum(op.count * performance.spilled(op.activation_bytes / op.count, cache) for op in self.operators)
-        return performance.compulsory_traffic(self.weight_bytes + self.kv_bytes, streamed, cache)
+        streamed = sum(
+            op.count * performance.spilled(op.activation_bytes / (op.count * self.items), cache)
+            for op in self.operators
+        )
+        return performance.compulsory_traffic(self.weight_bytes + self.kv_bytes, self.items * streamed, cache)
 
 
 def lower(
