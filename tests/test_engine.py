@@ -295,3 +295,14 @@ def test_print_is_a_summary():
     assert text.startswith("llama-3.1-8b decode on 1 x h100-sxm, bf16, batch 1\n")
     assert "attainment 0." in text
     assert "[predicted-from-evidence]" in text
+
+
+@pytest.mark.parametrize(
+    ("model", "hardware", "precision"), [("resnet-50", "l4", "fp16"), ("mobilenet-v2", "a100", "bf16")]
+)
+def test_a_large_batch_is_no_more_than_many_small_ones(model, hardware, precision):
+    question = {"model": model, "hardware": hardware, "precision": precision, "efficiency": 1.0}
+    small, large = (Engine.solve(**question, batch_size=b).time_s.value for b in (32, 1024))
+    assert large <= 32 * small * (1 + 1e-12)
+    rates = [Engine.solve(model, hardware, precision=precision, batch_size=b).throughput.value for b in (32, 128, 1024)]
+    assert rates == sorted(rates)

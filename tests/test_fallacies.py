@@ -92,4 +92,9 @@ def test_faster_hardware_lowers_eta_where_overhead_is_fixed():
     assert faster.efficiency.achieved < home.efficiency.value
     text = message(faster, "overhead-lowers-efficiency")
     assert "1 ms a step is fixed overhead that faster hardware does not remove" in text
+    assert "attainment goes from" in text
     assert faster.bound == "overhead"
+    # Where bandwidth rises more than arithmetic, eta may rise: then nothing is said of it.
+    decode = calibrate(**DECODE, hardware="h100", batch_size=1, throughput="140 tok/s", overhead_s="0.1 ms")
+    slower = Engine.solve(**DECODE, hardware="a100", efficiency=decode)
+    assert "overhead-lowers-efficiency" not in codes(slower)

@@ -30,6 +30,13 @@ def test_a_row_that_physics_excludes_says_so():
     )
 
 
+def test_sources_are_named():
+    for g in Efficiency.guide():
+        assert len(g.sources) >= 1
+        assert all("." in source and " " not in source for source in g.sources)
+    assert "github.com/NVIDIA/TensorRT-LLM" in Efficiency.guide()[3].sources or len(Efficiency.guide()[3].sources) > 1
+
+
 def test_verdicts_name_the_side_and_the_factor():
     for g in Efficiency.guide():
         if g.low <= g.measured.median <= g.high:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,14 +12,15 @@ from mlsysim.efficiency.estimate import outside_evidence
 from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import Checks, ImpossibleMeasurement, InvalidValue
 from mlsysim.hardware import HardwareSpec
-from mlsysim.models import ModelSpec, NetworkSpec, Work
+from mlsysim.models import ModelSpec, NetworkSpec, TransformerSpec, Work
 from mlsysim.physics import performance
 from mlsysim.precision import parse_precision
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario, hardware_of
 from mlsysim.units import parse, si, whole
 
-_ROUNDING = 1e-9
+_ROUNDING = 1e-12
+"""Relative error that a measurement at its limit may carry from being computed in floats."""
 _NETWORK_CONVENTION = "model FLOPs: 2 x the multiply-accumulates of every operator, 3 x forward in training"
 _CONVENTION = {
     "forward": "model FLOPs of a forward pass: 2 a weight and token, causal attention, LM head on the last token",
@@ -88,7 +90,7 @@ class Calibration:
             "overhead_s": self.overhead_s,
             "conditions": conditions,
             "defaults": dict(s.defaults) if s else {},
-            "notes": [n._asdict() for n in self.notes],
+            "notes": [n._asdict() for n in (*self.notes, *(s.notes() if s else ()))],
         }
 
 
@@ -144,11 +146,9 @@ def calibrate(
             "batch_size": batch_size,
             "seq_len": seq_len,
             "context": context,
-            "overhead_s": overhead_s,
-            "time_s": time_s,
-            "efficiency": efficiency,
         }
-        return _from_flops(throughput, flops_per_token, hardware, peak_flops, precision, devices, unused)
+        refused = {"overhead_s": overhead_s, "time_s": time_s, "efficiency": efficiency}
+        return _from_flops(throughput, flops_per_token, hardware, peak_flops, precision, devices, unused, refused)
     checks = Checks()
     fixed = checks(_overhead, overhead_s)
     scenario = Scenario.of(
@@ -166,8 +166,9 @@ def calibrate(
     roof = scenario.roofline(work)
     rate, notes = _rate(throughput, time_s, efficiency, scenario, work, roof)
     eta = rate * performance.fit_efficiency(roof.flops / work.items, roof.peak_flops, 1.0)
-    if eta.value > roof.ceiling:
+    if eta.value > roof.ceiling * (1 + _ROUNDING):
         raise ImpossibleMeasurement(eta.value, roof.ceiling, causes_for_scenario(scenario, rate.value))
+    rate = rate.capped(rate.value * roof.ceiling / eta.value) if eta.high > roof.ceiling else rate
     if fixed and fixed > roof.compute_s / eta.value - roof.floor_s * (1 - _ROUNDING):
         raise InvalidValue("overhead_s", "no more than the measured step without its floor", overhead_s)
     network = isinstance(scenario.model, NetworkSpec)
@@ -232,9 +233,22 @@ def _rate(
         if eta.value > 1:
             hint = f"{eta.value:g} % is {eta.value / 100:g}" if eta.value <= 100 else "achieved / peak cannot exceed 1"
             raise InvalidValue("efficiency", "in (0, 1]", eta.value, hint)
-        return eta * (roof.peak_flops / (roof.flops / work.items)), notes
+        return eta * (roof.peak_flops / (roof.flops / work.items)), (*notes, *_convention_note(scenario, roof))
     counted = "samples/s" if isinstance(scenario.model, NetworkSpec) else "tokens/s"
     return measured(throughput, counted, "throughput")
+
+
+def _convention_note(scenario: Scenario, roof: Roofline) -> tuple[Note, ...]:
+    """Say by how much an eta that was read elsewhere may be counted otherwise."""
+    message = f"the stated eta is taken as counted here ({_CONVENTION[scenario.phase]})"
+    if scenario.phase == "training" and isinstance(scenario.model, TransformerSpec):
+        attention = sum(op.flops for op in scenario.work().operators if op.kind == "attention")
+        full = 1 + attention / roof.flops  # causal attention is half of full
+        message += (
+            f"; where attention was counted in full, as PaLM and nanoGPT do, divide it by {full:.3f} first; where"
+            " recomputed activations were counted, take three quarters"
+        )
+    return (Note("convention-assumed", message),)
 
 
 def _room_notes(scenario: Scenario) -> tuple[Note, ...]:
@@ -250,11 +264,18 @@ def _room_notes(scenario: Scenario) -> tuple[Note, ...]:
 
 
 def _from_flops(
-    throughput: Any, flops_per_token: Any, hardware: Any, peak_flops: Any, precision: Any, devices: Any, unused: Any
+    throughput: Any,
+    flops_per_token: Any,
+    hardware: Any,
+    peak_flops: Any,
+    precision: Any,
+    devices: Any,
+    unused: Mapping[str, object],
+    refused: Mapping[str, object],
 ) -> Calibration:
     """Calibrate against stated FLOPs per token and a peak that is stated or a device's."""
     check = Checks()
-    for field, value in unused.items():
+    for field, value in refused.items():
         if value is not None:
             check.add(InvalidValue(field, "left out where flops_per_token stands for a model", value))
     found = check(measured, throughput, "tokens/s", "throughput")
@@ -270,7 +291,10 @@ def _from_flops(
     efficiency = rate * performance.fit_efficiency(flops, total, 1.0)
     if efficiency.value > 1:
         raise ImpossibleMeasurement(efficiency.value, 1.0, causes_for_flops(efficiency.value, device, figure, n))
-    note = Note("ceiling-unknown", "FLOPs were stated, not a model: bytes are unknown, so the ceiling is taken as 1")
+    ceiling = Note("ceiling-unknown", "FLOPs were stated, not a model: bytes are unknown, so the ceiling is taken as 1")
+    idle = ", ".join(name for name, value in unused.items() if value is not None)
+    message = f"{idle}: not used, since the stated FLOPs per token hold all that they would change"
+    extra = (ceiling, Note("fields-not-used", message)) if idle else (ceiling,)
     return Calibration(
         scenario=None,
         roof=None,
@@ -281,5 +305,5 @@ def _from_flops(
         unit="tokens/s",
         flops_per_item=flops,
         convention="FLOPs per token as stated by the caller",
-        notes=(*notes, note),
+        notes=(*notes, *extra),
     )

@@ -10,11 +10,15 @@ from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import Cause
 from mlsysim.hardware import Figure, HardwareSpec
 from mlsysim.models import TransformerSpec
+from mlsysim.precision import SPARSE
 from mlsysim.scenario import Scenario
 
 _USUAL = 0.4
 """Where no scenario is known, what a compute-bound run usually reaches: the low end of the classical training row."""
 
+_POWERS = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_CROWDED = 1e3
+"""How far a cause stands back under which the run would still not fit into memory [factor in eta]."""
 _FREE_NUMBER = math.log(2.0)
 """How far a cause with a free number stands back in the ranking [ln of a factor in eta]."""
 
@@ -58,36 +62,34 @@ def causes_for_scenario(scenario: Scenario, rate: float) -> tuple[Cause, ...]:
 
 
 def _admitted(scenario: Scenario, rate: float) -> Iterator[tuple[Cause, float]]:
-    for code, message, other, items in _alternatives(scenario):
-        roof = other.roofline(other.work())
-        step_s = other.work().items / (rate * items)
-        efficiency = roof.compute_s / step_s
+    for code, message, other, share in _alternatives(scenario):
+        work = other.work()
+        roof = other.roofline(work)
+        efficiency = roof.compute_s * rate * share / work.items
         if efficiency <= roof.ceiling:
             usual = roof.ceiling * attainment_of(regime_of(other, roof)).median
-            yield Cause(code, message, efficiency), usual
+            crowded = "" if other.memory().fits else " (it would still not fit)"
+            yield Cause(code, message + crowded, efficiency), usual if other.memory().fits else usual * _CROWDED
 
 
 def _alternatives(s: Scenario) -> Iterator[tuple[str, str, Scenario, float]]:
-    """Yield (code, sentence, the scenario that was perhaps meant, items that were then counted per item measured)."""
+    """Yield (code, sentence, the scenario that was perhaps meant, items truly processed per item counted)."""
     if s.phase == "training":
         yield "training-flops", "an inference run counted as training (6N for 2N)", s.replace(phase="forward"), 1.0
     if isinstance(s.model, TransformerSpec) and s.phase == "decode":
         yield "prompt-tokens", "prompt tokens counted as generated: these are prefill tokens", _as_prefill(s), 1.0
-        for batch in (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024):
-            if batch > s.batch_size:
-                yield (
-                    "batch",
-                    f"more sequences in flight, {batch} for example, not {s.batch_size}",
-                    s.replace(batch_size=batch),
-                    1.0,
-                )
+        said = "no batch size was given and 1 assumed" if "batch_size" in s.defaults else f"not {s.batch_size}"
+        for batch in (n for n in _POWERS if n > s.batch_size):
+            message = f"more sequences in flight, {batch} for example ({said})"
+            yield "batch", message, s.replace(batch_size=batch), 1.0
     for precision in s.hardware.narrower(s.precision):
         yield "precision", f"the run used {precision}, not {s.precision}", s.replace(precision=precision), 1.0
-    for n in (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024):
-        count = s.devices * n
-        yield "devices", _devices_cause(count, 0.0).message, s.replace(devices=count), 1.0
-    yield "sparse", "the run used 2:4 structured sparsity, the peak is dense", s, 0.5
-    yield "macs", "multiply-accumulates mixed with FLOPs, or items counted twice", s, 0.5
+    for n in _POWERS:
+        yield "devices", _devices_cause(s.devices * n, 0.0).message, s.replace(devices=s.devices * n), 1.0
+    if s.hardware.supports(s.precision + SPARSE):
+        message = "the run used 2:4 structured sparsity, the peak is dense"
+        yield "sparse", message, s.replace(precision=s.precision + SPARSE), 1.0
+    yield "counted-twice", "items counted twice, as where prompt and generated tokens are added up", s, 0.5
 
 
 def _as_prefill(s: Scenario) -> Scenario:
@@ -106,7 +108,8 @@ def _ranked(found: Iterable[tuple[Cause, float]]) -> tuple[Cause, ...]:
     """
     best: dict[str, tuple[float, Cause]] = {}
     for cause, usual in found:
-        distance = abs(math.log(cause.efficiency / usual)) + (_FREE_NUMBER if cause.code in {"devices", "batch"} else 0)
+        free = cause.code in {"devices", "batch"} and "assumed" not in cause.message
+        distance = abs(math.log(cause.efficiency / usual)) + (_FREE_NUMBER if free else 0)
         if cause.code not in best or distance < best[cause.code][0]:
             best[cause.code] = (distance, cause)
     return tuple(cause for _, cause in sorted(best.values(), key=lambda pair: pair[0]))

@@ -29,12 +29,14 @@ def measured(value: Any, dimension: str, field: str) -> tuple[Interval, tuple[No
     """
     if isinstance(value, Interval):
         return Interval(*(positive(end, field) for end in value)), ()
-    if isinstance(value, (list, tuple)) and len(value) > 1:
-        return _of_repeats([parse(v, dimension, field) for v in value]), ()
-    number = parse(value[0] if isinstance(value, (list, tuple)) and value else value, dimension, field)
+    repeats = [parse(v, dimension, field) for v in value] if isinstance(value, (list, tuple)) else []
+    if len(set(repeats)) > 1:
+        return _of_repeats(repeats), ()
+    number = repeats[0] if repeats else parse(value, dimension, field)
     spread = parameters()["repeat"]
+    again = " again and again" if len(repeats) > 1 else ""
     message = (
-        f"one number has no spread of its own: the interval is that of repeated published runs, a factor of"
+        f"one number{again} has no spread of its own: the interval is that of repeated published runs, a factor of"
         f" {math.exp(spread.value):.3g} either way (n = {spread.n}); give several runs for your own"
     )
     widened = Interval(number, number * math.exp(-spread.value), number * math.exp(spread.value))

@@ -7,14 +7,25 @@ from typing import NamedTuple
 
 from mlsysim.calibration.calibration import Calibration
 from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate
-from mlsysim.efficiency.evidence import attainment_of, parameters
-from mlsysim.efficiency.predict import ACCELERATORS, launches
+from mlsysim.efficiency.evidence import parameters
+from mlsysim.efficiency.predict import ACCELERATORS, launches, published_range
 from mlsysim.efficiency.regimes import TITLES
 from mlsysim.hardware import HardwareSpec
+from mlsysim.hardware.spec import MEASURED
 from mlsysim.precision import SPARSE
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.units import si
+
+NEAREST = {
+    "decode-small": "decode-1",
+    "decode-large": "decode-1",
+    "prefill-short": "prefill",
+    "network-1": "network-batch",
+    "network-small": "network-batch",
+    "training-small": "training",
+}
+"""The regime whose pairs of measurements stand in where a regime has too few of its own."""
 
 
 class Move(NamedTuple):
@@ -40,6 +51,11 @@ class Step(NamedTuple):
         return self.roof.compute_s / self.time_s
 
     @property
+    def attainment(self) -> float:
+        """Return eta / ceiling, overhead included [1]."""
+        return self.roof.floor_s / self.time_s
+
+    @property
     def throughput(self) -> str:
         """Return what the step yields per second, for people."""
         work = self.scenario.work()
@@ -63,15 +79,16 @@ def moved(calibration: Calibration, scenario: Scenario, roof: Roofline, regime: 
     reached = _widened(net, moves)
     overhead = _overhead(calibration, home.scenario.hardware, scenario)
     there = Step(scenario, roof, roof.floor_s / reached.value + overhead.value)
-    seen, notes = attainment_of(regime), []
+    seen, notes = published_range(scenario, roof, regime), []
     if any(move.spread is None for move in moves):
-        reached = Interval(reached.value, min(reached.low, seen.p10), max(reached.high, seen.p90)).capped(1.0)
+        reached = Interval(reached.value, min(reached.low, seen.low), max(reached.high, seen.high))
         notes.append(_little_note(moves, regime))
-    # Wide as a move may be, it makes nothing likely that nobody has published, unless it was measured.
-    low, high = min(seen.p5, net.low), max(seen.p95, net.high)
+    # A measurement, moved, narrows what is published; it reaches beyond only where it was beyond from the start.
+    low, high = min(seen.low, net.low), max(seen.high, net.high)
     reached = Interval(reached.value, max(reached.low, low), min(reached.high, high))
     notes.insert(0, _moved_note(home, there, reached, moves, calibration.overhead_s))
     notes += _overhead_note(home, there, calibration, overhead)
+    notes += _measured_peak_note(home.scenario, scenario)
     notes += _absolute_note(home, there)
     return Estimate("measured", None, reached, overhead, tuple(notes))
 
@@ -109,9 +126,10 @@ def _moves(home: Scenario, there: Scenario, regime: str, overhead_known: bool) -
 
 
 def _move(what: str, kind: str, regime: str) -> Move:
-    """Return a move with the spread published for its regime, or for all regimes where that one has too few pairs."""
+    """Return a move with the spread published for its regime, the nearest one, or all, where pairs are too few."""
     known = parameters()
-    return Move(what, known.get(f"move.{kind}.{regime}", known[f"move.{kind}"]).value)
+    names = (f"move.{kind}.{regime}", f"move.{kind}.{NEAREST.get(regime, regime)}", f"move.{kind}")
+    return Move(what, next(known[name].value for name in names if name in known))
 
 
 def _hardware_move(a: HardwareSpec, b: HardwareSpec, regime: str) -> Move:
@@ -158,12 +176,11 @@ def _eta_only(calibration: Calibration, roof: Roofline) -> Estimate:
 
 def _moved_note(home: Step, there: Step, reached: Interval, moves: list[Move], overhead: float | None) -> Note:
     apart = " (fixed overhead taken apart)" if overhead else ""
-    factor = max(reached.high / reached.value, reached.value / reached.low)
     changes = "; ".join(m.what for m in moves)
     message = (
         f"measured elsewhere ({changes}): attainment {reached.value:.3g}{apart} is carried over, not eta;"
-        f" the ceiling goes from {home.roof.ceiling:.3g} to {there.roof.ceiling:.3g}, and the interval widens to a"
-        f" factor of {factor:.3g}"
+        f" the ceiling goes from {home.roof.ceiling:.3g} to {there.roof.ceiling:.3g}, and the interval runs from"
+        f" {reached.low / reached.value:.2g} to {reached.high / reached.value:.2g} times it"
     )
     return Note("efficiency-moved", message)
 
@@ -179,17 +196,29 @@ def _little_note(moves: list[Move], regime: str) -> Note:
 
 def _overhead_note(home: Step, there: Step, calibration: Calibration, overhead: Interval) -> list[Note]:
     """Say that eta falls where a fixed part of the step meets faster hardware, and where that part comes from."""
-    if not overhead.value or there.roof.floor_s >= home.roof.floor_s:
+    if not overhead.value or there.attainment >= home.attainment:
         return []
     span = f"{si(overhead.low, 's')} to {si(overhead.high, 's')}"
     origin = "" if overhead.value == calibration.overhead_s else f" (launching its operators, published: {span})"
     message = (
         f"{si(overhead.value, 's')} a step is fixed overhead{origin} that faster hardware does not remove,"
-        f" {overhead.value / there.time_s:.0%} of the time on {there.scenario.hardware.name}: eta goes from"
-        f" {home.efficiency:.3g} to {there.efficiency:.3g}, while the ceiling goes from {home.roof.ceiling:.3g} to"
-        f" {there.roof.ceiling:.3g}"
+        f" {overhead.value / there.time_s:.0%} of the time on {there.scenario.hardware.name}: attainment goes"
+        f" from {home.attainment:.3g} to {there.attainment:.3g}, and eta from {home.efficiency:.3g} to"
+        f" {there.efficiency:.3g}"
     )
     return [Note("overhead-lowers-efficiency", message)]
+
+
+def _measured_peak_note(home: Scenario, there: Scenario) -> list[Note]:
+    """Say where an eta against a measured peak meets a peak from paper, which is higher."""
+    measured, nominal = home.hardware.peak(home.precision).source, there.hardware.peak(there.precision).source
+    if not measured.startswith(MEASURED) or nominal.startswith(MEASURED):
+        return []
+    message = (
+        f"eta was measured against a peak that was itself measured; that of {there.hardware.name} is on paper, and no"
+        " software reaches all of it: expect less"
+    )
+    return [Note("peak-was-measured", message)]
 
 
 def _absolute_note(home: Step, there: Step) -> list[Note]:

@@ -41,13 +41,13 @@ def command(
     from mlsysim.report.tables import emit
     from mlsysim.whatif import compare
 
-    found = calibrate(throughput=throughput or None, time_s=time_s or None, efficiency=efficiency or None, **question)
+    found = calibrate(throughput=_given(throughput), time_s=_given(time_s), efficiency=_given(efficiency), **question)
     data = found.to_dict()
     elsewhere: tuple[Result, ...] = ()
     if on:
         if found.scenario is None:
             raise InvalidValue(
-                "on", "left out where flops_per_token stands for a model", on, "a device needs the model"
+                "on", "left out where flops_per_token stands for a model", ",".join(on), "a device needs the model"
             )
         same = ("phase", "batch_size", "seq_len", "context", "precision", "devices")
         asked = {name: getattr(found.scenario, name) for name in same}
@@ -56,6 +56,12 @@ def command(
     if output != "csv" or not elsewhere:
         emit(output, data, calibration_table(found))
     if elsewhere and output != "json":
+        print(end="" if output == "csv" else "\n")
         emit(output, [r.to_dict() for r in elsewhere], compare_table(elsewhere))
     options.say_notes((*found.notes, *(found.scenario.notes() if found.scenario else ())))
     options.say_results_notes(elsewhere)
+
+
+def _given(values: tuple[str, ...]) -> str | tuple[str, ...] | None:
+    """Return nothing, the one value, or all: an error then quotes what was typed."""
+    return values[0] if len(values) == 1 else values or None

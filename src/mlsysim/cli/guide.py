@@ -23,7 +23,11 @@ def command(topic: str | None, hardware: str | None, output: str) -> None:
 
     if topic is None:
         rows = Efficiency.guide(hardware or DEFAULT_DEVICE)
-        emit(output, [{**g._asdict(), "measured": g.measured._asdict()} for g in rows], guide_table(rows))
+        emit(
+            output,
+            [{**g._asdict(), "measured": g.measured._asdict(), "attainment": g.attainment._asdict()} for g in rows],
+            guide_table(rows),
+        )
     elif topic.lower() == "factors":
         factors = Efficiency.factors()
         emit(output, [f._asdict() for f in factors], factor_table(factors))

@@ -21,8 +21,8 @@ class GuideRow(NamedTuple):
     """One scenario of the guide.
 
     ``low`` to ``high`` is the classical range of eta; ``measured`` the percentiles of published eta, ``attainment``
-    those of its share of the ceiling; ``ceiling`` the roofline ceiling of ``example`` on ``device`` (None where that
-    device cannot run it or its bandwidth is unknown); ``verdict`` one sentence or two.
+    those of its share of the ceiling, ``sources`` where they were read; ``ceiling`` the roofline ceiling of ``example``
+    on ``device`` (None where that device cannot run it or its bandwidth is unknown); ``verdict`` a sentence or two.
     """
 
     key: str
@@ -32,6 +32,7 @@ class GuideRow(NamedTuple):
     rationale: str
     measured: Percentiles
     attainment: Percentiles
+    sources: tuple[str, ...]
     example: str
     device: str
     ceiling: float | None
@@ -83,20 +84,33 @@ class Efficiency:
 
 
 def _row(row: Row, device: HardwareSpec) -> GuideRow:
-    seen, reached = _published(row["regime"], row["engine"], row["hardware"], row["evidence_precision"])
+    seen, reached, sources = _published(row["regime"], row["engine"], row["hardware"], row["evidence_precision"])
     own = hardware_of(row["device"]) if row["device"] else device
     low, high = float(row["low"]), float(row["high"])
     ceiling = _ceiling(row, own)
     example = f"{row['model']} {row['phase']}, batch {row['batch_size']}"
     verdict = _verdict(low, high, seen, ceiling, f"{example} on {own.name}")
     return GuideRow(
-        row["key"], row["scenario"], low, high, row["rationale"], seen, reached, example, own.name, ceiling, verdict
+        row["key"],
+        row["scenario"],
+        low,
+        high,
+        row["rationale"],
+        seen,
+        reached,
+        sources,
+        example,
+        own.name,
+        ceiling,
+        verdict,
     )
 
 
 @cache
-def _published(regime: str, engine: str, hardware: str, precision: str) -> tuple[Percentiles, Percentiles]:
-    """Return the percentiles of eta and of attainment over the rows whose fields match the patterns."""
+def _published(
+    regime: str, engine: str, hardware: str, precision: str
+) -> tuple[Percentiles, Percentiles, tuple[str, ...]]:
+    """Return percentiles of eta and of attainment over the rows whose fields match the patterns, and their sources."""
     rows = [
         e
         for e in evidence()
@@ -106,7 +120,15 @@ def _published(regime: str, engine: str, hardware: str, precision: str) -> tuple
         and re.search(precision, e.precision)
     ]
     groups = [e.group for e in rows]
-    return percentiles([e.efficiency for e in rows], groups), percentiles([e.attainment for e in rows], groups)
+    sources = dict.fromkeys(_place(e.source_url) for e in rows)
+    eta, reached = (percentiles([getattr(e, name) for e in rows], groups) for name in ("efficiency", "attainment"))
+    return eta, reached, tuple(sources)
+
+
+def _place(url: str) -> str:
+    """Return the site of an address, and the repository where it is one: github.com/owner/name."""
+    site, *path = url.removeprefix("https://").split("/")
+    return "/".join([site, *path[:2]]) if site in {"github.com", "raw.githubusercontent.com"} else site
 
 
 def _ceiling(row: Row, device: HardwareSpec) -> float | None:

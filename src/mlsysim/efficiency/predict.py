@@ -43,6 +43,11 @@ class Pool(NamedTuple):
         """Return median, p10 and p90."""
         return Interval(self.seen.median, self.seen.p10, self.seen.p90)
 
+    @property
+    def wide(self) -> Interval:
+        """Return median, p5 and p95: 90 % of what is published."""
+        return Interval(self.seen.median, self.seen.p5, self.seen.p95)
+
 
 @cache
 def pool(regime: str, vendor: str, several: bool = False) -> Pool:
@@ -59,7 +64,7 @@ def pool(regime: str, vendor: str, several: bool = False) -> Pool:
 
 def predicted(scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
     """Return the estimate that published measurements give for a scenario; its interval is their p10-p90."""
-    reached, pools = _attainment(scenario, roof, regime)
+    reached, pools = _attainment(scenario, roof, regime, "interval")
     overhead = launches(scenario) if regime.startswith("network") else NO_OVERHEAD
     notes = [Note("predicted-from-evidence", _basis(reached, pools, overhead))]
     if scenario.hardware.kind not in {kind for p in pools for kind in p.kinds}:
@@ -68,6 +73,11 @@ def predicted(scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
         notes.append(_other_kind_note(scenario, pools, spread))
     notes += _devices_note(scenario, pools)
     return Estimate("predicted", None, reached.capped(1.0), overhead, tuple(notes))
+
+
+def published_range(scenario: Scenario, roof: Roofline, regime: str) -> Interval:
+    """Return the attainment that is published for a scenario, with 90 % of the measurements between its ends."""
+    return _attainment(scenario, roof, regime, "wide")[0].capped(1.0)
 
 
 def launches(scenario: Scenario) -> Interval:
@@ -81,27 +91,28 @@ def launches(scenario: Scenario) -> Interval:
     return Interval(launch.value, launch.low, launch.high) * scenario.model.operators
 
 
-def _attainment(scenario: Scenario, roof: Roofline, regime: str) -> tuple[Interval, tuple[Pool, ...]]:
+def _attainment(scenario: Scenario, roof: Roofline, regime: str, ends: str) -> tuple[Interval, tuple[Pool, ...]]:
+    """Return the attainment of a scenario from its pools; ``ends`` is the property of a pool to take from each."""
     if regime.startswith("network"):
-        return _of(scenario, "network-batch")
+        return _of(scenario, "network-batch", ends)
     if regime == "decode-small":
-        few, few_pools = _of(scenario, "decode-1")
-        many, many_pools = _of(scenario, "decode-large")
+        few, few_pools = _of(scenario, "decode-1", ends)
+        many, many_pools = _of(scenario, "decode-large", ends)
         return _between(few, many, math.log(scenario.batch_size) / math.log(LARGE_BATCH)), few_pools + many_pools
     if regime.startswith("prefill"):
-        compute, compute_pools = _of(scenario, "prefill")
-        memory, memory_pools = _of(scenario, "prefill-short")
+        compute, compute_pools = _of(scenario, "prefill", ends)
+        memory, memory_pools = _of(scenario, "prefill-short", ends)
         slower = [max(roof.compute_s / a, roof.memory_s / b) for a, b in zip(compute, memory, strict=True)]
         return Interval(*(roof.floor_s / time_s for time_s in slower)), compute_pools + memory_pools
-    return _of(scenario, regime)
+    return _of(scenario, regime, ends)
 
 
-def _of(scenario: Scenario, regime: str) -> tuple[Interval, tuple[Pool, ...]]:
+def _of(scenario: Scenario, regime: str, ends: str) -> tuple[Interval, tuple[Pool, ...]]:
     """Return the published attainment of a regime on as many devices as the scenario has, and its pools."""
     one, several = (pool(regime, scenario.hardware.vendor, many) for many in (False, True))
     share = min(1.0, math.log(scenario.devices) / math.log(MANY_DEVICES))
     used = tuple(dict.fromkeys(p for p, weight in ((one, 1 - share), (several, share)) if weight > 0))
-    return _between(one.interval, several.interval, share), used
+    return _between(getattr(one, ends), getattr(several, ends), share), used
 
 
 def _between(a: Interval, b: Interval, share: float) -> Interval:

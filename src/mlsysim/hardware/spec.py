@@ -11,6 +11,9 @@ from mlsysim.precision import BYTES, PEAK_OF, SPARSE, bytes_per_value, dense, pa
 from mlsysim.registry import nearest
 from mlsysim.units import parse
 
+MEASURED = "measured here"
+"""What the source of a figure begins with that was measured on the machine itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -90,8 +93,11 @@ class HardwareSpec:
 
     @property
     def default_precision(self) -> str:
-        """Return bf16, else fp16, else the widest precision up to 32 bits that the device has a peak for."""
-        for precision in ("bf16", "fp16"):
+        """Return bf16, else fp16, else the widest precision up to 32 bits that the device has a peak for.
+
+        Microcontrollers run int8 where they can: that is what their networks and kernels are made for.
+        """
+        for precision in ("bf16", "fp16", *(["int8"] if self.kind == "mcu" else [])):
             if precision in self.peaks:
                 return precision
         narrow = [p for p in self.precisions if BYTES[p] <= BYTES["fp32"]]

@@ -28,7 +28,7 @@ def result_table(r: Result) -> Table:
         ("its interval", f"{eta.low:.3g} to {eta.high:.3g}" if eta.low < eta.high else "none", _INTERVALS[eta.kind]),
         ("eta ceiling", f"{eta.ceiling:.4g}", "what the roofline allows"),
         ("attainment", f"{eta.attainment:.4g}", "eta / ceiling: what software achieves of it"),
-        ("bound by", r.bound, "what is nearest to its limit"),
+        ("bound by", r.bound, _bound(r)),
         *(
             (f"  of which {name}", f"{si(s, 's')}  ({s / r.time_s.value:.0%})", _PARTS[name])
             for name, s in r.breakdown_s.items()
@@ -123,6 +123,7 @@ def guide_table(rows: Iterable[GuideRow]) -> Table:
             "unknown" if g.ceiling is None else f"{g.ceiling:.2g} ({g.device})",
             g.rationale,
             g.verdict,
+            f"sources: {', '.join(g.sources)}",
         )
         for g in rows
     ]
@@ -135,6 +136,7 @@ def guide_table(rows: Iterable[GuideRow]) -> Table:
         "ceiling",
         "rationale",
         "verdict",
+        "sources",
     )
     caption = "published: p10 / median / p90; attainment is eta / ceiling"
     return Table("What eta to expect", columns, cells, frozenset(columns[1:5]), frozenset(columns[6:]), caption)
@@ -257,6 +259,13 @@ def _and(*parts: str) -> str:
 def _per_million(r: Result) -> float:
     """Return the cost of a million tokens or samples [USD]; validity: the cost is known."""
     return (r.cost_usd or 0.0) / (r.throughput.value * r.time_s.value) * 1e6
+
+
+def _bound(r: Result) -> str:
+    """Return what the bound means, and how little it says where software takes most of the time."""
+    nearest = {"overhead": "fixed time, not arithmetic or memory"}.get(r.bound, "what the roofline is nearest to")
+    share = r.breakdown_s["software"] / r.time_s.value
+    return f"{nearest}; {share:.0%} of the time is software" if share > 0.5 else nearest
 
 
 def _room(memory: Memory) -> str:

@@ -30,7 +30,14 @@ def write_page(light: FirstLight, folder: Path) -> Path:
         raise MissingExtra("jinja2", "plot", "the page") from None
     figure = _figure(light)
     pages = Environment(loader=PackageLoader("mlsysim.report"), autoescape=True, undefined=StrictUndefined)
-    pages.filters.update(si=si, span=span, eta=_eta, percent=lambda x: f"{x:.0%}", signed=lambda x: f"{x:+.1%}")
+    pages.filters.update(
+        si=si,
+        span=span,
+        eta=_eta,
+        ends=lambda e: f"{e.low:.2g} to {e.high:.2g}",
+        percent=lambda x: f"{x:.0%}",
+        signed=lambda x: f"{x:+.1%}",
+    )
     text = pages.get_template("first_light.html").render(
         light=light, roofline=svg(figure), calibrated=CALIBRATED, precision=PRECISION, rates=_rates(light)
     )

@@ -56,6 +56,8 @@ def _flat(item: Any, prefix: str = "") -> dict[str, Any]:
     """Return nested mappings as one, keys joined by points; a list becomes words, one of structures is left out."""
     found: dict[str, Any] = {}
     for key, value in item.items():
+        if key == "defaults":  # what was not given differs from row to row; its values stand in columns of their own
+            continue
         if isinstance(value, dict):
             found |= _flat(value, f"{prefix}{key}.")
         elif not isinstance(value, (list, tuple)):
