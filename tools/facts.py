@@ -21,6 +21,10 @@ from mlsysim.scenario import Roofline, Scenario
 Row = dict[str, str]
 
 
+UNPUBLISHED_BATCH = 1024
+"""Batch of an offline or server run of a network that publishes none: any large one gives the same ceiling."""
+
+
 class Refused(Exception):
     """A row that cannot be used, and why."""
 
@@ -94,9 +98,7 @@ def inference_fact(row: Row) -> Fact:
     if regime == "tinyml":
         return network_fact(row, precision, 1)
     if regime in {"vision_infer", "other_infer"}:
-        if not row["batch"]:
-            raise Refused("batch not published")
-        return network_fact(row, precision, int(float(row["batch"])))
+        return network_fact(row, precision, int(float(row["batch"] or UNPUBLISHED_BATCH)))
     if devices > 1 and row["pp"] not in {"", "1"}:
         raise Refused("layer split: the devices run one after another")
     if row["model"] not in Models:
@@ -140,7 +142,8 @@ def network_fact(row: Row, precision: str, batch: int) -> Fact:
     roof = s.roofline(s.work())
     value = float(row["value"])
     step = batch / value if row["metric"] == "samples_per_s" else value / 1e3
-    return checked(row, s, roof, roof.compute_s / step, "2 x MACs", row["engine"])
+    convention = "2 x MACs" if row["batch"] else "2 x MACs; batch not published, taken as large"
+    return checked(row, s, roof, roof.compute_s / step, convention, row["engine"])
 
 
 def checked(row: Row, s: Scenario, roof: Roofline, efficiency: float, convention: str, engine: str) -> Fact:
