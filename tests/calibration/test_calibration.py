@@ -238,6 +238,16 @@ def test_to_measure_is_never_to_know_less(question, throughput, there):
     assert moved.high / moved.low <= published.high / published.low * (1 + 1e-9)
 
 
+def test_what_was_measured_beyond_the_published_is_not_pressed_into_it():
+    # A processor: nothing of its kind is published, so that no range of accelerators bounds it.
+    question = {"model": "resnet-50", "hardware": "raspberry-pi-5", "precision": "fp32"}
+    floor = Engine.solve(**question, efficiency=1.0).time_s.value
+    measured = calibrate(time_s=floor / 0.8, **question)
+    moved = Engine.solve(**question, batch_size=4, efficiency=measured).efficiency
+    assert moved.low < 0.8 * 0.6
+    assert moved.high == 1.0
+
+
 def test_a_slip_of_a_thousand_is_pointed_out():
     c = calibrate(model="llama-3.1-8b", hardware="h100", phase="decode", batch_size=32, throughput="2.1 tok/s")
     assert "below what is published" in next(n.message for n in c.notes if n.code == "efficiency-outside-evidence")

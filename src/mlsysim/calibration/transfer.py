@@ -79,13 +79,14 @@ def moved(calibration: Calibration, scenario: Scenario, roof: Roofline, regime: 
     reached = _widened(net, moves)
     overhead = _overhead(calibration, home.scenario.hardware, scenario)
     there = Step(scenario, roof, roof.floor_s / reached.value + overhead.value)
-    seen, notes = published_range(scenario, roof, regime), []
+    (seen, covered), notes = published_range(scenario, roof, regime), []
     if any(move.spread is None for move in moves):
         reached = Interval(reached.value, min(reached.low, seen.low), max(reached.high, seen.high))
         notes.append(_little_note(moves, regime))
-    # A measurement, moved, narrows what is published; it reaches beyond only where it was beyond from the start.
-    low, high = min(seen.low, net.low), max(seen.high, net.high)
-    reached = Interval(reached.value, max(reached.low, low), min(reached.high, high))
+    if covered and seen.low <= net.value <= seen.high:
+        # Measured among what is published: moved, it may narrow that range, not reach beyond it.
+        low, high = min(seen.low, net.low), max(seen.high, net.high)
+        reached = Interval(reached.value, max(reached.low, low), min(reached.high, high))
     notes.insert(0, _moved_note(home, there, reached, moves, calibration.overhead_s))
     notes += _overhead_note(home, there, calibration, overhead)
     notes += _measured_peak_note(home.scenario, scenario)

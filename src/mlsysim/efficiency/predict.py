@@ -67,7 +67,7 @@ def predicted(scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
     reached, pools = _attainment(scenario, roof, regime, "interval")
     overhead = launches(scenario) if regime.startswith("network") else NO_OVERHEAD
     notes = [Note("predicted-from-evidence", _basis(reached, pools, overhead))]
-    if scenario.hardware.kind not in {kind for p in pools for kind in p.kinds}:
+    if not _covered(scenario, pools):
         spread = math.exp(parameters()["move.other-memory-class"].value)
         reached = Interval(reached.value, reached.low / spread, reached.high * spread)
         notes.append(_other_kind_note(scenario, pools, spread))
@@ -75,9 +75,14 @@ def predicted(scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
     return Estimate("predicted", None, reached.capped(1.0), overhead, tuple(notes))
 
 
-def published_range(scenario: Scenario, roof: Roofline, regime: str) -> Interval:
-    """Return the attainment that is published for a scenario, with 90 % of the measurements between its ends."""
-    return _attainment(scenario, roof, regime, "wide")[0].capped(1.0)
+def published_range(scenario: Scenario, roof: Roofline, regime: str) -> tuple[Interval, bool]:
+    """Return the attainment published for a scenario, 90 % between its ends, and whether its kind of machine is in it."""
+    reached, pools = _attainment(scenario, roof, regime, "wide")
+    return reached.capped(1.0), _covered(scenario, pools)
+
+
+def _covered(scenario: Scenario, pools: tuple[Pool, ...]) -> bool:
+    return scenario.hardware.kind in {kind for p in pools for kind in p.kinds}
 
 
 def launches(scenario: Scenario) -> Interval:
