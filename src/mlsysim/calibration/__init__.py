@@ -1,6 +1,7 @@
 """From a measurement to eta, and from there to other conditions."""
 
-from mlsysim.calibration.calibration import Calibration, calibrate
+from mlsysim.calibration.calibrate import calibrate
+from mlsysim.calibration.calibration import Calibration
 from mlsysim.calibration.transfer import moved
 
 __all__ = ["Calibration", "calibrate", "moved"]

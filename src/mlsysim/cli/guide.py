@@ -18,7 +18,7 @@ def command(topic: str | None, hardware: str | None, output: str) -> None:
     """
     from mlsysim.efficiency.guide import DEFAULT_DEVICE, Efficiency
     from mlsysim.errors import UnknownName
-    from mlsysim.report.answers import factor_table, guide_table
+    from mlsysim.report.listings import factor_table, guide_table
     from mlsysim.report.tables import emit
 
     if topic is None:

@@ -15,7 +15,7 @@ from mlsysim.cli import options
 def command(name: str | None, output: str) -> None:
     """List the hardware, or show every figure of one device with its source and date."""
     from mlsysim.hardware import Hardware
-    from mlsysim.report.answers import device_table, hardware_table
+    from mlsysim.report.listings import device_table, hardware_table
     from mlsysim.report.tables import emit
 
     if name:

@@ -17,7 +17,7 @@ from mlsysim.models import ModelSpec
 def command(name: str | None, output: str) -> None:
     """List the models, or show every fact of one with its source."""
     from mlsysim.models import Models
-    from mlsysim.report.answers import model_table, models_table
+    from mlsysim.report.listings import model_table, models_table
     from mlsysim.report.tables import emit
 
     if name:

@@ -76,7 +76,7 @@ def predicted(scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
 
 
 def published_range(scenario: Scenario, roof: Roofline, regime: str) -> tuple[Interval, bool]:
-    """Return the attainment published for a scenario, 90 % between its ends, and whether its kind of machine is in it."""
+    """Return the attainment published for a scenario (90 % between the ends), and whether for its kind of machine."""
     reached, pools = _attainment(scenario, roof, regime, "wide")
     return reached.capped(1.0), _covered(scenario, pools)
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlsysim.calibration import Calibration
-from mlsysim.efficiency.evidence import Percentiles
-from mlsysim.efficiency.guide import Factor, GuideRow
-from mlsysim.hardware import HardwareSpec
-from mlsysim.models import ModelSpec, NetworkSpec, TransformerSpec
 from mlsysim.report.tables import Table
 from mlsysim.results import Interval, Memory, Result
 from mlsysim.units import si
@@ -111,115 +107,6 @@ def calibration_table(c: Calibration) -> Table:
     return Table("Calibration", ("quantity", "value"), rows)
 
 
-def guide_table(rows: Iterable[GuideRow]) -> Table:
-    """Return the guide: classical range, published percentiles, ceiling, and what to make of it."""
-    cells = [
-        (
-            g.scenario,
-            f"{g.low:.2f}-{g.high:.2f}",
-            _three(g.measured),
-            _three(g.attainment),
-            f"{g.measured.n} / {g.measured.sources}",
-            "unknown" if g.ceiling is None else f"{g.ceiling:.2g} ({g.device})",
-            g.rationale,
-            g.verdict,
-            f"sources: {', '.join(g.sources)}",
-        )
-        for g in rows
-    ]
-    columns = (
-        "scenario",
-        "classical eta",
-        "published eta",
-        "published attainment",
-        "rows / sources",
-        "ceiling",
-        "rationale",
-        "verdict",
-        "sources",
-    )
-    caption = "published: p10 / median / p90; attainment is eta / ceiling"
-    return Table("What eta to expect", columns, cells, frozenset(columns[1:5]), frozenset(columns[6:]), caption)
-
-
-def _three(p: Percentiles) -> str:
-    return f"{p.p10:.2g} / {p.median:.2g} / {p.p90:.2g}"
-
-
-def factor_table(factors: Iterable[Factor]) -> Table:
-    """Return the twelve factors."""
-    columns = ("factor", "what it means", "its sign in a profile", "what usually mends it")
-    return Table("What eta compresses", columns, [(f.title, f.meaning, f.sign, f.mend) for f in factors])
-
-
-def models_table(models: Iterable[ModelSpec]) -> Table:
-    """Return models by name with parameters and shape."""
-    rows = [(m.name, si(m.parameters, ""), _shape(m), m.title) for m in models]
-    return Table("Models", ("name", "parameters", "shape", "title"), rows, frozenset({"parameters"}))
-
-
-def model_table(m: ModelSpec) -> Table:
-    """Return every fact of a model, with its source."""
-    counts = [("parameters", f"{m.parameters:,}"), ("shape", _shape(m))]
-    if isinstance(m, NetworkSpec):
-        counts += [(f"multiply-accumulates per {m.sample}", f"{m.macs:,}")]
-    else:
-        kv = 2 * m.kv_elements
-        counts += [
-            ("in matrices, LM head included", f"{m.matmul_parameters:,}"),
-            ("vocabulary", f"{m.vocab:,}"),
-            ("KV cache per token in 16 bits", si(kv, "B")),
-            ("sliding window", _window(m)),
-            ("longest context", f"{m.max_context:,} tokens" if m.max_context else "not known"),
-        ]
-    about = [("source", m.source), ("read on", m.retrieved), *([("note", m.note)] if m.note else [])]
-    return Table(f"{m.title or m.name} ({m.name})", ("fact", "value"), [*counts, *about])
-
-
-def hardware_table(devices: Iterable[HardwareSpec]) -> Table:
-    """Return devices by name with their main figures."""
-    rows = [
-        (
-            d.name,
-            d.kind,
-            si(d.memory.value, "B") if d.memory else "",
-            si(d.bandwidth.value, "B/s") if d.bandwidth else "",
-            f"{si(d.peak(d.default_precision).value, 'FLOP/s')} {d.default_precision}",
-            " ".join(d.precisions),
-        )
-        for d in devices
-    ]
-    columns = ("name", "kind", "memory", "bandwidth", "peak, dense", "precisions")
-    return Table("Hardware", columns, rows, frozenset(columns[2:5]))
-
-
-def device_table(d: HardwareSpec) -> Table:
-    """Return every figure of a device with its source and date."""
-    single = {
-        "memory": (d.memory, "B"),
-        "bandwidth": (d.bandwidth, "B/s"),
-        "cache, last level": (d.cache, "B"),
-        "flash": (d.flash, "B"),
-        "rated power": (d.tdp_w, "W"),
-        "price": (d.usd_per_hour, "USD/h"),
-    }
-    figures = [
-        *((f"peak, {p} dense", f, "FLOP/s") for p, f in d.peaks.items()),
-        *((f"peak, {p}", f, "FLOP/s") for p, f in d.other_peaks.items()),
-        *((name, f, unit) for name, (f, unit) in single.items() if f),
-    ]
-    rows = [(name, si(f.value, unit, 4), f.source, f.retrieved, f.note) for name, f, unit in figures]
-    unknown = [name for name, (f, _) in single.items() if f is None and name != "flash"]
-    caption = f"not known: {', '.join(unknown)}" if unknown else ""
-    return Table(
-        f"{d.title or d.name} ({d.name})",
-        ("figure", "value", "source", "read on", "note"),
-        rows,
-        frozenset({"value"}),
-        caption=caption,
-    )
-
-
 def first_light_table(light: FirstLight) -> Table:
     """Return what a first light found: as measured, and each what-if."""
     asked = [("as measured: batch 1, this machine", light.home), *light.what_if]
@@ -293,16 +180,3 @@ def _eta_source(r: Result) -> str:
         "measured": "measured: from your calibration",
         "predicted": "predicted: from published evidence",
     }[eta.kind] + asked
-
-
-def _window(m: TransformerSpec) -> str:
-    if not m.window:
-        return "none"
-    where = "all layers" if m.windowed_layers is None else f"{m.windowed_layers} of {m.layers} layers"
-    return f"{m.window:,} tokens in {where}"
-
-
-def _shape(m: ModelSpec) -> str:
-    if isinstance(m, NetworkSpec):
-        return f"{len(m.table)} operators, {si(2 * m.macs, 'FLOP')} per {m.sample}"
-    return f"{m.layers} layers, hidden {m.hidden}, {m.heads}/{m.kv_heads} heads, ffn {m.ffn}"
