@@ -21,26 +21,18 @@ def guide_table(rows: Iterable[GuideRow]) -> Table:
             _three(g.measured),
             _three(g.attainment),
             f"{g.measured.n} / {g.measured.sources}",
-            "unknown" if g.ceiling is None else f"{g.ceiling:.2g} ({g.device})",
+            "unknown" if g.ceiling is None else f"{g.ceiling:.2g}",
             g.rationale,
             g.verdict,
-            f"sources: {', '.join(g.sources)}",
+            f"{g.example} on {g.device}",
+            ", ".join(g.sources),
         )
         for g in rows
     ]
-    columns = (
-        "scenario",
-        "classical eta",
-        "published eta",
-        "published attainment",
-        "rows / sources",
-        "ceiling",
-        "rationale",
-        "verdict",
-        "sources",
-    )
-    caption = "published: p10 / median / p90; attainment is eta / ceiling"
-    return Table("What eta to expect", columns, cells, frozenset(columns[1:5]), frozenset(columns[6:]), caption)
+    columns = ("scenario", "classical eta", "published eta", "attainment", "n / sources", "ceiling")
+    beneath = ("rationale", "verdict", "ceiling of", "sources")
+    caption = "published eta and attainment (eta / ceiling): p10 / median / p90"
+    return Table("What eta to expect", (*columns, *beneath), cells, frozenset(columns[1:]), frozenset(beneath), caption)
 
 
 def _three(p: Percentiles) -> str:

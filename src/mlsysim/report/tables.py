@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Any, TextIO
 
-LONGEST_KEPT = 44
-"""The longest cell of a first or numeric column that a terminal may not break [characters]."""
+LONGEST_NAME = 24
+"""The longest cell of the first column that a terminal may not break [characters]."""
 WRAPPED = 12
 """The width that other text may be wrapped to [characters]."""
 
@@ -93,17 +93,20 @@ def _shown(table: Table) -> list[int]:
 
 
 def _least_width(table: Table) -> int:
-    """Return the width at which neither a name nor a number is broken; other text may wrap to some words a line."""
+    """Return the width at which no number and no short name is broken; other text may wrap to some words a line."""
     widths = []
     for i in _shown(table):
         whole = max([len(table.columns[i]), *(len(row[i]) for row in table.rows)])
-        kept = i == 0 or table.columns[i] in table.right
-        widths.append(whole if kept and whole <= LONGEST_KEPT else min(whole, WRAPPED))
+        if table.columns[i] in table.right:
+            widths.append(whole)
+        else:
+            widths.append(min(whole, LONGEST_NAME if i == 0 else WRAPPED))
     return sum(widths) + 3 * len(widths)
 
 
 def _drawn(console: Any, table: Table) -> None:
     from rich import box
+    from rich.padding import Padding
     from rich.table import Table as RichTable
     from rich.text import Text
 
@@ -124,7 +127,7 @@ def _drawn(console: Any, table: Table) -> None:
     for row in table.rows if table.beneath else ():
         console.print(Text(row[0], "bold"))
         for i in sorted(set(range(len(row))) - set(_shown(table))):
-            console.print(Text(f"  {row[i]}"))
+            console.print(Padding(Text.assemble((f"{table.columns[i]}: ", "dim"), row[i]), (0, 0, 0, 2)))
 
 
 def _listed(console: Any, table: Table) -> None:
