@@ -168,13 +168,13 @@ def _time(roof: Roofline, estimate: Estimate) -> tuple[Interval, dict[str, float
     Each part is rounded to the spacing of floats at the total, so that every partial sum is exact.
     """
     reached, fixed = estimate.attainment, estimate.overhead
-    total = roof.floor_s / reached.value + fixed.value
+    total = roof.time_s(reached.value, fixed.value)
     grain = math.ulp(total)
     parts = {"compute": roof.compute_s, "memory": roof.floor_s - roof.compute_s, "overhead": fixed.value}
     parts = {name: round(part / grain) * grain for name, part in parts.items()}
     parts["software"] = max(0.0, round((total - sum(parts.values())) / grain) * grain)
     value = sum(parts.values())
-    low, high = roof.floor_s / reached.high + fixed.low, roof.floor_s / reached.low + fixed.high
+    low, high = roof.time_s(reached.high, fixed.low), roof.time_s(reached.low, fixed.high)
     return Interval(value, min(low, value), max(high, value)), parts
 
 

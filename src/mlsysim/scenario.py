@@ -37,6 +37,10 @@ class Roofline(NamedTuple):
     floor_s: float
     ceiling: float
 
+    def time_s(self, attainment: float, overhead_s: float = 0.0) -> float:
+        """Return the time of the step [s]: FLOPs / (peak x eta) with eta = ceiling x attainment, and a fixed part."""
+        return float(performance.step_time(self.flops, self.peak_flops, self.ceiling * attainment) + overhead_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:

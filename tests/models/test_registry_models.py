@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mlsysim.errors import UnknownName
 from mlsysim.models import Models, NetworkSpec, TransformerSpec, lower
 from mlsysim.models.registry import _rows
-from mlsysim.physics.transformer import flops_per_token_6n
+from mlsysim.physics.transformer import flops_per_token_2n, flops_per_token_6n
 from mlsysim.registry import normal
 
 ROWS = {row["name"]: row for row in _rows()}
@@ -57,7 +57,7 @@ def forward_by_another_formula(m, batch, seq):
     """2N a token for all matrices but the head, 2 d V for the last token's logits, 2 s (s + 1) L h a for attention."""
     layers = m.parameters - m.vector_parameters - m.embedding_parameters - m.vocab * m.hidden
     attention = 2 * seq * (seq + 1) * m.layers * m.heads * m.head_dim
-    return batch * (2 * seq * layers + 2 * m.hidden * m.vocab + attention)
+    return batch * (seq * flops_per_token_2n(layers) + flops_per_token_2n(m.hidden * m.vocab) + attention)
 
 
 @given(

@@ -78,7 +78,7 @@ def moved(calibration: Calibration, scenario: Scenario, roof: Roofline, regime: 
     moves = _moves(home.scenario, scenario, regime, calibration.overhead_s is not None)
     reached = _widened(net, moves)
     overhead = _overhead(calibration, home.scenario.hardware, scenario)
-    there = Step(scenario, roof, roof.floor_s / reached.value + overhead.value)
+    there = Step(scenario, roof, roof.time_s(reached.value, overhead.value))
     (seen, covered), notes = published_range(scenario, roof, regime), []
     if any(move.spread is None for move in moves):
         reached = Interval(reached.value, min(reached.low, seen.low), max(reached.high, seen.high))
