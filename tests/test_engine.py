@@ -306,3 +306,8 @@ def test_a_large_batch_is_no_more_than_many_small_ones(model, hardware, precisio
     assert large <= 32 * small * (1 + 1e-12)
     rates = [Engine.solve(model, hardware, precision=precision, batch_size=b).throughput.value for b in (32, 128, 1024)]
     assert rates == sorted(rates)
+
+
+@pytest.mark.parametrize("stated", [0.38, "0.38", "38%", "38 %"])
+def test_an_efficiency_may_be_written_in_percent(stated):
+    assert Engine.solve("llama-3.1-8b", "h100", efficiency=stated).efficiency.achieved == pytest.approx(0.38)

@@ -248,6 +248,19 @@ def test_what_was_measured_beyond_the_published_is_not_pressed_into_it():
     assert moved.high == 1.0
 
 
+def test_stated_flops_carry_eta_itself_and_say_so():
+    measured = calibrate(throughput="100 tok/s", flops_per_token=1e12, peak_flops=1e15)  # eta 0.1
+    result = Engine.solve("llama-3.1-70b", "h100", devices=4, efficiency=measured)
+    assert result.efficiency.achieved == pytest.approx(0.1, rel=1e-9)
+    assert "eta itself is used here" in next(n.message for n in result.notes if n.code == "efficiency-moved")
+    decode = Engine.solve("llama-3.1-8b", "h100", phase="decode", efficiency=measured)
+    assert decode.efficiency.achieved == pytest.approx(decode.efficiency.ceiling)  # 0.1 is out of reach there
+    assert "efficiency-above-ceiling" in [n.code for n in decode.notes]
+    half = Engine.solve("llama-3.1-8b", "h100", phase="decode", batch_size=128, efficiency=measured)
+    assert half.efficiency.ceiling < 1
+    assert half.efficiency.achieved == pytest.approx(0.1, rel=1e-9)
+
+
 def test_a_slip_of_a_thousand_is_pointed_out():
     c = calibrate(model="llama-3.1-8b", hardware="h100", phase="decode", batch_size=32, throughput="2.1 tok/s")
     assert "below what is published" in next(n.message for n in c.notes if n.code == "efficiency-outside-evidence")

@@ -75,6 +75,8 @@ def test_replace_states_another_figure():
     faster = Hardware.H100.replace(bandwidth="4 TB/s")
     assert faster.bandwidth.value == 4e12
     assert faster.bandwidth.source == "stated"
+    assert faster.name == "h100-sxm (changed)"
+    assert Hardware.H100.replace(name="mine", memory="96 GB").name == "mine"
     assert Hardware.H100.bandwidth.value == pytest.approx(3.35e12)
     with pytest.raises(UnknownName, match="unknown figure 'bandwith': did you mean bandwidth"):
         Hardware.H100.replace(bandwith="4 TB/s")

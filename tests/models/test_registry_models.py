@@ -108,11 +108,11 @@ def test_the_ledger_names_its_operators():
 
 
 def test_networks_have_a_row_an_operator():
-    operators = lower(Models["ds-cnn"], "forward", batch_size=2, seq_len=1, context=0, value_bytes=1.0).operators
+    operators = lower(Models["ds-cnn"], "forward", batch_size=2, seq_len=1, context=0, value_bytes=4.0).operators
     assert [op.count for op in operators] == [1] * len(Models["ds-cnn"].table)
     first = Models["ds-cnn"].table[0]
     assert operators[0].flops == 2 * 2 * first.macs
-    assert operators[0].activation_bytes == 2 * (first.input_elements + first.output_elements)
+    assert operators[0].activation_bytes == 2 * 4 * (first.input_elements + first.output_elements)
 
 
 def test_training_is_three_forwards_and_6n():

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from mlsysim.calibration.calibration import Calibration
-from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate
+from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate, above_ceiling
 from mlsysim.efficiency.evidence import parameters
 from mlsysim.efficiency.predict import ACCELERATORS, launches, published_range
 from mlsysim.efficiency.regimes import TITLES
@@ -172,7 +172,8 @@ def _eta_only(calibration: Calibration, roof: Roofline) -> Estimate:
         f"the calibration knows eta {eta.value:.4g} and its FLOPs per token, but neither model nor ceiling: eta itself"
         " is used here, and holds only for the model and hardware it was measured on"
     )
-    return Estimate("measured", None, reached, NO_OVERHEAD, (*calibration.notes, Note("efficiency-moved", message)))
+    notes = (*calibration.notes, Note("efficiency-moved", message), *above_ceiling(eta.value, roof))
+    return Estimate("measured", None, reached, NO_OVERHEAD, notes)
 
 
 def _moved_note(home: Step, there: Step, reached: Interval, moves: list[Move], overhead: float | None) -> Note:

@@ -32,12 +32,13 @@ def assumed(efficiency: float, roof: Roofline, regime: str, strict: bool) -> Est
     Infeasible
         ``strict`` and the stated eta is above the ceiling.
     """
-    notes = [*_above_ceiling(efficiency, roof, strict), *outside_evidence(efficiency, roof, regime)]
+    notes = [*above_ceiling(efficiency, roof, strict), *outside_evidence(efficiency, roof, regime)]
     reached = min(efficiency / roof.ceiling, 1.0)
     return Estimate("assumed", efficiency, Interval(reached, reached, reached), NO_OVERHEAD, tuple(notes))
 
 
-def _above_ceiling(efficiency: float, roof: Roofline, strict: bool) -> list[Note]:
+def above_ceiling(efficiency: float, roof: Roofline, strict: bool = False) -> list[Note]:
+    """Return a note if an eta is more than physics allows, or raise :class:`Infeasible` where that is ``strict``."""
     if efficiency <= roof.ceiling:
         return []
     message = (
