@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint oracles evidence bench clean
+.PHONY: run test lint evidence bench clean
 
 run: $(VENV)/.run
 	$(BIN)/mlsysim demo --report report

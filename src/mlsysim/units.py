@@ -6,7 +6,8 @@ accepted by duck typing. The traps are handled by name:
 - ``GB`` is 10^9 bytes, ``GiB`` is 2^30.
 - ``Gb`` and ``Gbps`` are bits: 8 of them make a byte.
 - ``MAC`` is a multiply and an add: two FLOPs.
-- ``TOPS`` and ``TFLOPS`` are rates (the S is "per second"); ``TFLOP`` is an amount.
+- ``TOPS`` and ``TFLOPS`` are rates (the S is "per second"); ``TFLOP`` and ``TFLOPs`` are amounts, and are taken as
+  the rate where only a rate can be meant.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _PREFIX = {
     "n": 1e-9,
 }
 
-# Base units of each dimension and what one of them is in SI. The first is the one printed.
+# Base units of each dimension and what one of them is in SI.
 _BASES: dict[str, dict[str, float]] = {
     "B": {"B": 1.0, "byte": 1.0, "bytes": 1.0, "b": 0.125, "bit": 0.125, "bits": 0.125},
     "B/s": {"B/s": 1.0, "bytes/s": 1.0, "b/s": 0.125, "bit/s": 0.125, "bps": 0.125, "Bps": 1.0},
@@ -113,7 +114,7 @@ def parse(value: object, dimension: str, field: str = "value") -> float:
     value
         ``80e9``, ``"80 GB"``, or an object with ``m_as`` (pint).
     dimension
-        The SI unit wanted: one of ``B, B/s, FLOP, FLOP/s, s, tokens/s, samples/s, W, USD/h``.
+        The SI unit wanted: one of ``B, B/s, FLOP, FLOP/s, s, tokens/s, samples/s, 1, W, USD/h``.
     field
         What the number is called in an error.
 

@@ -39,8 +39,7 @@ def _build(row: Row) -> HardwareSpec:
         precision, _, structure = item["of"].partition(" ")
         field = "flash" if item["of"] == "flash" else field
         if field:
-            single.setdefault(field, None)
-            single[field] = single[field] or figure
+            single[field] = single.get(field) or figure
         elif structure == "dense":
             peaks[precision] = figure
         else:

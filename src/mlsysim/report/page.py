@@ -59,7 +59,7 @@ def _figure(light: FirstLight) -> Any:
         Point(f"batch {batch}", light.intensity(batch), rate.value, rate.low, rate.high)
         for batch, rate in _rates(light).items()
     ]
-    roofs = {f"{name} peak, measured": figure.value for name, figure in device.peaks.items() if name == PRECISION}
+    roofs = {f"{PRECISION} peak, measured": device.peak(PRECISION).value}
     single = [s.flops_per_s for s in light.probe.samples if s.threads == 1 and s.precision == PRECISION]
     if single and max(single) < 0.95 * device.peak(PRECISION).value:
         roofs[f"{PRECISION}, 1 thread"] = max(single)
