@@ -213,6 +213,13 @@ BAD = [
     ({"efficiency": 45}, InvalidValue, "efficiency must be in (0, 1], got 45; 45 % is 0.45"),
     ({"efficiency": float("nan")}, InvalidValue, "efficiency must be a finite number, got nan"),
     ({"efficiency": "high"}, InvalidValue, "efficiency must be a number in (0, 1], got 'high'"),
+    ({"efficiency": "45"}, InvalidValue, "efficiency must be in (0, 1], got '45'; 45 % is 0.45"),
+    ({"efficiency": "0 %"}, InvalidValue, "efficiency must be greater than 0, got '0 %'"),
+    (
+        {"efficiency": "0.4 x"},
+        InvalidValue,
+        "efficiency must be a number in (0, 1], got '0.4 x'; unknown unit 'x'; try '0.38', '38 %'",
+    ),
     ({"precision": "fp7"}, UnknownName, "unknown precision 'fp7': did you mean fp8, fp6 or fp4?"),
     ({"precision": 16}, InvalidValue, "precision must be the name of a number format such as 'bf16', got 16"),
     ({"precision": "fp4"}, UnsupportedPrecision, "precision 'fp4' has no peak on h100-sxm: choose"),

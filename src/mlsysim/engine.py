@@ -6,21 +6,18 @@ import math
 from typing import TypeAlias
 
 from mlsysim.calibration import Calibration, moved
-from mlsysim.efficiency.estimate import Estimate, assumed
+from mlsysim.efficiency.estimate import Estimate, assumed, checked_efficiency
 from mlsysim.efficiency.predict import predicted
 from mlsysim.efficiency.regimes import regime_of
-from mlsysim.errors import Checks, InvalidValue
+from mlsysim.errors import Checks
 from mlsysim.fitting import remedies
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import ModelSpec
 from mlsysim.results import Eta, Interval, Memory, Note, Result
 from mlsysim.scenario import Roofline, Scenario
-from mlsysim.units import parse, positive, si
+from mlsysim.units import parse, si
 
 Stated: TypeAlias = float | Calibration | None
-
-SMALLEST_EFFICIENCY = 1e-9
-"""No run is slower than a billionth of its hardware's peak: less is a slip."""
 
 
 class Engine:
@@ -145,21 +142,7 @@ def stated_efficiency(efficiency: object) -> Stated:
     """
     if efficiency is None or isinstance(efficiency, Calibration):
         return efficiency
-    stated = efficiency
-    if isinstance(efficiency, str):
-        text = efficiency.strip().removesuffix("%")
-        try:
-            stated = float(text) / (100 if "%" in efficiency else 1)
-        except ValueError:
-            raise InvalidValue("efficiency", "a number in (0, 1]", efficiency) from None
-    value = positive(stated, "efficiency", efficiency)
-    if value > 1:
-        percent = 1 < value <= 100 and value == int(value)
-        hint = f"{value:g} % is {value / 100:g}" if percent else "achieved / peak cannot exceed 1"
-        raise InvalidValue("efficiency", "in (0, 1]", efficiency, hint)
-    if value < SMALLEST_EFFICIENCY:
-        raise InvalidValue("efficiency", f"at least {SMALLEST_EFFICIENCY:g}", efficiency)
-    return value
+    return checked_efficiency(parse(efficiency, "1", "efficiency"), efficiency)
 
 
 def _time(roof: Roofline, estimate: Estimate) -> tuple[Interval, dict[str, float]]:

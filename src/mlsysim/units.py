@@ -97,6 +97,7 @@ _EXAMPLES = {
     "USD/h": "'2.99 USD/h'",
 }
 _PINT = {"FLOP": "", "FLOP/s": "1/s", "tokens/s": "1/s", "samples/s": "1/s", "USD/h": "1/h"}
+_SHARE = "a number in (0, 1]"
 _NUMBER = re.compile(
     r"^\s*([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?))\s*(\S.*?)?\s*$", re.I
 )
@@ -123,7 +124,7 @@ def parse(value: object, dimension: str, field: str = "value") -> float:
     InvalidValue
         Not a number, an unknown unit, a unit of another dimension, or not a finite number above 0.
     """
-    rule = f"a positive number or a quantity such as {_EXAMPLES[dimension]}"
+    rule = _SHARE if dimension == "1" else f"a positive number or a quantity such as {_EXAMPLES[dimension]}"
     if hasattr(value, "m_as"):
         return positive(value.m_as(_PINT.get(dimension, dimension)), field)
     if isinstance(value, str):
@@ -189,13 +190,13 @@ def _scale(unit: str, dimension: str, field: str, shown: object) -> float:
         scale = _known(spelling, _BASES[dimension])
         if scale is not None:
             return scale
-    example = f"try {_EXAMPLES[dimension]}"
+    rule, example = _SHARE if dimension == "1" else f"in {dimension}", f"try {_EXAMPLES[dimension]}"
     if unit.lower().endswith(("/gpu", "/device", "per gpu")):
         raise InvalidValue(field, f"in {dimension} of all devices together", shown, "multiply by the number of devices")
     for other, bases in _BASES.items():
         if any(_known(spelling, bases) is not None for spelling in _spellings(unit)):
-            raise InvalidValue(field, f"in {dimension}", shown, f"{unit} is a unit of {other}; {example}")
-    raise InvalidValue(field, f"in {dimension}", shown, f"unknown unit {unit!r}; {example}")
+            raise InvalidValue(field, rule, shown, f"{unit} is a unit of {other}; {example}")
+    raise InvalidValue(field, rule, shown, f"unknown unit {unit!r}; {example}")
 
 
 def _spellings(unit: str) -> list[str]:

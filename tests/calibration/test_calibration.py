@@ -160,6 +160,12 @@ def test_a_stated_mfu_is_taken_by_the_same_convention():
         calibrate(efficiency=38, **question)
 
 
+def test_a_stated_eta_of_a_network_is_taken_by_the_convention_of_networks():
+    c = calibrate(efficiency=0.2, model="resnet-50", hardware="h100", batch_size=64)
+    assert "multiply-accumulates" in c.convention
+    assert c.convention in next(n.message for n in c.notes if n.code == "convention-assumed")
+
+
 def test_a_run_that_does_not_fit_as_stated_is_pointed_out():
     c = calibrate(model="llama-3.1-70b", hardware="h100", phase="decode", batch_size=64, throughput=200)
     assert "it needs 184 GB and there are 80 GB" in next(n.message for n in c.notes if n.code == "does-not-fit")

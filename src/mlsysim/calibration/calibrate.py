@@ -8,7 +8,7 @@ from typing import Any, cast
 from mlsysim.calibration.calibration import Calibration
 from mlsysim.calibration.causes import causes_for_flops, causes_for_scenario
 from mlsysim.calibration.measured import Measured, measured
-from mlsysim.efficiency.estimate import outside_evidence
+from mlsysim.efficiency.estimate import checked_efficiency, outside_evidence
 from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import Checks, ImpossibleMeasurement, InvalidValue
 from mlsysim.hardware import HardwareSpec
@@ -106,7 +106,6 @@ def calibrate(
     rate = rate.capped(rate.value * roof.ceiling / eta.value) if eta.high > roof.ceiling else rate
     if fixed and fixed > roof.compute_s / eta.value - roof.floor_s * (1 - _ROUNDING):
         raise InvalidValue("overhead_s", "no more than the measured step without its floor", overhead_s)
-    network = isinstance(scenario.model, NetworkSpec)
     return Calibration(
         scenario=scenario,
         roof=roof,
@@ -116,7 +115,7 @@ def calibrate(
         throughput=rate,
         unit=f"{work.unit}/s",
         flops_per_item=roof.flops / work.items,
-        convention=_NETWORK_CONVENTION if network else _CONVENTION[scenario.phase],
+        convention=_convention(scenario),
         overhead_s=fixed,
         notes=(*notes, *outside_evidence(eta.value, roof, regime_of(scenario, roof)), *_room_notes(scenario)),
     )
@@ -165,20 +164,23 @@ def _rate(
         return step.reciprocal(work.items), notes
     if efficiency is not None:
         eta, notes = measured(efficiency, "1", "efficiency")
-        if eta.value > 1:
-            hint = f"{eta.value:g} % is {eta.value / 100:g}" if eta.value <= 100 else "achieved / peak cannot exceed 1"
-            raise InvalidValue("efficiency", "in (0, 1]", eta.value, hint)
-        return eta * (roof.peak_flops / (roof.flops / work.items)), (*notes, *_convention_note(scenario, roof))
+        checked_efficiency(eta.value, eta.value)
+        return eta * (roof.peak_flops / (roof.flops / work.items)), (*notes, *_convention_note(scenario, work))
     counted = "samples/s" if isinstance(scenario.model, NetworkSpec) else "tokens/s"
     return measured(throughput, counted, "throughput")
 
 
-def _convention_note(scenario: Scenario, roof: Roofline) -> tuple[Note, ...]:
+def _convention(scenario: Scenario) -> str:
+    """Return in words how the FLOPs of a scenario are counted."""
+    return _NETWORK_CONVENTION if isinstance(scenario.model, NetworkSpec) else _CONVENTION[scenario.phase]
+
+
+def _convention_note(scenario: Scenario, work: Work) -> tuple[Note, ...]:
     """Say by how much an eta that was read elsewhere may be counted otherwise."""
-    message = f"the stated eta is taken as counted here ({_CONVENTION[scenario.phase]})"
+    message = f"the stated eta is taken as counted here ({_convention(scenario)})"
     if scenario.phase == "training" and isinstance(scenario.model, TransformerSpec):
-        attention = sum(op.flops for op in scenario.work().operators if op.kind == "attention")
-        full = 1 + attention / roof.flops  # causal attention is half of full
+        attention = sum(op.flops for op in work.operators if op.kind == "attention")
+        full = 1 + attention / work.flops  # causal attention is half of full
         message += (
             f"; where attention was counted in full, as PaLM and nanoGPT do, divide it by {full:.3f} first; where"
             " recomputed activations were counted, take three quarters"

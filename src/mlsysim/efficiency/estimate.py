@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 from mlsysim.efficiency.evidence import Percentiles, attainment_of
 from mlsysim.efficiency.regimes import TITLES
-from mlsysim.errors import Infeasible
+from mlsysim.errors import Infeasible, InvalidValue
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline
 from mlsysim.units import si
 
 NO_OVERHEAD = Interval(0.0, 0.0, 0.0)
+SMALLEST_EFFICIENCY = 1e-9
+"""No run is slower than a billionth of its hardware's peak: less is a slip."""
 
 
 class Estimate(NamedTuple):
@@ -22,6 +24,23 @@ class Estimate(NamedTuple):
     attainment: Interval
     overhead: Interval
     notes: tuple[Note, ...]
+
+
+def checked_efficiency(value: float, shown: object) -> float:
+    """Return an eta that a caller states, if it can be one.
+
+    Raises
+    ------
+    InvalidValue
+        Above 1, or below a billionth; ``shown`` is what the caller wrote.
+    """
+    if value > 1:
+        percent = value <= 100 and value == int(value)
+        hint = f"{value:g} % is {value / 100:g}" if percent else "achieved / peak cannot exceed 1"
+        raise InvalidValue("efficiency", "in (0, 1]", shown, hint)
+    if value < SMALLEST_EFFICIENCY:
+        raise InvalidValue("efficiency", f"at least {SMALLEST_EFFICIENCY:g}", shown)
+    return value
 
 
 def assumed(efficiency: float, roof: Roofline, regime: str, strict: bool) -> Estimate:
