@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mlsysim import Engine, calibrate
 from mlsysim.efficiency.predict import pool
-from mlsysim.errors import ImpossibleMeasurement, InvalidValue, UsageError
+from mlsysim.errors import ImpossibleMeasurement, InvalidValue, Problems, UnknownName, UsageError
 from mlsysim.results import Interval
 
 
@@ -164,6 +164,19 @@ def test_a_stated_eta_of_a_network_is_taken_by_the_convention_of_networks():
     c = calibrate(efficiency=0.2, model="resnet-50", hardware="h100", batch_size=64)
     assert "multiply-accumulates" in c.convention
     assert c.convention in next(n.message for n in c.notes if n.code == "convention-assumed")
+
+
+def test_a_measurement_is_checked_with_all_other_fields():
+    with pytest.raises(Problems) as caught:
+        calibrate(throughput="2 apples", model="llama-3.1-8b", hardware="h1000", devices=0, overhead_s=-1)
+    assert [p.field for p in caught.value.problems if isinstance(p, InvalidValue)] == [
+        "overhead_s",
+        "throughput",
+        "devices",
+    ]
+    assert "unknown hardware 'h1000'" in str(caught.value)
+    with pytest.raises(UnknownName, match="unknown model 'resnet-51'"):  # alone: what it yields is not known
+        calibrate(throughput="85 images/s", model="resnet-51", hardware="h100")
 
 
 def test_a_run_that_does_not_fit_as_stated_is_pointed_out():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from mlsysim.calibration.calibration import Calibration
 from mlsysim.calibration.causes import causes_for_flops, causes_for_scenario
@@ -16,9 +16,10 @@ from mlsysim.models import ModelSpec, NetworkSpec, TransformerSpec, Work
 from mlsysim.physics import performance
 from mlsysim.precision import parse_precision
 from mlsysim.results import Interval, Note
-from mlsysim.scenario import Roofline, Scenario, hardware_of
+from mlsysim.scenario import Scenario, hardware_of, model_of
 from mlsysim.units import parse, si, whole
 
+_Found: TypeAlias = tuple[Interval, tuple[Note, ...]]
 _ROUNDING = 1e-12
 """Relative error that a measurement at its limit may carry from being computed in floats."""
 _NETWORK_CONVENTION = "model FLOPs: 2 x the multiply-accumulates of every operator, 3 x forward in training"
@@ -86,6 +87,7 @@ def calibrate(
         return _from_flops(throughput, flops_per_token, hardware, peak_flops, precision, devices, unused, refused)
     checks = Checks()
     fixed = checks(_overhead, overhead_s)
+    found = checks(_measured, throughput, time_s, efficiency, checks(model_of, model))
     scenario = Scenario.of(
         model,
         hardware,
@@ -99,8 +101,12 @@ def calibrate(
     )
     work = scenario.work()
     roof = scenario.roofline(work)
-    rate, notes = _rate(throughput, time_s, efficiency, scenario, work, roof)
-    eta = rate * performance.fit_efficiency(roof.flops / work.items, roof.peak_flops, 1.0)
+    (rate, notes), flops_per_item = cast("_Found", found), roof.flops / work.items
+    if time_s is not None:
+        rate = rate.reciprocal(work.items)
+    if efficiency is not None:
+        rate, notes = rate * (roof.peak_flops / flops_per_item), (*notes, _convention_note(scenario, work))
+    eta = rate * performance.fit_efficiency(flops_per_item, roof.peak_flops, 1.0)
     if eta.value > roof.ceiling * (1 + _ROUNDING):
         raise ImpossibleMeasurement(eta.value, roof.ceiling, causes_for_scenario(scenario, rate.value))
     rate = rate.capped(rate.value * roof.ceiling / eta.value) if eta.high > roof.ceiling else rate
@@ -114,7 +120,7 @@ def calibrate(
         peak_flops=roof.peak_flops,
         throughput=rate,
         unit=f"{work.unit}/s",
-        flops_per_item=roof.flops / work.items,
+        flops_per_item=flops_per_item,
         convention=_convention(scenario),
         overhead_s=fixed,
         notes=(*notes, *outside_evidence(eta.value, roof, regime_of(scenario, roof)), *_room_notes(scenario)),
@@ -155,19 +161,20 @@ def _overhead(value: object) -> float | None:
     return parse(value, "s", "overhead_s")
 
 
-def _rate(
-    throughput: Any, time_s: Any, efficiency: Any, scenario: Scenario, work: Work, roof: Roofline
-) -> tuple[Interval, tuple[Note, ...]]:
-    """Return items per second from whichever was measured; a throughput in the other kind of item is refused."""
+def _measured(throughput: Any, time_s: Any, efficiency: Any, model: ModelSpec | None) -> _Found | None:
+    """Return whichever was measured, in its own unit; None where an unknown model leaves the unit open.
+
+    A throughput in the other kind of item is refused.
+    """
     if time_s is not None:
-        step, notes = measured(time_s, "s", "time_s")
-        return step.reciprocal(work.items), notes
+        return measured(time_s, "s", "time_s")
     if efficiency is not None:
         eta, notes = measured(efficiency, "1", "efficiency")
         checked_efficiency(eta.value, eta.value)
-        return eta * (roof.peak_flops / (roof.flops / work.items)), (*notes, *_convention_note(scenario, work))
-    counted = "samples/s" if isinstance(scenario.model, NetworkSpec) else "tokens/s"
-    return measured(throughput, counted, "throughput")
+        return eta, notes
+    if model is None:
+        return None
+    return measured(throughput, "samples/s" if isinstance(model, NetworkSpec) else "tokens/s", "throughput")
 
 
 def _convention(scenario: Scenario) -> str:
@@ -175,7 +182,7 @@ def _convention(scenario: Scenario) -> str:
     return _NETWORK_CONVENTION if isinstance(scenario.model, NetworkSpec) else _CONVENTION[scenario.phase]
 
 
-def _convention_note(scenario: Scenario, work: Work) -> tuple[Note, ...]:
+def _convention_note(scenario: Scenario, work: Work) -> Note:
     """Say by how much an eta that was read elsewhere may be counted otherwise."""
     message = f"the stated eta is taken as counted here ({_convention(scenario)})"
     if scenario.phase == "training" and isinstance(scenario.model, TransformerSpec):
@@ -185,7 +192,7 @@ def _convention_note(scenario: Scenario, work: Work) -> tuple[Note, ...]:
             f"; where attention was counted in full, as PaLM and nanoGPT do, divide it by {full:.3f} first; where"
             " recomputed activations were counted, take three quarters"
         )
-    return (Note("convention-assumed", message),)
+    return Note("convention-assumed", message)
 
 
 def _room_notes(scenario: Scenario) -> tuple[Note, ...]:
