@@ -100,6 +100,19 @@ def test_every_remedy_fits_and_a_smaller_change_does_not():
     assert Engine.solve(**{**question, "hardware": remedies["hardware"].split(" (")[0]}).fits
 
 
+@pytest.mark.parametrize(
+    ("model", "hardware", "precision", "batch_size"),
+    [("mobilenet-v1-0.25-96", "nrf52840", "int8", 7), ("llama-3.1-70b", "h100", "bf16", 1)],
+)
+def test_the_device_that_would_fit_is_the_smallest_that_does(model, hardware, precision, batch_size):
+    question = {"model": model, "precision": precision, "batch_size": batch_size}
+    remedies = dict(r.split(": ", 1) for r in Engine.solve(hardware=hardware, **question).remedies)
+    kind = Hardware[hardware].kind
+    able = [Hardware[n] for n in Hardware if Hardware[n].kind == kind and Hardware[n].supports(precision)]
+    sizes = {d.name: d.memory.value for d in able if d.memory and Engine.solve(hardware=d, **question).fits}
+    assert sizes[remedies["hardware"].split(" (")[0]] == min(sizes.values())
+
+
 def test_an_eta_above_the_ceiling_is_answered_with_the_floor():
     result = Engine.solve("llama-3.1-8b", "h100", phase="decode", efficiency=0.5)
     # 7.5 G weights of the matrices, and norms, and the cache of 2,049 tokens; the 50 MB cache keeps its share.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from mlsysim.hardware import Hardware
-from mlsysim.results import Memory
+from mlsysim.results import Memory, bytes_missing
 from mlsysim.scenario import Scenario, bytes_needed
 from mlsysim.units import si
 
@@ -21,7 +21,7 @@ def remedies(scenario: Scenario, held: Memory) -> tuple[str, ...]:
 
 
 def _changes(s: Scenario, held: Memory) -> Iterator[str]:
-    total = held.total
+    total, weights = held.total, held.needed["weights"]
     count = math.ceil(s.devices * total / held.capacity)
     if s.hardware.kind != "mcu":
         yield f"devices: {count} x {s.hardware.name} ({si(held.capacity / s.devices * count, 'B')} in all)"
@@ -33,8 +33,8 @@ def _changes(s: Scenario, held: Memory) -> Iterator[str]:
         largest = _largest(s, held, field)
         if largest:
             yield f"{field}: {largest}"
-    for size, name in _devices(s.hardware.kind, s.precision):
-        if size * s.devices >= total:
+    for size, flash, name in _devices(s.hardware.kind, s.precision):
+        if bytes_missing(total, weights, s.devices * size, s.devices * flash) <= 0:
             yield (
                 f"hardware: {name} ({si(size, 'B')})"
                 if s.devices == 1
@@ -56,24 +56,28 @@ def _largest(s: Scenario, held: Memory, field: str) -> int:
     Memory is a straight line in each field but for sliding windows, so that one guess from two points is mostly right.
     """
     current = getattr(s, field)
-    if not current or current == 1 or _missing(s, held, "", **{field: 1}) > 0:
+    if not current or current == 1:
+        return 0
+
+    def missing(value: int) -> float:
+        return _missing(s, held, "", **{field: value})
+
+    at_low = missing(1)
+    if at_low > 0:
         return 0
     low, high = 1, current
-    at_low, at_high = _missing(s, held, "", **{field: low}), held.missing
-    guess = low + int((high - low) * at_low / (at_low - at_high))
+    guess = low + int((high - low) * at_low / (at_low - held.missing))
     for value in (guess, guess + 1, guess - 1):
         if low < value < high:
-            low, high = (value, high) if _missing(s, held, "", **{field: value}) <= 0 else (low, value)
+            low, high = (value, high) if missing(value) <= 0 else (low, value)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if _missing(s, held, "", **{field: middle}) <= 0 else (low, middle)
+        low, high = (middle, high) if missing(middle) <= 0 else (low, middle)
     return int(low)
 
 
 @cache
-def _devices(kind: str, precision: str) -> tuple[tuple[float, str], ...]:
-    """Return (memory [B], name) of the devices of a kind that have a peak for a precision, smallest first."""
-    able = (Hardware[name] for name in Hardware)
-    return tuple(
-        sorted((d.memory.value, d.name) for d in able if d.memory and d.kind == kind and d.supports(precision))
-    )
+def _devices(kind: str, precision: str) -> tuple[tuple[float, float, str], ...]:
+    """Return (memory [B], flash [B], name) of the devices of a kind with a peak for a precision, smallest first."""
+    able = (d for d in map(Hardware.__getitem__, Hardware) if d.kind == kind and d.supports(precision))
+    return tuple(sorted((d.memory.value, d.flash.value if d.flash else 0.0, d.name) for d in able if d.memory))

@@ -72,12 +72,17 @@ class Memory:
     @property
     def missing(self) -> float:
         """Return the bytes for which there is no room; 0 or less if all fits."""
-        return self.total - min(self.needed["weights"], self.flash) - self.capacity
+        return bytes_missing(self.total, self.needed["weights"], self.capacity, self.flash)
 
     @property
     def fits(self) -> bool:
         """Return whether there is room."""
         return self.missing <= 0
+
+
+def bytes_missing(total: float, weights: float, capacity: float, flash: float) -> float:
+    """Return the bytes for which there is no room where weights may lie in flash; 0 or less if all fits [B]."""
+    return total - min(weights, flash) - capacity
 
 
 @dataclass(frozen=True, slots=True, repr=False)
