@@ -36,7 +36,7 @@ def causes_for_flops(
             efficiency / 2,
         ),
     ]
-    found += [_devices_cause(n * devices, efficiency / n) for n in (2, 4, 8, 16, 64, 256)]
+    found += [Cause("devices", _of_devices(n * devices), efficiency / n) for n in _POWERS]
     if device is not None and peak is not None:
         found += [
             Cause(
@@ -85,7 +85,7 @@ def _alternatives(s: Scenario) -> Iterator[tuple[str, str, Scenario, float]]:
     for precision in s.hardware.narrower(s.precision):
         yield "precision", f"the run used {precision}, not {s.precision}", s.replace(precision=precision), 1.0
     for n in _POWERS:
-        yield "devices", _devices_cause(s.devices * n, 0.0).message, s.replace(devices=s.devices * n), 1.0
+        yield "devices", _of_devices(s.devices * n), s.replace(devices=s.devices * n), 1.0
     if s.hardware.supports(s.precision + SPARSE):
         message = "the run used 2:4 structured sparsity, the peak is dense"
         yield "sparse", message, s.replace(precision=s.precision + SPARSE), 1.0
@@ -96,9 +96,8 @@ def _as_prefill(s: Scenario) -> Scenario:
     return s.replace(phase="forward", seq_len=s.context, context=None)
 
 
-def _devices_cause(count: int, efficiency: float) -> Cause:
-    message = f"tokens of several devices, {count} for example, divided by the peak of fewer"
-    return Cause("devices", message, efficiency)
+def _of_devices(count: int) -> str:
+    return f"tokens of several devices, {count} for example, divided by the peak of fewer"
 
 
 def _ranked(found: Iterable[tuple[Cause, float]]) -> tuple[Cause, ...]:

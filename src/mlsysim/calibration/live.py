@@ -7,18 +7,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mlsysim.calibration.steady import FEWEST_STEPS, median_interval, steady_start
 from mlsysim.errors import InvalidValue, MissingExtra
-from mlsysim.hardware.probe import usable_cores
+from mlsysim.hardware.probe import Progress, usable_cores
 from mlsysim.models.onnx_shapes import Shape, input_shapes
 from mlsysim.results import Interval
 from mlsysim.units import positive, whole
 
-Progress: TypeAlias = Callable[[str, float], None]
 MOST_STEPS = 20_000
 """More steps than this make no interval narrower that matters, only the bootstrap slower."""
 _FEWEST_RUNS = 1 + FEWEST_STEPS  # the first is dropped; MSER-5 leaves at least 10 where it drops any

@@ -6,7 +6,7 @@ predicted, measured, and both are shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from mlsysim.calibration import Calibration, calibrate
 from mlsysim.calibration.live import Measurement, measure_alternating
 from mlsysim.engine import Engine
 from mlsysim.hardware import Figure, Hardware, HardwareSpec
-from mlsysim.hardware.probe import Probe, probe
+from mlsysim.hardware.probe import Probe, Progress, probe
 from mlsysim.models import NetworkSpec
 from mlsysim.models.onnx_file import load_onnx
 from mlsysim.physics import performance
@@ -30,7 +30,6 @@ CHECKED = 4
 LARGER = 32
 """The batch size of the first what-if."""
 ELSEWHERE = ("a100", "h100", "b200", "l4", "raspberry-pi-5")
-Progress = Callable[[str, float], None]
 
 
 class Check(NamedTuple):
