@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import UsageError
 from mlsysim.hardware import Hardware
-from mlsysim.models import Models, ModelSpec, TransformerSpec
+from mlsysim.models import Models, ModelSpec, TransformerSpec, decoder
 from mlsysim.precision import parse_precision
 from mlsysim.scenario import Roofline, Scenario
 
@@ -190,7 +190,7 @@ def spec_of(row: Row) -> TransformerSpec:
         raise Refused("architecture incomplete")
     sizes = {k: int(float(row[k])) for k in ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab")}
     gated = not re.match(r"gpt|mpt|mlm|opt|bloom|megatron", row["family"])
-    return TransformerSpec(
+    return decoder(
         name=row["model"],
         head_dim=sizes["hidden"] // sizes["heads"],
         gated=gated,

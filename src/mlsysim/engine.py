@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+import os
+from typing import TypeAlias, Unpack
 
 from mlsysim.calibration import Calibration, moved
 from mlsysim.efficiency.estimate import Estimate, assumed, checked_efficiency
@@ -16,6 +17,7 @@ from mlsysim.models import ModelSpec
 from mlsysim.results import Eta, Interval, Memory, Note, Result
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.units import parse, si
+from mlsysim.workload import Modified
 
 Stated: TypeAlias = float | Calibration | None
 
@@ -25,7 +27,7 @@ class Engine:
 
     @staticmethod
     def solve(
-        model: ModelSpec | str,
+        model: ModelSpec | str | os.PathLike[str],
         hardware: HardwareSpec | str,
         *,
         phase: str | None = None,
@@ -37,24 +39,28 @@ class Engine:
         devices: int | None = None,
         usd_per_hour: float | str | None = None,
         strict: bool = False,
+        **modified: Unpack[Modified],
     ) -> Result:
         """Answer one question: how long a step takes, at what eta, what bounds it, and whether it fits.
 
         Parameters
         ----------
         model, hardware
-            A spec or a name, in any letter case.
+            A spec or a name, in any letter case; for a model also the path of its file or folder.
         phase
             ``forward`` (a prefill pass for a language model), ``decode`` (one token for each sequence), ``training``
             (one optimizer step); ``forward`` if not given.
         batch_size
             Prompts, sequences in flight, or the global training batch; 1 if not given.
         seq_len
-            Tokens of each prompt or training sequence; 2,048 for a language model if not given.
+            Tokens of each prompt or training sequence, or of what an encoder reads; 2,048 for a language model if not
+            given.
         context
             Tokens already in the KV cache at decode; 2,048 if not given.
         precision
-            Number format of weights, activations, cache and arithmetic; the device's 16-bit format if not given.
+            Number format of weights, activations, cache and arithmetic; one name for all (``fp8``) or one that states
+            roles (``w4a16kv8``, ``q4_k_m``). If not given, that of the model's file where it is quantized, else the
+            device's 16-bit format.
         efficiency
             A float is the end-to-end eta, in (0, 1]: it absorbs communication, bubbles and overhead, and nothing is
             charged twice. A :class:`Calibration` is used as measured, and moved where the question differs. None
@@ -65,6 +71,11 @@ class Engine:
             Price of one device, in place of the one in the registry; most have none there.
         strict
             Raise instead of answering with the floor where the stated eta is above the ceiling.
+        modified
+            What makes the step other than the plain one. ``recompute`` (``none``, ``selective`` or ``full``, the
+            default) and ``lora_rank`` in training; ``draft`` (a smaller model, or ``"mtp"`` for the model's own
+            modules), ``draft_tokens`` and ``acceptance`` for speculative decoding; ``target_len``, tokens on the
+            decoder's side of a model with encoder; ``steps`` of a diffusion model.
 
         Raises
         ------
@@ -86,6 +97,7 @@ class Engine:
             precision=precision,
             devices=devices,
             checks=checks,
+            **modified,
         )
         work = scenario.work()
         roof = scenario.roofline(work)
@@ -121,6 +133,7 @@ class Engine:
             defaults=scenario.defaults,
             notes=tuple(notes),
             remedies=changes,
+            modifiers=scenario.modifiers.to_dict(),
         )
 
 

@@ -8,7 +8,8 @@ from functools import cache
 
 from mlsysim.hardware import Hardware
 from mlsysim.results import Memory, bytes_missing
-from mlsysim.scenario import Scenario, bytes_needed
+from mlsysim.scenario import Scenario
+from mlsysim.workload import bytes_needed
 from mlsysim.units import si
 
 
@@ -46,7 +47,7 @@ def _changes(s: Scenario, held: Memory) -> Iterator[str]:
 def _missing(s: Scenario, held: Memory, precision: str = "", **lengths: int) -> float:
     """Return the bytes for which there would be no room with another precision, batch size or length."""
     sizes = {"batch_size": s.batch_size, "seq_len": s.seq_len or 1, "context": s.context or 0, **lengths}
-    needed = bytes_needed(s.model, s.phase, precision or s.precision, **sizes)
+    needed = bytes_needed(s.model, s.phase, precision or s.precision, modifiers=s.modifiers, **sizes)
     return Memory(needed, held.capacity, held.flash).missing
 
 

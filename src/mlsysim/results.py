@@ -116,6 +116,7 @@ class Result:
     defaults: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     remedies: tuple[str, ...] = ()
+    modifiers: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def fits(self) -> bool:
@@ -158,6 +159,7 @@ class Result:
             "remedies": list(self.remedies),
             "energy_j": self.energy_j,
             "cost_usd": self.cost_usd,
+            "modifiers": dict(self.modifiers),
             "defaults": dict(self.defaults),
             "notes": [note._asdict() for note in self.notes],
         }

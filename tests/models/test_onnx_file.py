@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mlsysim.errors import InvalidValue, MissingExtra
-from mlsysim.models.onnx_file import input_shapes, load_onnx
+from mlsysim.models.importers.onnx_file import input_shapes, load_onnx
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 np = pytest.importorskip("numpy")

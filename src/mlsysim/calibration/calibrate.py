@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, Unpack, cast
 
 from mlsysim.calibration.calibration import Calibration
 from mlsysim.calibration.causes import causes_for_flops, causes_for_scenario
@@ -16,8 +16,9 @@ from mlsysim.models import ModelSpec, NetworkSpec, TransformerSpec, Work
 from mlsysim.physics import performance
 from mlsysim.precision import parse_precision
 from mlsysim.results import Interval, Note
-from mlsysim.scenario import Scenario, hardware_of, model_of
+from mlsysim.scenario import Scenario, hardware_of
 from mlsysim.units import parse, si, whole
+from mlsysim.workload import Modified, model_of
 
 _Found: TypeAlias = tuple[Interval, tuple[Note, ...]]
 _ROUNDING = 1e-12
@@ -46,6 +47,7 @@ def calibrate(
     flops_per_token: float | str | None = None,
     peak_flops: float | str | None = None,
     overhead_s: float | str | None = None,
+    **modified: Unpack[Modified],
 ) -> Calibration:
     """Turn a measurement into eta: achieved FLOPs over peak, refused where physics excludes it.
 
@@ -59,7 +61,7 @@ def calibrate(
     efficiency
         An eta or MFU that you read elsewhere, in place of ``throughput``: counted by the same convention, or not
         comparable (see ``Calibration.convention``).
-    model, hardware, phase, batch_size, seq_len, context, precision, devices
+    model, hardware, phase, batch_size, seq_len, context, precision, devices, modified
         As for :meth:`Engine.solve`.
     flops_per_token
         FLOPs per token or sample, in place of ``model``.
@@ -82,6 +84,7 @@ def calibrate(
             "batch_size": batch_size,
             "seq_len": seq_len,
             "context": context,
+            **modified,
         }
         refused = {"overhead_s": overhead_s, "time_s": time_s, "efficiency": efficiency}
         return _from_flops(throughput, flops_per_token, hardware, peak_flops, precision, devices, unused, refused)
@@ -98,6 +101,7 @@ def calibrate(
         precision=precision,
         devices=devices,
         checks=checks,
+        **modified,
     )
     work = scenario.work()
     roof = scenario.roofline(work)
@@ -186,7 +190,7 @@ def _convention_note(scenario: Scenario, work: Work) -> Note:
     """Say by how much an eta that was read elsewhere may be counted otherwise."""
     message = f"the stated eta is taken as counted here ({_convention(scenario)})"
     if scenario.phase == "training" and isinstance(scenario.model, TransformerSpec):
-        attention = sum(op.flops for op in work.operators if op.kind == "attention")
+        attention = work.flops_of("attention")
         full = 1 + attention / work.flops  # causal attention is half of full
         message += (
             f"; where attention was counted in full, as PaLM and nanoGPT do, divide it by {full:.3f} first; where"

@@ -9,9 +9,9 @@ from mlsysim.efficiency.evidence import attainment_of
 from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import Cause
 from mlsysim.hardware import Figure, HardwareSpec
-from mlsysim.models import TransformerSpec
 from mlsysim.precision import SPARSE
 from mlsysim.scenario import Scenario
+from mlsysim.workload import PLAIN
 
 _USUAL = 0.4
 """Where no scenario is known, what a compute-bound run usually reaches: the low end of the classical training row."""
@@ -75,8 +75,8 @@ def _admitted(scenario: Scenario, rate: float) -> Iterator[tuple[Cause, float]]:
 def _alternatives(s: Scenario) -> Iterator[tuple[str, str, Scenario, float]]:
     """Yield (code, sentence, the scenario that was perhaps meant, items truly processed per item counted)."""
     if s.phase == "training":
-        yield "training-flops", "an inference run counted as training (6N for 2N)", s.replace(phase="forward"), 1.0
-    if isinstance(s.model, TransformerSpec) and s.phase == "decode":
+        yield "training-flops", "an inference run counted as training (6N for 2N)", s.replace(phase="forward", modifiers=PLAIN), 1.0
+    if s.phase == "decode":
         yield "prompt-tokens", "prompt tokens counted as generated: these are prefill tokens", _as_prefill(s), 1.0
         said = "no batch size was given and 1 assumed" if "batch_size" in s.defaults else f"not {s.batch_size}"
         for batch in (n for n in _POWERS if n > s.batch_size):
@@ -93,7 +93,7 @@ def _alternatives(s: Scenario) -> Iterator[tuple[str, str, Scenario, float]]:
 
 
 def _as_prefill(s: Scenario) -> Scenario:
-    return s.replace(phase="forward", seq_len=s.context, context=None)
+    return s.replace(phase="forward", seq_len=s.context, context=None, modifiers=PLAIN)
 
 
 def _of_devices(count: int) -> str:

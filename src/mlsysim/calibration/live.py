@@ -14,7 +14,7 @@ import numpy as np
 from mlsysim.calibration.steady import FEWEST_STEPS, median_interval, steady_start
 from mlsysim.errors import InvalidValue, MissingExtra
 from mlsysim.hardware.probe import Progress, usable_cores
-from mlsysim.models.onnx_shapes import Shape, input_shapes
+from mlsysim.models.importers.onnx_shapes import Shape, input_shapes
 from mlsysim.results import Interval
 from mlsysim.units import positive, whole
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlsysim.errors import UnknownName, UnsupportedPrecision
-from mlsysim.precision import BYTES, PEAK_OF, SPARSE, bytes_per_value, dense, parse_precision
+from mlsysim.precision import BYTES, SPARSE, WEIGHT_ONLY, bytes_per_weight, parse_precision, roles
 from mlsysim.registry import nearest
 from mlsysim.units import parse
 
@@ -73,8 +73,15 @@ class HardwareSpec:
         return self._peak(precision) is not None
 
     def _peak(self, precision: str) -> Figure | None:
-        element = PEAK_OF.get(dense(precision), dense(precision))
-        return self.other_peaks.get(f"{element} sparse") if precision.endswith(SPARSE) else self.peaks.get(element)
+        role = roles(precision)
+        if precision.endswith(SPARSE):
+            return self.other_peaks.get(f"{role.compute[0]} sparse")
+        for element in role.compute:
+            if element in self.peaks:
+                slower = self.peaks[element]
+                faster = self.other_peaks.get(f"{element} dense fp16-accumulate")
+                return faster or slower if role.accumulation == "fp16" else slower
+        return None
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -87,9 +94,9 @@ class HardwareSpec:
         return tuple(p + SPARSE for p in BYTES if f"{p} sparse" in self.other_peaks)
 
     def narrower(self, precision: str) -> tuple[str, ...]:
-        """Return the dense formats with a peak in which a value takes fewer bytes, block formats too, widest first."""
-        size = bytes_per_value(precision)
-        return tuple(p for p in BYTES if BYTES[p] < size and self.supports(p))
+        """Return the dense formats with a peak in which a weight takes fewer bytes, widest first; weight-only ones last."""
+        size = bytes_per_weight(precision)
+        return tuple(p for p in (*BYTES, *WEIGHT_ONLY) if bytes_per_weight(p) < size and self.supports(p))
 
     @property
     def default_precision(self) -> str:

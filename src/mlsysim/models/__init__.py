@@ -1,7 +1,30 @@
 """What is asked: model specs, the registry of known models, and their lowering to work."""
 
+from mlsysim.models.network import Layer, NetworkSpec
+from mlsysim.models.parts import Attention, Convolution, Experts, LatentAttention, LinearAttention, Mlp, StateSpace
 from mlsysim.models.registry import Models
-from mlsysim.models.spec import Layer, ModelSpec, NetworkSpec, TransformerSpec
-from mlsysim.models.work import Operator, Work, lower
+from mlsysim.models.spec import Block, ModelSpec, Stack, TransformerSpec, decoder
+from mlsysim.models.work import Operator, Sizes, Speculation, Work, lower
 
-__all__ = ["Layer", "ModelSpec", "Models", "NetworkSpec", "Operator", "TransformerSpec", "Work", "lower"]
+__all__ = [
+    "Attention",
+    "Block",
+    "Convolution",
+    "Experts",
+    "LatentAttention",
+    "Layer",
+    "LinearAttention",
+    "Mlp",
+    "ModelSpec",
+    "Models",
+    "NetworkSpec",
+    "Operator",
+    "Sizes",
+    "Speculation",
+    "Stack",
+    "StateSpace",
+    "TransformerSpec",
+    "Work",
+    "decoder",
+    "lower",
+]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from mlsysim.models.spec import Layer, ModelSpec, NetworkSpec, TransformerSpec
+from typing import Any
+
+from mlsysim.models.network import Layer, NetworkSpec
+from mlsysim.models.spec import ModelSpec, decoder
 from mlsysim.registry import Registry, Row, read_table
 
 _PACKAGE = "mlsysim.models"
@@ -13,10 +16,10 @@ def _rows() -> list[Row]:
 
 
 def _build(row: Row) -> ModelSpec:
-    about = {key: row[key] for key in ("title", "source", "retrieved", "note")}
+    about: dict[str, Any] = {key: row[key] for key in ("title", "source", "retrieved", "note")}
     if "table" in row:
         return NetworkSpec(row["name"], read_layers(row["table"]), row["sample"], **about)
-    return TransformerSpec(
+    return decoder(
         row["name"],
         layers=int(row["layers"]),
         hidden=int(row["hidden"]),

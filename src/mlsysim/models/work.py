@@ -6,21 +6,27 @@ A step is one forward pass over a batch of prompts (``forward``), one new token 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mlsysim.models.spec import ModelSpec, NetworkSpec, TransformerSpec
-from mlsysim.physics import memory, performance
+from mlsysim.models.network import Layer, NetworkSpec
+from mlsysim.models.parts import Line
+from mlsysim.models.spec import ModelSpec, Stack, TransformerSpec
+from mlsysim.physics import memory, mixture, performance, speculation
 from mlsysim.physics import transformer as physics
-from mlsysim.physics.elementwise import Real
+from mlsysim.physics.elementwise import Real, minimum
 
 PHASES = ("forward", "decode", "training")
+DEQUANTIZE_OPERATIONS = 2.0
+"""Elementwise operations that turn a stored weight into the format of arithmetic: subtract a zero point, scale."""
 
 
 class Operator(NamedTuple):
     """One class of operators in a step, all ``count`` of them together; FLOPs and bytes are totals.
 
-    ``activation_bytes`` are inputs and outputs; ``kv_bytes`` the KV cache read and written.
+    ``activation_bytes`` are inputs and outputs; ``kv_bytes`` the KV cache (and recurrent state) read and written.
+    ``vector_operations`` are elementwise operations that are no model FLOPs; only dequantization is itemised.
     """
 
     name: str
@@ -30,6 +36,52 @@ class Operator(NamedTuple):
     weight_bytes: Real
     activation_bytes: Real
     kv_bytes: Real
+    vector_operations: Real = 0.0
+
+
+class Speculation(NamedTuple):
+    """Speculative decoding: a step drafts ``tokens``, verifies them in one pass, and keeps what is accepted.
+
+    ``draft`` is a smaller model, or None for the model's own multi-token-prediction modules; ``acceptance`` the
+    probability that a drafted token is kept.
+    """
+
+    tokens: int
+    acceptance: Real
+    draft: TransformerSpec | None = None
+
+
+class Sizes(NamedTuple):
+    """Bytes of a value in each role: activation, weight, cache element; and of training's copies and states [B]."""
+
+    value: Real
+    weight: Real
+    kv: Real
+    copy: Real = 2.0
+    gradient: Real = 2.0
+    state: Real = memory.ADAM_STATE_BYTES
+
+
+class _Pass(NamedTuple):
+    """One pass over a stack: ``new`` tokens a sequence after ``context`` kept ones, beside ``source`` encoded ones.
+
+    ``fresh`` where an encoder and a stem still have to run; ``full`` where masked pairs count; ``absorbed`` where latent
+    attention reads the latents as they are cached.
+    """
+
+    batch: Real
+    new: Real
+    context: Real
+    source: Real
+    sizes: Sizes
+    fresh: bool
+    full: bool = False
+    absorbed: bool = False
+
+    @property
+    def tokens(self) -> Any:
+        """Return the tokens of all sequences."""
+        return self.batch * self.new
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +112,10 @@ class Work:
         """Return the bytes of KV cache read and written in a step [B]."""
         return sum(op.kv_bytes for op in self.operators)
 
+    def flops_of(self, kind: str) -> Any:
+        """Return the FLOPs of the operators of one kind."""
+        return sum(op.flops for op in self.operators if op.kind == kind)
+
     def traffic(self, cache: Real) -> Any:
         """Return the bytes that must cross the memory bus in a step, whatever the software [B].
 
@@ -81,9 +137,14 @@ def lower(
     batch_size: Real,
     seq_len: Real,
     context: Real,
-    value_bytes: Real,
-    weight_bytes: Real | None = None,
-    training_bytes: Real = 2.0,
+    sizes: Sizes | None = None,
+    value_bytes: Real = 2.0,
+    target_len: Real | None = None,
+    dequantized: bool = False,
+    full_attention: bool = False,
+    absorbed: bool | None = None,
+    lora_rank: int = 0,
+    speculative: Speculation | None = None,
 ) -> Work:
     """Lower a model to the work of one step.
 
@@ -96,84 +157,249 @@ def lower(
     batch_size
         Prompts, sequences in flight, or the global training batch; samples for a network.
     seq_len
-        Tokens of a prompt or training sequence; not used by ``decode`` and networks.
+        Tokens of a prompt or training sequence, or of what an encoder reads; not used by networks, nor by ``decode``
+        of a model without encoder.
     context
         Tokens already in the KV cache; used by ``decode``.
-    value_bytes
-        Bytes of an activation or cache element [B].
-    weight_bytes
-        Bytes of a weight [B]; ``value_bytes`` if not given.
-    training_bytes
-        Bytes of a weight in the copy that training computes with [B].
+    sizes
+        Bytes of a value in each role [B]; ``value_bytes`` for all of them if not given.
+    target_len
+        Tokens on the decoder's side of a model with encoder; 1 in ``forward`` and ``seq_len`` in training if not given.
+    dequantized
+        Whether weights are converted before arithmetic: then that is itemised.
+    full_attention
+        Count every query-key pair of a sequence, masked ones too: the convention of PaLM's MFU.
+    absorbed
+        Take latent attention against the cached latents; left out, in ``decode`` only.
+    lora_rank
+        Train low-rank adapters of this rank on all dense matrices of the blocks, everything else frozen; 0 trains all.
+    speculative
+        Decode with drafted tokens; in ``training``, train the multi-token-prediction modules too.
     """
-    sizes = value_bytes, value_bytes if weight_bytes is None else weight_bytes
+    found = sizes or Sizes(value_bytes, value_bytes, value_bytes)
     if isinstance(model, NetworkSpec):
-        ledger = _network(model, batch_size, *sizes)
-        items, unit = batch_size, model.sample + "s"
-    elif phase == "decode":
-        ledger = _transformer(model, batch_size, 1.0, context, batch_size, *sizes)
-        items, unit = batch_size, "tokens"
-    else:
-        heads = batch_size * seq_len if phase == "training" else batch_size
-        ledger = _transformer(model, batch_size, seq_len, 0.0, heads, *sizes)
-        items, unit = batch_size * seq_len, "tokens"
+        return _network_work(model, phase, batch_size, found, dequantized)
+    latent = phase == "decode" if absorbed is None else absorbed
+    if phase == "decode":
+        p = _Pass(batch_size, 1.0, context, _source(model, seq_len), found, False, full_attention, latent)
+        return _decode_work(model, p, speculative, dequantized)
+    length: Real = model.tokens or seq_len
+    if model.encoder:
+        length = (seq_len if phase == "training" else 1.0) if target_len is None else target_len
+    p = _Pass(batch_size, length, 0.0, _source(model, seq_len), found, True, full_attention, latent)
+    last_only = model.pooled or (model.causal and phase == "forward")
+    logits = p.batch if last_only else p.tokens
+    ledger = _model(model, p, logits)
     if phase == "training":
-        ledger = [*map(_with_backward, ledger), _optimizer(model.parameters, training_bytes)]
+        if speculative:
+            ledger += _mtp(model, p, logits)
+        ledger = _training(model, ledger, p, lora_rank)
+    elif dequantized:
+        ledger.append(_dequantization(ledger, found))
+    items, unit = _items(model, p)
     return Work(tuple(ledger), items, unit)
 
 
-def _transformer(
-    m: TransformerSpec, batch: Real, new: Real, context: Real, logits: Real, size: Real, weight: Real
-) -> list[Operator]:
-    """Return the forward ledger: ``new`` tokens a sequence after ``context``, LM head on ``logits`` of them.
+def _source(m: TransformerSpec, seq_len: Real) -> Real:
+    return 0.0 if m.encoder is None else m.encoder.tokens or seq_len
+
+
+def _items(m: TransformerSpec, p: _Pass) -> tuple[Real, str]:
+    """Return what a pass takes in: samples where the input fixes their length, else tokens that are read."""
+    outer = m.encoder or m
+    if outer.tokens:
+        return p.batch, f"{m.sample}s"
+    return (p.batch * p.source if m.encoder else p.tokens), "tokens"
+
+
+def _model(m: TransformerSpec, p: _Pass, logits: Real) -> list[Operator]:
+    """Return the forward ledger of a model with its head on ``logits`` rows.
 
     A prefill needs the logits of each prompt's last token alone; training needs all.
     """
-    qkv, out, mlp = m.layer_weights
-    tokens, layers = batch * new, m.layers
-    heads_width = m.heads * m.head_dim
-    qkv_width = heads_width + 2 * m.kv_heads * m.head_dim
-    mlp_width = (3 if m.gated else 2) * m.ffn
-    pairs = batch * sum(n * physics.causal_pairs(new, context, window) for n, window in m.layers_by_window)
-    kv = batch * (m.cached_elements(context) + new * m.kv_elements) * size  # the cache is read, the new is written
-    vectors = m.vector_parameters
-
-    def matmul(name: str, count: int, rows: Real, weights: float, width: float) -> Operator:
-        flops = physics.matmul_flops(rows, count * weights)
-        return Operator(name, "matmul", count, flops, count * weights * weight, count * rows * width * size, 0.0)
-
-    return [
-        Operator("embedding", "lookup", 1, 0.0, 0.0, 2.0 * tokens * m.hidden * size, 0.0),
-        matmul("attention.qkv", layers, tokens, qkv, m.hidden + qkv_width),
-        Operator(
-            "attention.core",
-            "attention",
-            layers,
-            physics.attention_flops(pairs, m.heads, m.head_dim),
-            0.0,
-            layers * 2.0 * tokens * heads_width * size,
-            kv,
-        ),
-        matmul("attention.out", layers, tokens, out, heads_width + m.hidden),
-        matmul("mlp", layers, tokens, mlp, 2 * m.hidden + mlp_width),
-        Operator("norms", "norm", layers, 0.0, vectors * size, layers * 4.0 * tokens * m.hidden * size, 0.0),
-        matmul("lm_head", 1, logits, m.head_weights, m.hidden + m.vocab),
-    ]
+    ledger: list[Operator] = []
+    prefix = ""
+    if m.encoder:
+        prefix = "decoder."
+        if p.fresh:
+            ledger += _front(m.encoder, p)
+            ledger += _stack(m.encoder, p._replace(new=p.source, source=0.0), "encoder.")
+    if p.fresh:
+        ledger += _front(m, p)
+    if m.vocab:
+        moved = 2.0 * p.tokens * m.hidden * p.sizes.value
+        ledger.append(Operator(f"{prefix}embedding", "lookup", 1, 0.0, 0.0, moved, 0.0))
+    ledger += _stack(m, p, prefix)
+    if m.outputs:
+        name = "lm_head" if m.head < 0 else "head"
+        ledger.append(_matmul(name, 1, logits, m.head_weights, m.hidden + m.outputs, p.sizes))
+    return ledger
 
 
-def _network(m: NetworkSpec, batch: Real, size: Real, weight: Real) -> list[Operator]:
-    return [
-        Operator(
-            layer.name,
-            layer.kind,
-            1,
-            2.0 * batch * layer.macs,
-            layer.parameters * weight,
-            batch * (layer.input_elements + layer.output_elements) * size,
-            0.0,
-        )
-        for layer in m.table
-    ]
+def _stack(stack: Stack, p: _Pass, prefix: str) -> list[Operator]:
+    ledger = []
+    for count, line in stack.lines:
+        name = prefix + line.name if prefix else line.name
+        if line.kind == "matmul":
+            if line.rows == "token":
+                ledger.append(_matmul(name, count, p.tokens, line.weights, line.width, p.sizes))
+            elif p.fresh:
+                ledger.append(_matmul(name, count, p.batch * p.source, line.weights, line.width, p.sizes))
+        elif line.kind == "experts":
+            ledger.append(_experts(name, count, line, p))
+        else:
+            ledger.append(_mixer(name, count, line, p))
+    vectors = stack.vector_parameters * p.sizes.value
+    moved = stack.layers * 4.0 * p.tokens * stack.hidden * p.sizes.value
+    ledger.append(Operator(f"{prefix}norms", "norm", stack.layers, 0.0, vectors, moved, 0.0))
+    return ledger
+
+
+def _matmul(name: str, count: int, rows: Real, weights: float, width: float, sizes: Sizes) -> Operator:
+    stored = count * weights
+    moved = count * rows * width * sizes.value
+    return Operator(name, "matmul", count, physics.matmul_flops(rows, stored), stored * sizes.weight, moved, 0.0)
+
+
+def _experts(name: str, count: int, line: Line, p: _Pass) -> Operator:
+    """Return the routed experts: every token multiplies the chosen ones, and those that any token chose are read."""
+    touched = mixture.experts_touched(line.experts, line.chosen, p.tokens)
+    flops = physics.matmul_flops(p.tokens, count * line.chosen * line.weights)
+    moved = count * p.tokens * line.width * p.sizes.value
+    return Operator(name, "experts", count, flops, count * touched * line.weights * p.sizes.weight, moved, 0.0)
+
+
+def _mixer(name: str, count: int, line: Line, p: _Pass) -> Operator:
+    """Return attention, scan or convolution: what a row and a query-key pair take, and what is kept."""
+    flops = count * line.row_flops * p.tokens
+    kept: Real = 0.0
+    if line.kind == "attention":
+        each = line.cached_pair_flops if p.absorbed else line.pair_flops
+        flops = count * each * p.batch * _pairs(line, p)
+        kept = line.cached * p.batch * _read_and_written(line, p)
+    elif line.state:  # a state that goes on is read before it is written
+        kept = line.state * p.batch * (1.0 if p.fresh else 2.0)
+    moved = count * p.tokens * line.width * p.sizes.value
+    return Operator(name, line.kind, count, flops, 0.0, moved, count * kept * p.sizes.kv)
+
+
+def _pairs(line: Line, p: _Pass) -> Any:
+    """Return the query-key pairs of one sequence."""
+    reach = line.reach
+    if reach.cross:
+        return p.new * p.source
+    if p.full or not reach.causal:
+        return physics.full_pairs(p.new, p.context)
+    if reach.chunk:
+        return physics.chunked_pairs(p.new, p.context, reach.chunk)
+    return physics.causal_pairs(p.new, p.context, reach.window or reach.selected or physics.NO_WINDOW)
+
+
+def _read_and_written(line: Line, p: _Pass) -> Any:
+    """Return the tokens of one sequence whose cache entries are read, and those that are written."""
+    reach = line.reach
+    if reach.cross:
+        return p.source
+    limit = reach.window or reach.chunk or reach.selected
+    return (minimum(p.context, limit) if limit else p.context) + p.new
+
+
+def _front(stack: Stack, p: _Pass) -> list[Operator]:
+    return [_layer(layer, 1, p.batch, p.sizes) for layer in stack.front]
+
+
+def _layer(layer: Layer, steps: int, batch: Real, sizes: Sizes) -> Operator:
+    read: Real = layer.parameters if layer.touched is None else minimum(layer.parameters, batch * layer.touched)
+    times = layer.times * steps
+    return Operator(
+        layer.name,
+        layer.kind,
+        times,
+        2.0 * batch * layer.macs * times,
+        read * sizes.weight * times,
+        batch * (layer.input_elements + layer.output_elements) * sizes.value * times,
+        0.0,
+    )
+
+
+def _network_work(m: NetworkSpec, phase: str, batch: Real, sizes: Sizes, dequantized: bool) -> Work:
+    ledger = [_layer(layer, m.steps, batch, sizes) for layer in m.table]
+    if phase == "training":
+        ledger = [*map(_with_backward, ledger), _optimizer(m.parameters, sizes)]
+    elif dequantized:
+        ledger.append(_dequantization(ledger, sizes))
+    return Work(tuple(ledger), batch, f"{m.sample}s")
+
+
+def _decode_work(m: TransformerSpec, p: _Pass, speculative: Speculation | None, dequantized: bool) -> Work:
+    """Return the work of one new token a sequence, or of a step that verifies drafted ones."""
+    items = p.batch
+    if speculative is None:
+        ledger = _model(m, p, p.batch)
+    else:
+        p = p._replace(new=speculative.tokens + 1.0)
+        ledger = _model(m, p, p.tokens) + _drafted(m, speculative, p)
+        items = p.batch * speculation.tokens_per_step(speculative.tokens, speculative.acceptance)
+    if dequantized:
+        ledger.append(_dequantization(ledger, p.sizes))
+    return Work(tuple(ledger), items, "tokens")
+
+
+def _drafted(m: TransformerSpec, s: Speculation, p: _Pass) -> list[Operator]:
+    """Return the passes that draft: one a token, over a context that grows by one each time."""
+    one = p._replace(new=1.0, context=p.context + (s.tokens - 1.0) / 2.0)
+    passes = _mtp(m, one, p.batch) if s.draft is None else _named("draft.", _model(s.draft, one, p.batch))
+    return [_times(op, s.tokens) for op in passes]
+
+
+def _mtp(m: TransformerSpec, p: _Pass, logits: Real) -> list[Operator]:
+    """Return one pass of the multi-token-prediction modules, each with the head it shares with the model."""
+    module = m.mtp_stack
+    if module is None:
+        return []
+    project = _matmul("mtp.projection", 1, p.tokens, 2 * m.hidden**2, 3 * m.hidden, p.sizes)
+    head = _matmul("mtp.head", 1, logits, m.head_weights, m.hidden + m.outputs, p.sizes)
+    return [_times(op, m.mtp) for op in [project, *_stack(module, p, ""), head]]
+
+
+def _named(prefix: str, ledger: Iterable[Operator]) -> list[Operator]:
+    return [op._replace(name=prefix + op.name) for op in ledger]
+
+
+def _times(op: Operator, times: int) -> Operator:
+    totals = (times * value for value in op[2:])
+    return Operator(op.name, op.kind, *totals)  # type: ignore[arg-type]
+
+
+def _dequantization(ledger: Iterable[Operator], sizes: Sizes) -> Operator:
+    """Return the conversion of every weight that is read: elementwise, and no model FLOPs."""
+    read = [op for op in ledger if op.kind in {"matmul", "experts", "conv", "depthwise", "linear"}]
+    values = sum(op.weight_bytes for op in read) / sizes.weight
+    count = sum(op.count for op in read)
+    return Operator("dequantization", "dequantize", count, 0.0, 0.0, 0.0, 0.0, DEQUANTIZE_OPERATIONS * values)
+
+
+def _training(m: TransformerSpec, forward: list[Operator], p: _Pass, lora_rank: int) -> list[Operator]:
+    if not lora_rank:
+        return [*map(_with_backward, forward), _optimizer(m.parameters, p.sizes)]
+    width = _adapted(m)
+    rows = p.tokens if m.encoder is None else minimum(p.tokens, p.batch * p.source)
+    adapters = _matmul("lora", m.layers, rows, lora_rank * width / m.layers, width / m.layers, p.sizes)
+    frozen = [_with_backward(op) if op.kind in _WITHOUT_WEIGHTS else _frozen(op) for op in forward]
+    return [*frozen, _with_backward(adapters), _optimizer(lora_rank * width, p.sizes)]
+
+
+def adapter_parameters(m: TransformerSpec, rank: int) -> float:
+    """Return the parameters of low-rank adapters on all dense matrices of the blocks (Hu et al. 2021, arXiv:2106.09685)."""
+    return rank * _adapted(m)
+
+
+def _adapted(m: TransformerSpec) -> float:
+    stacks = [m, m.encoder] if m.encoder else [m]
+    return sum(count * line.adapted for stack in stacks for count, line in stack.lines)
+
+
+_WITHOUT_WEIGHTS = frozenset({"attention", "scan", "lookup", "norm"})
 
 
 def _with_backward(op: Operator) -> Operator:
@@ -187,8 +413,17 @@ def _with_backward(op: Operator) -> Operator:
     )
 
 
-def _optimizer(parameters: float, size: Real) -> Operator:
-    """Return the Adam update: state read and written, gradient read, weight written."""
-    return Operator(
-        "optimizer", "optimizer", 1, 0.0, parameters * (2.0 * memory.ADAM_STATE_BYTES + 2.0 * size), 0.0, 0.0
+def _frozen(op: Operator) -> Operator:
+    """Add the backward pass of a frozen operator: its inputs' gradient alone, so 4 FLOPs a weight and token in all."""
+    return op._replace(
+        flops=2.0 * op.flops,
+        weight_bytes=2.0 * op.weight_bytes,
+        activation_bytes=2.0 * op.activation_bytes,
+        kv_bytes=0.0,
     )
+
+
+def _optimizer(parameters: float, sizes: Sizes) -> Operator:
+    """Return the Adam update: state read and written, gradient read, weight written."""
+    moved = parameters * (2.0 * sizes.state + sizes.gradient + sizes.copy)
+    return Operator("optimizer", "optimizer", 1, 0.0, moved, 0.0, 0.0)

@@ -14,15 +14,15 @@ ADAM_STATE_BYTES = 12.0
 """fp32 master weight, momentum and variance of mixed-precision Adam [B/parameter] (Rajbhandari et al. 2020, 3.1)."""
 
 
-def checkpointed_activation_bytes(sequences: Real, seq_len: Real, hidden: Real, layers: Real, value_bytes: Real) -> Any:
-    """Return training activations with one checkpoint a layer and one layer live [B].
+def checkpoint_elements(hidden: Real, layers: Real) -> Any:
+    """Return the values a token of training that keeps the input of every layer and recomputes the rest [elements]."""
+    return hidden * layers
 
-    Korthikanti et al. 2022: a 16-bit layer holds 34 s b d bytes when attention keeps no scores (17 values), and a
-    checkpoint is its s b d inputs. The least that ordinary training keeps; without recomputation it is 17 L s b d.
+
+def score_elements(seq_len: Real, heads: Real) -> Any:
+    """Return the attention scores that a sequence keeps where they are not recomputed, all layers' heads [elements].
+
+    Korthikanti et al. 2022, section 4.1: 5 B a head and pair of tokens in 16 bits: softmax output, dropout mask (1 B) and
+    dropout output.
     """
-    return sequences * seq_len * hidden * value_bytes * (layers + 17.0)
-
-
-def block_workspace_bytes(tokens: Real, hidden: Real, ffn: Real, mlp_inputs: Real, value_bytes: Real) -> Any:
-    """Return the tensors live in one MLP block of a forward pass [B]: residual, block input, ``mlp_inputs`` x ffn."""
-    return tokens * (2.0 * hidden + mlp_inputs * ffn) * value_bytes
+    return 2.5 * heads * seq_len * seq_len

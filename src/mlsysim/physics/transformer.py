@@ -44,9 +44,25 @@ def causal_pairs(new_tokens: Real, context: Real, window: Real = NO_WINDOW) -> A
     return growing * context + growing * (growing + 1.0) / 2.0 + (new_tokens - growing) * window
 
 
-def attention_flops(pairs: Real, heads: Real, head_dim: Real) -> Any:
-    """Return the FLOPs of scores (2) and weighted values (2) over ``pairs`` query-key pairs, a head element each."""
-    return 4.0 * pairs * heads * head_dim
+def full_pairs(new_tokens: Real, context: Real) -> Any:
+    """Return the query-key pairs where every new token meets all tokens: an encoder, or the full-attention convention."""
+    return new_tokens * (context + new_tokens)
+
+
+def chunked_pairs(new_tokens: Real, context: Real, chunk: Real) -> Any:
+    """Return the query-key pairs where a token meets only those before it in its own chunk, and itself."""
+    return _pairs_in_chunks(context + new_tokens, chunk) - _pairs_in_chunks(context, chunk)
+
+
+def _pairs_in_chunks(tokens: Real, chunk: Real) -> Any:
+    whole = tokens // chunk
+    rest = tokens - whole * chunk
+    return whole * chunk * (chunk + 1.0) / 2.0 + rest * (rest + 1.0) / 2.0
+
+
+def attention_flops(pairs: Real, heads: Real, key_dim: Real, value_dim: Real) -> Any:
+    """Return the FLOPs of scores (2 a key element) and weighted values (2 a value element) over query-key pairs."""
+    return 2.0 * pairs * heads * (key_dim + value_dim)
 
 
 def kv_elements_per_token(kv_heads: Real, head_dim: Real) -> Any:

@@ -17,7 +17,7 @@ from mlsysim.engine import Engine
 from mlsysim.hardware import Figure, Hardware, HardwareSpec
 from mlsysim.hardware.probe import Probe, Progress, probe
 from mlsysim.models import NetworkSpec
-from mlsysim.models.onnx_file import load_onnx
+from mlsysim.models.importers.onnx_file import load_onnx
 from mlsysim.physics import performance
 from mlsysim.results import Interval, Result
 from mlsysim.scenario import Scenario

@@ -7,7 +7,19 @@ from collections.abc import Iterable
 from mlsysim.efficiency.evidence import Percentiles
 from mlsysim.efficiency.guide import Factor, GuideRow
 from mlsysim.hardware import HardwareSpec
-from mlsysim.models import ModelSpec, NetworkSpec, TransformerSpec
+from mlsysim.models import (
+    Attention,
+    Block,
+    Convolution,
+    Experts,
+    LatentAttention,
+    LinearAttention,
+    Mlp,
+    ModelSpec,
+    NetworkSpec,
+    StateSpace,
+)
+from mlsysim.models.parts import Part
 from mlsysim.report.tables import Table
 from mlsysim.units import si
 
@@ -59,10 +71,13 @@ def model_table(m: ModelSpec) -> Table:
     else:
         kv = 2 * m.kv_elements
         counts += [
-            ("in matrices, LM head included", f"{m.matmul_parameters:,}"),
+            ("active parameters", f"{m.active_parameters:,}"),
+            ("multiplying a token, LM head included", f"{m.matmul_parameters:,}"),
             ("vocabulary", f"{m.vocab:,}"),
             ("KV cache per token in 16 bits", si(kv, "B")),
-            ("sliding window", _window(m)),
+            *([("recurrent state per sequence in 16 bits", si(2 * m.state_elements, "B"))] if m.state_elements else []),
+            *((b.name or "each block", f"{b.count} x {_block(b)}") for b in (m.encoder.blocks if m.encoder else ())),
+            *((b.name or "each block", f"{b.count} x {_block(b)}") for b in m.blocks),
             ("longest context", f"{m.max_context:,} tokens" if m.max_context else "not known"),
         ]
     about = [("source", m.source), ("read on", m.retrieved), *([("note", m.note)] if m.note else [])]
@@ -113,14 +128,32 @@ def device_table(d: HardwareSpec) -> Table:
     )
 
 
-def _window(m: TransformerSpec) -> str:
-    if not m.window:
-        return "none"
-    where = "all layers" if m.windowed_layers is None else f"{m.windowed_layers} of {m.layers} layers"
-    return f"{m.window:,} tokens in {where}"
-
-
 def _shape(m: ModelSpec) -> str:
     if isinstance(m, NetworkSpec):
-        return f"{len(m.table)} operators, {si(2 * m.macs, 'FLOP')} per {m.sample}"
-    return f"{m.layers} layers, hidden {m.hidden}, {m.heads}/{m.kv_heads} heads, ffn {m.ffn}"
+        return f"{m.operators} operators, {si(2 * m.macs, 'FLOP')} per {m.sample}"
+    largest = max(m.blocks, key=lambda b: b.count)
+    return f"{m.layers} layers, hidden {m.hidden}, {_block(largest)}"
+
+
+def _block(b: Block) -> str:
+    return ", ".join(map(_part, b.parts))
+
+
+def _part(p: Part) -> str:
+    match p:
+        case Attention():
+            reach = f" in a window of {p.window:,}" if p.window else f" in chunks of {p.chunk:,}" if p.chunk else ""
+            return f"{'cross-' if p.cross else ''}attention {p.heads}/{p.kv_heads} heads of {p.head_dim}{reach}"
+        case LatentAttention():
+            return f"latent attention {p.heads} heads, rank {p.kv_rank} + {p.rope_dim}"
+        case StateSpace():
+            return f"Mamba-{p.version} {p.inner} x {p.state}"
+        case LinearAttention():
+            return f"linear attention {p.heads} heads of {p.key_dim} x {p.value_dim}"
+        case Experts():
+            shared = f" + {p.shared or 1} shared" if p.shared or p.shared_ffn else ""
+            return f"{p.chosen} of {p.experts} experts{shared}, ffn {p.ffn}"
+        case Convolution():
+            return f"convolution of {p.kernel}"
+        case Mlp():
+            return f"ffn {p.ffn}"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mlsysim.errors import InvalidValue, MissingExtra
-from mlsysim.models.onnx_shapes import SHAPE_OPERATORS, Shape, infer, input_shapes, stated_inputs
-from mlsysim.models.spec import Layer, NetworkSpec
+from mlsysim.models.importers.onnx_shapes import SHAPE_OPERATORS, Shape, infer, input_shapes, stated_inputs
+from mlsysim.models.network import Layer, NetworkSpec
 
 _STANDARD = {"", "ai.onnx"}
 _CONTROL_FLOW = {"If", "Loop", "Scan", "SequenceMap"}
@@ -78,7 +78,7 @@ def load_onnx(
         raise InvalidValue("path", "an ONNX file with at least one compute node", str(path))
     told = ", ".join(f"{name} {list(shape)}" for name, shape in sizes.items())
     today = datetime.now(tz=UTC).date().isoformat()
-    about = {"title": path.name, "source": f"the file {path.name}", "retrieved": today}
+    about: dict[str, Any] = {"title": path.name, "source": f"the file {path.name}", "retrieved": today}
     return NetworkSpec(path.stem, table, sample, note=f"one {sample} is {told}", **about)
 
 
@@ -225,3 +225,8 @@ def _attribute(node: Any, name: str, default: Any) -> Any:
     from onnx import helper
 
     return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
+
+
+def load(path: Path) -> NetworkSpec:
+    """Read an ONNX file whose input shapes are all known, for one sample."""
+    return load_onnx(path)

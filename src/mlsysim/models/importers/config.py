@@ -1,0 +1,129 @@
+"""A ``config.json`` as published with a model: read with the standard library, nothing is fetched, nothing is run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlsysim.errors import InvalidValue, UnknownName
+from mlsysim.models.importers import decoders, encoders, hybrids
+from mlsysim.models.importers.fields import Fields
+from mlsysim.models.spec import TransformerSpec
+from mlsysim.registry import nearest
+
+LARGEST_BYTES = 8_000_000
+"""No configuration is larger; the usual one has some kilobytes."""
+BUILDERS = {**decoders.BUILDERS, **hybrids.BUILDERS, **encoders.BUILDERS}
+SIZES = {
+    "num_hidden_layers": ("n_layer", "n_layers", "num_layers"),
+    "hidden_size": ("n_embd", "d_model"),
+    "num_attention_heads": ("n_head", "n_heads"),
+    "intermediate_size": ("n_inner", "ffn_dim", "ffn_hidden_size", "d_ff"),
+    "vocab_size": ("padded_vocab_size",),
+}
+"""What every transformer states, and how else it is spelled."""
+
+
+def load_config(path: Path) -> TransformerSpec:
+    """Read a ``config.json``.
+
+    Raises
+    ------
+    InvalidValue, UnknownName, Problems
+        Missing, too large, no JSON object; an architecture that is not known; or fields that break a rule, all told.
+    """
+    return spec_of(read_json(path), str(path), path.parent.resolve().name or path.stem)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object of moderate size.
+
+    Raises
+    ------
+    InvalidValue
+        Missing, unreadable, too large, or no JSON object.
+    """
+    try:
+        size = path.stat().st_size
+        if size > LARGEST_BYTES:
+            raise InvalidValue("model", f"a configuration of at most {LARGEST_BYTES / 1e6:g} MB", str(path))
+        found = json.loads(path.read_bytes())
+    except OSError as problem:
+        raise InvalidValue("model", "a file that can be read", str(path), problem.strerror or "") from None
+    except (ValueError, RecursionError) as problem:
+        why = f"line {problem.lineno}: {problem.msg}" if isinstance(problem, json.JSONDecodeError) else "not UTF-8 JSON"
+        raise InvalidValue("model", "a JSON file", str(path), why) from None
+    if not isinstance(found, dict):
+        raise InvalidValue("model", "a JSON object", str(path), f"it holds a {type(found).__name__}")
+    return found
+
+
+def spec_of(config: Mapping[str, Any], file: str, name: str) -> TransformerSpec:
+    """Return the spec that a configuration describes.
+
+    Raises
+    ------
+    UnknownName, InvalidValue, Problems
+        As for :func:`load_config`.
+    """
+    values, note = _text(config)
+    family = values.get("model_type")
+    family = decoders.ALIKE.get(family, family) if isinstance(family, str) else family
+    build = BUILDERS.get(family) if isinstance(family, str) else None
+    if build is None:
+        raise _unknown(values, file)
+    fields = Fields(values, file)
+    spec = build(fields, str(family))
+    fields.checks.done()
+    today = datetime.now(tz=UTC).date().isoformat()
+    stored = _quantized(config)
+    return replace(spec, name=name, title=name, source=f"the file {file}", retrieved=today, note=note, precision=stored)
+
+
+def _text(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """Return the configuration of the language model inside one of several parts."""
+    inner = next((config[k] for k in ("text_config", "llm_config") if isinstance(config.get(k), Mapping)), None)
+    if inner is None or config.get("model_type") in BUILDERS:
+        return config, ""
+    kind = inner.get("model_type") or config.get("model_type")
+    tied = {k: config[k] for k in ("tie_word_embeddings",) if k in config and k not in inner}
+    return {**tied, **inner, "model_type": kind}, "the language model alone; towers for images or sound are left out"
+
+
+def _unknown(values: Mapping[str, Any], file: str) -> Exception:
+    """Say what is known, and of a near architecture which fields it lacks."""
+    kind = values.get("model_type")
+    known = f"known: {', '.join(sorted(BUILDERS))}"
+    if not isinstance(kind, str):
+        rule = "the name of an architecture"
+        return InvalidValue(f"{file}: model_type", rule, kind, known)
+    near = nearest(kind, BUILDERS)
+    lacking = [name for name, others in SIZES.items() if not any(values.get(n) is not None for n in (name, *others))]
+    if lacking:
+        known = f"it lacks {', '.join(lacking)}, which every transformer states; {known}"
+    elif near:
+        known = f"it states every size that {near[0]} does: set model_type to {near[0]} if it is built alike; {known}"
+    return UnknownName(f"model_type in {file}:", kind, near, known)
+
+
+def _quantized(config: Mapping[str, Any]) -> str:
+    """Return the format that weights are stored in where it is stated and is not an ordinary one."""
+    stated = config.get("quantization_config")
+    if not isinstance(stated, Mapping):
+        return ""
+    method, bits = str(stated.get("quant_method", "")).lower(), stated.get("bits", stated.get("w_bit"))
+    if method in {"fp8", "fbgemm_fp8"}:
+        return "fp8"
+    if method == "mxfp4":
+        return "wmxfp4a16"
+    if method in {"gptq", "awq", "auto-round", "autoround", "hqq"} and isinstance(bits, int) and 2 <= bits <= 8:
+        return f"w{bits}a16"
+    if method == "bitsandbytes":
+        return "w4a16" if stated.get("load_in_4bit") or stated.get("_load_in_4bit") else "w8a16"
+    return ""
+
+

@@ -1,0 +1,108 @@
+"""The fields of a configuration, read with care: every problem is kept, with its field, and told at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mlsysim.errors import Checks, InvalidValue
+
+LARGEST = 10**9
+"""No size in a configuration is larger: a vocabulary of a billion entries is a slip or an attack."""
+MOST_LAYERS = 10_000
+
+
+class Fields:
+    """Typed access to a mapping; a problem is kept in ``checks`` and a harmless value returned in its place."""
+
+    def __init__(self, values: Mapping[str, Any], file: str, checks: Checks | None = None, prefix: str = "") -> None:
+        self.values, self.file, self.checks, self.prefix = values, file, checks or Checks(), prefix
+
+    def has(self, *names: str) -> bool:
+        """Return whether one of the fields is there and not null."""
+        return any(self.values.get(name) is not None for name in names)
+
+    def problem(self, name: str, rule: str, value: object, hint: str = "") -> None:
+        """Keep a problem of a field."""
+        self.checks.add(InvalidValue(f"{self.file}: {self.prefix}{name}", rule, value, hint))
+
+    def count(self, *names: str, default: int | None = None, least: int = 1, most: int = LARGEST) -> int:
+        """Return a whole number: the first of the spellings that is there, or the default."""
+        for name in names:
+            value = self.values.get(name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int):
+                whole = isinstance(value, float) and value.is_integer()
+                if not whole:
+                    self.problem(name, "a whole number", value)
+                    return max(least, 1)
+                value = int(value)
+            if not least <= value <= most:
+                self.problem(name, f"from {least:,} to {most:,}", value)
+                return max(least, 1)
+            return value
+        if default is not None:
+            return default
+        self.problem(names[0], "given", None, f"also spelled {', '.join(names[1:])}" if names[1:] else "")
+        return max(least, 1)
+
+    def real(self, name: str, default: float) -> float:
+        """Return a number above 0."""
+        value = self.values.get(name)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+            self.problem(name, "a number above 0", value)
+            return default
+        return float(value)
+
+    def flag(self, *names: str, default: bool = False) -> bool:
+        """Return a yes or no."""
+        for name in names:
+            value = self.values.get(name)
+            if value is None:
+                continue
+            if not isinstance(value, bool) and value not in {0, 1}:
+                self.problem(name, "true or false", value)
+                return default
+            return bool(value)
+        return default
+
+    def words(self, name: str, known: Iterable[str], length: int | None = None) -> list[str] | None:
+        """Return a list of known words, or None where the field is not there."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        allowed = sorted(known)
+        if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(v, str) for v in value):
+            self.problem(name, "a list of words", value)
+            return None
+        if length is not None and len(value) != length:
+            self.problem(name, f"a list of {length} words", len(value))
+            return None
+        strange = sorted(set(value) - set(allowed))
+        if strange:
+            self.problem(name, f"made of {', '.join(allowed)}", strange[0])
+            return None
+        return list(value)
+
+    def numbers(self, name: str) -> list[int] | None:
+        """Return a list of whole numbers, or None where the field is not there."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, Sequence) or not all(isinstance(v, int) and not isinstance(v, bool) for v in value):
+            self.problem(name, "a list of whole numbers", value)
+            return None
+        return list(value)
+
+    def inside(self, name: str) -> Fields:
+        """Return the fields of a nested mapping (an empty one where it is not there)."""
+        value = self.values.get(name)
+        if value is None:
+            value = {}
+        elif not isinstance(value, Mapping):
+            self.problem(name, "a group of fields", value)
+            value = {}
+        return Fields(value, self.file, self.checks, f"{self.prefix}{name}.")

@@ -1,0 +1,34 @@
+"""A JSON file: the configuration of a published model, or a spec of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlsysim.errors import InvalidValue
+from mlsysim.models.importers.config import read_json, spec_of
+from mlsysim.models.spec import ModelSpec
+
+
+def load(path: Path) -> ModelSpec:
+    """Read the file as whichever it is; weights beside a configuration must hold as many parameters as it says.
+
+    Raises
+    ------
+    InvalidValue, UnknownName, Problems
+        No JSON object, or one that breaks a rule.
+    """
+    values = read_json(path)
+    if "model_type" not in values and ({"blocks", "table", "layers"} & set(values)):
+        from mlsysim.models.importers.spec_file import spec_from
+
+        return spec_from(values, path)
+    if "weight_map" in values or "_class_name" in values:
+        hint = "give the folder's config.json" if "weight_map" in values else "a pipeline of several networks; see `mlsysim models`"
+        raise InvalidValue("model", "a configuration with a model_type", str(path), hint)
+    spec = spec_of(values, path.name, path.parent.resolve().name or path.stem)
+    shards = sorted(path.parent.glob("*.safetensors"))
+    if shards:
+        from mlsysim.models.importers.weights import checked_against
+
+        return checked_against(spec, shards)
+    return spec

@@ -1,0 +1,76 @@
+"""Networks as tables of operators: what one sample takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+
+class Layer(NamedTuple):
+    """One operator of a network, for one sample: multiply-accumulates, parameters, elements in and out.
+
+    ``times`` such operators are alike, each with parameters of its own. ``touched`` is the number of parameters that
+    one sample reads where that is not all of them, as in an embedding table.
+    """
+
+    name: str
+    kind: str
+    macs: int
+    parameters: int
+    input_elements: int
+    output_elements: int
+    times: int = 1
+    touched: int | None = None
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network as a table of operators; ``sample`` is what it takes one of: an image, a window.
+
+    ``steps`` is how often the table runs for a sample (the denoising steps of a diffusion model). Totals of the table
+    are summed once: it may have hundreds of rows, and an answer needs them several times.
+    """
+
+    name: str
+    table: tuple[Layer, ...]
+    sample: str = "sample"
+    steps: int = 1
+    published_macs: int | None = None
+    title: str = ""
+    source: str = ""
+    retrieved: str = ""
+    note: str = ""
+    precision: str = ""
+
+    @cached_property
+    def parameters(self) -> int:
+        """Return all parameters."""
+        return sum(layer.times * layer.parameters for layer in self.table)
+
+    @property
+    def active_parameters(self) -> int:
+        """Return the parameters that one sample reads: not those of table rows that it does not look up."""
+        return sum(
+            layer.times * (layer.parameters if layer.touched is None else layer.touched) for layer in self.table
+        )
+
+    @cached_property
+    def widest_elements(self) -> int:
+        """Return the most elements that one operator reads and writes: what an inference holds at once."""
+        return max(layer.input_elements + layer.output_elements for layer in self.table)
+
+    @cached_property
+    def output_elements(self) -> int:
+        """Return the elements that all operators write: what training keeps for the backward pass."""
+        return self.steps * sum(layer.times * layer.output_elements for layer in self.table)
+
+    @cached_property
+    def macs(self) -> int:
+        """Return the multiply-accumulates of one sample; FLOPs are twice that."""
+        return self.steps * sum(layer.times * layer.macs for layer in self.table)
+
+    @cached_property
+    def operators(self) -> int:
+        """Return the kernels of one unfused forward step."""
+        return self.steps * sum(layer.times for layer in self.table)
