@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, Self, TypedDict
 
 from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.models import Models, ModelSpec, NetworkSpec, Sizes, Speculation, TransformerSpec, Work, lower
+from mlsysim.models.check import Check, checked
+from mlsysim.models.conventions import flops_by_convention
 from mlsysim.models.work import PHASES, adapter_parameters
 from mlsysim.physics import memory
 from mlsysim.precision import parse_precision, roles
@@ -148,6 +150,29 @@ class Workload:
             absorbed=absorbed,
             lora_rank=self.modifiers.lora_rank,
             speculative=self.modifiers.speculative,
+        )
+
+    def check(self, work: Work) -> Check:
+        """Return a second count of the FLOPs of ``work``, where there is a formula for this question."""
+        if self.modifiers.speculative:
+            return Check(None, None, None)
+        return checked(
+            self.model,
+            self.phase,
+            work,
+            batch_size=self.batch_size,
+            seq_len=self.seq_len or 1,
+            context=self.context or 0,
+            target_len=self.modifiers.target_len,
+            lora_rank=self.modifiers.lora_rank,
+        )
+
+    def flops_by_convention(self) -> dict[str, float]:
+        """Return the FLOPs of a step under each convention that they are counted by."""
+        training = self.phase == "training" and isinstance(self.model, TransformerSpec)
+        recompute = self.modifiers.recompute if training else "none"
+        return flops_by_convention(
+            self.work(), self.work(full_attention=True), recompute, bool(self.modifiers.lora_rank)
         )
 
     def memory_bytes(self) -> dict[str, float]:

@@ -15,7 +15,7 @@ import click
 
 from mlsysim.errors import ImpossibleMeasurement, MlsysimError, Problems
 
-COMMANDS = ("solve", "calibrate", "compare", "guide", "models", "hardware", "demo")
+COMMANDS = ("solve", "calibrate", "compare", "work", "memory", "guide", "models", "hardware", "demo")
 INTERRUPTED = 130
 
 

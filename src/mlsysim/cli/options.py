@@ -65,9 +65,18 @@ _QUESTION = (
     ),
     click.option("--seq-len", type=Word(), help="tokens of each prompt or training sequence  [default: 2048]"),
     click.option("--context", type=Word(), help="tokens already in the KV cache at decode  [default: 2048]"),
-    click.option("--precision", help="number format  [default: the device's 16-bit format]"),
-    click.option("--devices", type=Word(), help="identical devices that share the work  [default: 1]"),
+    click.option("--precision", help="fp8, w4a16kv8, q4_k_m, ...  [default: the file's, or the device's 16-bit format]"),
 )
+_MODIFIERS = (
+    click.option("--recompute", help="in training: none, selective or full  [default: full]"),
+    click.option("--lora-rank", type=Word(), help="train low-rank adapters beside frozen weights"),
+    click.option("--draft", help="speculative decoding: a smaller model, or mtp for the model's own modules"),
+    click.option("--draft-tokens", type=Word(), help="tokens drafted a step"),
+    click.option("--acceptance", type=Word(), help="share of drafted tokens that is kept, in (0, 1]"),
+    click.option("--target-len", type=Word(), help="tokens on the decoder's side of a model with encoder"),
+    click.option("--steps", type=Word(), help="denoising steps of a diffusion model"),
+)
+_DEVICES = (click.option("--devices", type=Word(), help="identical devices that share the work  [default: 1]"),)
 _ETA = (
     click.option("--usd-per-hour", help="price of one device, for the cost of a step"),
     click.option("--efficiency", type=Word(), help="end-to-end eta in (0, 1]; left out, it is predicted"),
@@ -76,8 +85,13 @@ _ETA = (
 
 
 def question(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say what is run: phase, sizes, precision, devices."""
-    return _add(_QUESTION, function)
+    """Add the options that say what is run and on how many devices."""
+    return _add((*_QUESTION, *_DEVICES, *_MODIFIERS), function)
+
+
+def workload(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what is run, on whatever hardware: phase, sizes, precision, modifiers."""
+    return _add((*_QUESTION, *_MODIFIERS), function)
 
 
 def efficiency(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
+from mlsysim.models.importers.config import spec_of
 from mlsysim.models.network import Layer, NetworkSpec
 from mlsysim.models.spec import ModelSpec, decoder
 from mlsysim.registry import Registry, Row, read_table
 
 _PACKAGE = "mlsysim.models"
+_TABLES = ("transformers.csv", "configs.csv", "networks.csv")
+"""Plain decoders as columns, all other sequence models as the configuration they are published with, networks."""
 
 
 def _rows() -> list[Row]:
-    return read_table(_PACKAGE, "transformers.csv") + read_table(_PACKAGE, "networks.csv")
+    return [row for table in _TABLES for row in read_table(_PACKAGE, table)]
 
 
 def _build(row: Row) -> ModelSpec:
     about: dict[str, Any] = {key: row[key] for key in ("title", "source", "retrieved", "note")}
     if "table" in row:
         return NetworkSpec(row["name"], read_layers(row["table"]), row["sample"], **about)
+    if "config" in row:
+        return replace(spec_of(json.loads(row["config"]), row["name"], row["name"]), **about)
     return decoder(
         row["name"],
         layers=int(row["layers"]),

@@ -222,7 +222,7 @@ class TransformerSpec(Stack):
         """
         if not self.mtp:
             return None
-        last = replace(self.blocks[-1], count=1, name="mtp")
+        last = replace(self.blocks[-1], count=1, name="")
         return Stack(hidden=self.hidden, blocks=(last,), norm=self.norm, extra_parameters=2 * self.hidden**2)
 
     @property

@@ -359,7 +359,7 @@ def _mtp(m: TransformerSpec, p: _Pass, logits: Real) -> list[Operator]:
         return []
     project = _matmul("mtp.projection", 1, p.tokens, 2 * m.hidden**2, 3 * m.hidden, p.sizes)
     head = _matmul("mtp.head", 1, logits, m.head_weights, m.hidden + m.outputs, p.sizes)
-    return [_times(op, m.mtp) for op in [project, *_stack(module, p, ""), head]]
+    return [_times(op, m.mtp) for op in [project, *_stack(module, p, "mtp."), head]]
 
 
 def _named(prefix: str, ledger: Iterable[Operator]) -> list[Operator]:

@@ -64,6 +64,7 @@ FAMILIES: dict[str, Traits] = {
     "baichuan": Traits(),
     "glm": Traits(bias="qkv", biased_by="attention_bias", head_dim=128),
     "glm4": Traits(bias="qkv", biased_by="attention_bias", head_dim=128, norms=4),
+    "exaone": Traits(),
     "exaone4": Traits(qk_norm="head", every_full=4),
     "nemotron": Traits(norm="layer", gated=False),
     "smollm3": Traits(tied=True),
@@ -198,7 +199,7 @@ def _attention(f: Fields, t: Traits, s: dict[str, int], family: str) -> Attentio
         norm = ("head" if norm == "none" else norm) if f.flag("use_qk_norm", "qk_layernorm") else "none"
     if family == "llama4_text":
         norm = "none"  # its norm of queries and keys has no weights
-    if family.startswith("cohere") and norm == "head":
+    if family in {"cohere", "cohere2", "stablelm"} and norm == "head":
         norm = "full"
     return Attention(
         heads=heads, kv_heads=kv, head_dim=dim, bias=bias, qk_norm=norm, sinks=family == "gpt_oss"

@@ -30,6 +30,8 @@ class Fields:
         """Return a whole number: the first of the spellings that is there, or the default."""
         for name in names:
             value = self.values.get(name)
+            if isinstance(value, list) and value and all(v == value[0] for v in value):
+                value = value[0]  # one number a layer, the same in all
             if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
