@@ -59,6 +59,8 @@ def checked(
         adapters = 6.0 * adapter_parameters(model, lora_rank) * batch_size * new
         formula = "4 x frozen and 6 x adapter parameters x tokens + 3 x attention, scan and convolution"
         return _compared(formula, 2.0 * (matrices + head) + adapters + 3.0 * mixing, work)
+    first = [stem[0].macs for stem in stems if stem]  # the stem's own input, which is data, needs no gradient
+    mixing -= 2.0 / 3.0 * batch_size * sum(first)
     formula = "6 x (active matrix parameters x tokens + head x logits) + 3 x attention, scan and convolution by pair and token"
     return _compared(formula, 3.0 * (matrices + head + mixing), work)
 

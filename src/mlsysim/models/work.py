@@ -381,7 +381,9 @@ def _dequantization(ledger: Iterable[Operator], sizes: Sizes) -> Operator:
 
 def _training(m: TransformerSpec, forward: list[Operator], p: _Pass, lora_rank: int) -> list[Operator]:
     if not lora_rank:
-        return [*map(_with_backward, forward), _optimizer(m.parameters, p.sizes)]
+        first = {stack.front[0].name for stack in _stacks(m) if stack.front}  # data needs no gradient
+        both = [_frozen(op) if op.name in first else _with_backward(op) for op in forward]
+        return [*both, _optimizer(m.parameters, p.sizes)]
     width = _adapted(m)
     rows = p.tokens if m.encoder is None else minimum(p.tokens, p.batch * p.source)
     adapters = _matmul("lora", m.layers, rows, lora_rank * width / m.layers, width / m.layers, p.sizes)
@@ -395,8 +397,11 @@ def adapter_parameters(m: TransformerSpec, rank: int) -> float:
 
 
 def _adapted(m: TransformerSpec) -> float:
-    stacks = [m, m.encoder] if m.encoder else [m]
-    return sum(count * line.adapted for stack in stacks for count, line in stack.lines)
+    return sum(count * line.adapted for stack in _stacks(m) for count, line in stack.lines)
+
+
+def _stacks(m: TransformerSpec) -> tuple[Stack, ...]:
+    return (m, m.encoder) if m.encoder else (m,)
 
 
 _WITHOUT_WEIGHTS = frozenset({"attention", "scan", "lookup", "norm"})
@@ -414,7 +419,10 @@ def _with_backward(op: Operator) -> Operator:
 
 
 def _frozen(op: Operator) -> Operator:
-    """Add the backward pass of a frozen operator: its inputs' gradient alone, so 4 FLOPs a weight and token in all."""
+    """Add the backward pass of an operator that needs one gradient of the two: 4 FLOPs a weight and token in all.
+
+    Frozen weights need none of their own, and the first operator of a stem none of its input.
+    """
     return op._replace(
         flops=2.0 * op.flops,
         weight_bytes=2.0 * op.weight_bytes,
