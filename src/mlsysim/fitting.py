@@ -9,8 +9,8 @@ from functools import cache
 from mlsysim.hardware import Hardware
 from mlsysim.results import Memory, bytes_missing
 from mlsysim.scenario import Scenario
-from mlsysim.workload import bytes_needed
 from mlsysim.units import si
+from mlsysim.workload import bytes_needed
 
 
 def remedies(scenario: Scenario, held: Memory) -> tuple[str, ...]:

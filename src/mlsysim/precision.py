@@ -1,8 +1,9 @@
 """Number formats: how many bytes a value takes in each of its roles, and which peak the arithmetic runs on.
 
 One name states all roles. A plain format (``fp8``) is used for weights, activations and cache alike; ``w4a16kv8`` has
-4-bit weights, 16-bit activations and an 8-bit cache; a format of GGUF files (``q4_k_m``, or ``gguf4.85`` for a file of so
-many bits a weight) has its weights alone. Behind either may follow ``kv``, ``acc``, ``grad`` and ``opt`` with a width: ``bf16grad32opt8``.
+4-bit weights, 16-bit activations and an 8-bit cache; a format of GGUF files (``q4_k_m``, or ``gguf4.85`` for a file of
+so many bits a weight) has its weights alone. Behind either may follow ``kv``, ``acc``, ``grad`` and ``opt`` with a
+width: ``bf16grad32opt8``.
 
 Block formats count their scales: nvfp4 has one fp8 scale for 16 values (NVIDIA, NVFP4 blog, 2025-06), mxfp4 and
 mxfp8 one 8-bit scale for 32 (OCP Microscaling Formats v1.0, 2023-09); those of GGUF files are in ``formats.csv``.
@@ -69,8 +70,8 @@ _WIDTHS = {"32": "fp32", "16": "16", "8": "int8", "4": "int4"}
 class Roles(NamedTuple):
     """Bytes of a value in each role [B], and the formats that arithmetic may run in, first choice first.
 
-    ``accumulation`` is the format of sums; ``gradient`` None where gradients are kept like weights; ``moment`` the bytes
-    of each of Adam's two moments.
+    ``accumulation`` is the format of sums; ``gradient`` None where gradients are kept like weights; ``moment`` the
+    bytes of each of Adam's two moments.
     """
 
     weight: float
@@ -93,7 +94,7 @@ class Roles(NamedTuple):
 
     @property
     def state(self) -> float:
-        """Return the bytes of optimizer state a parameter: two moments, and a master copy where weights are narrower."""
+        """Return the bytes of optimizer state a parameter: two moments, and a master copy of narrower weights."""
         return 2.0 * self.moment + (_MASTER_BYTES if self.copy < _MASTER_BYTES else 0.0)
 
 
@@ -115,7 +116,9 @@ def parse_precision(name: object, field: str = "precision") -> str:
     found = _parts(base)
     if found is None or key.endswith("sparse"):
         known = ", ".join(BYTES)
-        more = f"{SPARSE} may follow; w4a16kv8 states weights, activations and cache; q4_k_m and others are those of GGUF"
+        more = (
+            f"{SPARSE} may follow; w4a16kv8 states weights, activations and cache; q4_k_m and others are those of GGUF"
+        )
         raise UnknownName(field, name, nearest(base, [*BYTES, *stored_formats()]), f"known: {known}; {more}")
     return "".join(found.values())
 
@@ -166,13 +169,14 @@ def roles(precision: str) -> Roles:
     found = _parts(_key(plain)) or {}
     base = found.get("base")
     if base is None:
-        weight, activation = found["w"][1:], found["a"][1:]
-        sizes = _width(weight, True) or 0.0, _width(activation) or 0.0
-        compute = weight if sizes[0] > sizes[1] else activation
+        narrow, activation = found["w"][1:], found["a"][1:]
+        sizes = _width(narrow, True) or 0.0, _width(activation) or 0.0
+        compute = narrow if sizes[0] > sizes[1] else activation
         state = Roles(*sizes, sizes[1], _compute(compute), _accumulation(_WIDTHS.get(compute, compute)))
     elif base in BYTES:
         state = roles(base)
-    else:  # llama.cpp multiplies quantized weights by activations rounded to 8 bits, where that pays (ggml, MMQ kernels)
+    else:
+        # llama.cpp multiplies quantized weights by activations rounded to 8 bits where that pays (ggml, MMQ kernels)
         weight = float(base[4:]) / 8 if base.startswith("gguf") else stored_formats()[base]
         state = Roles(weight, 2.0, 2.0, ("int8", *_SIXTEEN), "int32")
     changes: dict[str, object] = {}

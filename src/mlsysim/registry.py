@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Generic, TypeVar
 
@@ -62,11 +62,18 @@ class Registry(Generic[T]):
     """The packaged specs of one kind: ``registry["h100"]``, ``registry.H100``, ``for name in registry``.
 
     The table is read on first use, a spec is built when it is first asked for. Look-up ignores case and
-    punctuation and knows the aliases of each row.
+    punctuation and knows the aliases of each row. What is not packaged comes from ``more``, looked into at a miss.
     """
 
-    def __init__(self, kind: str, listing: str, rows: Callable[[], Iterable[Row]], build: Callable[[Row], T]) -> None:
-        self._kind, self._listing, self._rows, self._build = kind, listing, rows, build
+    def __init__(
+        self,
+        kind: str,
+        listing: str,
+        rows: Callable[[], Iterable[Row]],
+        build: Callable[[Row], T],
+        more: Callable[[], Mapping[str, Callable[[], T]]] = dict,
+    ) -> None:
+        self._kind, self._listing, self._rows, self._build, self._more = kind, listing, rows, build, more
         self._built: dict[str, T] = {}
 
     @cached_property
@@ -86,11 +93,19 @@ class Registry(Generic[T]):
             raise InvalidValue(self._kind, "a name or a spec", name)
         canonical = self._keys.get(normal(name))
         if canonical is None:
+            others = self.others()
+            found = others.get(name) or next((others[n] for n in others if normal(n) == normal(name)), None)
+            if found is not None:
+                return found()
             spellings = [s for row in self._by_name.values() for s in (row["name"], *row["aliases"].split(";")) if s]
-            raise UnknownName(self._kind, name, nearest(name, spellings), self._listing)
+            raise UnknownName(self._kind, name, nearest(name, [*spellings, *others]), self._listing)
         if canonical not in self._built:
             self._built[canonical] = self._build(self._by_name[canonical])
         return self._built[canonical]
+
+    def others(self) -> Mapping[str, Callable[[], T]]:
+        """Return what is not packaged by name, each with what builds it; a packaged name is never hidden."""
+        return {name: build for name, build in self._more().items() if normal(name) not in self._keys}
 
     def row(self, name: str) -> Row:
         """Return the packaged row of a canonical name, without building its spec."""

@@ -143,7 +143,7 @@ class Workload:
             batch_size=self.batch_size,
             seq_len=self.seq_len or 1,
             context=self.context or 0,
-            sizes=sizes_of(self.precision, self.phase),
+            sizes=sizes_of(self.precision),
             target_len=self.modifiers.target_len,
             dequantized=roles(self.precision).dequantized,
             full_attention=full_attention,
@@ -188,7 +188,7 @@ class Workload:
         )
 
 
-def sizes_of(precision: str, phase: str) -> Sizes:
+def sizes_of(precision: str) -> Sizes:
     """Return the bytes of a value in each role [B]; training computes with copies of 16 bits at least."""
     r = roles(precision)
     gradient = r.copy if r.gradient is None else r.gradient
@@ -337,7 +337,7 @@ def model_of(model: object) -> ModelSpec:
         from mlsysim.models.importers import load_model
 
         return load_model(model)
-    if isinstance(model, str) and model not in Models:
+    if isinstance(model, str) and model not in Models and model not in Models.others():
         from mlsysim.hardware import Hardware
 
         if model in Hardware:
@@ -463,9 +463,7 @@ def _draft(draft: object, model: TransformerSpec) -> TransformerSpec | bool:
     if draft == "mtp":
         if not model.mtp:
             hint = "name a smaller model"
-            raise InvalidValue(
-                "draft", f"a model: {model.name} has no multi-token-prediction modules", "mtp", hint
-            )
+            raise InvalidValue("draft", f"a model: {model.name} has no multi-token-prediction modules", "mtp", hint)
         return False
     found = model_of(draft)
     if not isinstance(found, TransformerSpec) or not found.decodes:

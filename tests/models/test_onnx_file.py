@@ -54,7 +54,7 @@ def test_a_small_network_has_the_counts_done_by_hand(tmp_path):
         ],
     )
     spec = load_onnx(path, sample="image")
-    assert [tuple(layer) for layer in spec.table] == [
+    assert [layer[:6] for layer in spec.table] == [
         ("stem", "conv", 8 * 4 * 4 * 27, 216 + 8, 3 * 8 * 8, 8 * 4 * 4),
         ("relu", "elementwise", 0, 0, 128, 128),
         ("dw", "depthwise", 8 * 4 * 4 * 9, 72, 128, 128),
@@ -126,7 +126,7 @@ def test_shapes_computed_from_shapes_are_followed_and_are_no_layers(tmp_path):
         + [weight("w", 12, 7)],
         opset=11,
     )
-    assert [tuple(layer) for layer in load_onnx(path).table] == [("fc", "linear", 84, 84, 12, 7)]
+    assert [layer[:6] for layer in load_onnx(path).table] == [("fc", "linear", 84, 84, 12, 7)]
 
 
 def test_a_quantized_product_counts_its_weights_and_its_integer_bias(tmp_path):
@@ -155,7 +155,7 @@ def test_a_recurrent_layer_multiplies_input_and_state_at_every_step(tmp_path):
         {"x": [7, 1, 3]},
         [weight("w", 1, 20, 3), weight("r", 1, 20, 5)],
     )
-    assert [tuple(layer) for layer in load_onnx(path).table] == [("lstm", "recurrent", 7 * 160, 160, 21, 35)]
+    assert [layer[:6] for layer in load_onnx(path).table] == [("lstm", "recurrent", 7 * 160, 160, 21, 35)]
 
 
 FREE = {"x": ["N", 3, "H", "W"], "mask": ["N", "H"]}

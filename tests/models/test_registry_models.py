@@ -56,7 +56,8 @@ def test_macs_match_what_is_published(name):
 def forward_by_another_formula(m, batch, seq):
     """2N a token for all matrices but the head, 2 d V for the last token's logits, 2 s (s + 1) L h a for attention."""
     layers = m.parameters - m.vector_parameters - m.embedding_parameters - m.vocab * m.hidden
-    attention = 2 * seq * (seq + 1) * m.layers * m.heads * m.head_dim
+    heads = m.blocks[0].parts[0]
+    attention = 2 * seq * (seq + 1) * m.layers * heads.heads * heads.head_dim
     return batch * (seq * flops_per_token_2n(layers) + flops_per_token_2n(m.hidden * m.vocab) + attention)
 
 
@@ -119,7 +120,7 @@ def test_training_is_three_forwards_and_6n():
     m = Models["llama-2-7b"]
     work = lower(m, "training", batch_size=2, seq_len=4096, context=0, value_bytes=2.0)
     per_token = work.flops / work.items
-    attention = 3 * 2 * (4096 + 1) * m.layers * m.heads * m.head_dim
+    attention = 3 * 2 * (4096 + 1) * 32 * 32 * 128  # 32 layers of 32 heads of 128
     assert per_token == pytest.approx(6 * m.matmul_parameters + attention, rel=1e-12)
 
 
@@ -134,7 +135,7 @@ def test_decode_work_grows_with_batch_and_context(batch, context):
 
 def test_a_sliding_window_bounds_cache_and_attention():
     m = Models["mistral-7b"]
-    assert m.window == 4096
+    assert m.blocks[0].parts[0].window == 4096
     near, far = (lower(m, "decode", batch_size=1, seq_len=1, context=c, value_bytes=2.0) for c in (8192, 100_000))
     assert near.flops == far.flops
     assert near.kv_bytes == far.kv_bytes

@@ -22,8 +22,8 @@ CLASSES = {
     "attention.qkv": "qkv", "attention.qkv_down": "qkv", "attention.kv_up": "qkv", "cross_attention.q": "qkv",
     "cross_attention.kv": "qkv", "attention.core": "core", "cross_attention.core": "core", "attention.out": "out",
     "cross_attention.out": "out", "mlp": "mlp", "moe.shared": "mlp", "moe.router": "router", "moe.experts": "experts",
-    "lm_head": "head", "head": "head", "stem.1": "stem", "stem.2": "stem", "patch_embedding": "stem", "ssm.in": "ssm.in",
-    "ssm.out": "out",
+    "lm_head": "head", "head": "head", "stem.1": "stem", "stem.2": "stem", "patch_embedding": "stem",
+    "ssm.in": "ssm.in", "ssm.out": "out",
 }  # fmt: skip
 RECURRENT = {"ssm.scan", "ssm.conv"}
 """Counted in recurrent form, where transformers' module computes in chunks: another algorithm, not comparable."""
@@ -91,7 +91,9 @@ def test_forward_and_backward_flops_are_those_that_torch_counts(name):
 @architectures
 def test_causal_attention_is_half_of_full_and_half_a_diagonal(name):
     spec, full = small(name, "forward")
-    causal = lower(spec, "forward", batch_size=BATCH, seq_len=TOKENS, context=0, target_len=TARGET if spec.encoder else None)
+    causal = lower(
+        spec, "forward", batch_size=BATCH, seq_len=TOKENS, context=0, target_len=TARGET if spec.encoder else None
+    )
     for masked, all_pairs in zip(causal.operators, full.operators, strict=True):
         if masked.kind != "attention" or masked.flops == all_pairs.flops:
             continue

@@ -5,7 +5,8 @@
 
 Parameters are those of the module at its published size, built on the meta device. FLOPs are those that
 ``torch.utils.flop_counter`` counts in a small copy of it, forward for each class of operators, forward + backward for
-each kind of product; eager attention computes masked pairs too, so that they compare with the full-attention convention.
+each kind of product; eager attention computes masked pairs too, so that they compare with the full-attention
+convention.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ ARCHITECTURES = {
     "bert": {**SMALL, "num_key_value_heads": None, "head_dim": None},
     "mixtral": {**SMALL, **MOE},
     "deepseek_v3": {
-        **SMALL, "num_key_value_heads": 4, "head_dim": None, "q_lora_rank": 24, "kv_lora_rank": 16, "qk_nope_head_dim": 8,
-        "qk_rope_head_dim": 4, "v_head_dim": 8, "n_routed_experts": 8, "num_experts_per_tok": 2, "n_group": 2,
+        **SMALL, "num_key_value_heads": 4, "head_dim": None, "q_lora_rank": 24, "kv_lora_rank": 16,
+        "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8, "n_routed_experts": 8, "num_experts_per_tok": 2,
+        "n_group": 2,
         "topk_group": 1, "moe_intermediate_size": 32, "first_k_dense_replace": 1, "num_hidden_layers": 3,
     },
     "qwen3": SMALL,
@@ -54,8 +56,9 @@ ARCHITECTURES = {
     "t5": {"d_model": 64, "num_layers": 2, "num_heads": 4, "d_kv": 16, "d_ff": 96, "vocab_size": 250},
     "whisper": {
         "d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
-        "decoder_attention_heads": 4, "encoder_ffn_dim": 96, "decoder_ffn_dim": 96, "vocab_size": 250, "num_mel_bins": 8,
-        "max_source_positions": 24, "max_target_positions": 32, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+        "decoder_attention_heads": 4, "encoder_ffn_dim": 96, "decoder_ffn_dim": 96, "vocab_size": 250,
+        "num_mel_bins": 8, "max_source_positions": 24, "max_target_positions": 32, "pad_token_id": 0, "bos_token_id": 1,
+        "eos_token_id": 2,
         "decoder_start_token_id": 1,
     },
 }  # fmt: skip
@@ -66,14 +69,16 @@ CLASSES = (
     (r"conv1d$", "conv"),
     (r"in_proj$", "ssm.in"),
     (r"out_proj$|mixer\.out_proj$", "out"),
-    (r"(q_proj|k_proj|v_proj|c_attn|query|key|value|q_a_proj|q_b_proj|kv_a_proj_with_mqa|kv_b_proj|\.q|\.k|\.v)$", "qkv"),
+    (r"([qkv]_proj|c_attn|query|key|value|q_[ab]_proj|kv_a_proj_with_mqa|kv_b_proj|\.[qkv])$", "qkv"),
     (r"(o_proj|attn\.c_proj|attention\.output\.dense|\.o)$", "out"),
     (r"(gate|router|mlp\.gate)$", "router"),
     (r"experts$", "experts"),
     (r"(gate_proj|up_proj|down_proj|c_fc|mlp\.c_proj|intermediate\.dense|output\.dense|fc1|fc2|\.wi|\.wo)$", "mlp"),
-    (r"(self_attn|attn|attention\.self|encoder_attn|SelfAttention|EncDecAttention|attention\.attention|attention)$", "core"),
+    (r"(self_attn|attn|attention\.self|encoder_attn|SelfAttention|EncDecAttention|attention)$", "core"),
 )  # fmt: skip
-KEPT = re.compile(r"^(_|transformers_version|architectures|id2label|label2id|dtype|torch_dtype|.*_token_id|.*token_ids|rope)")
+KEPT = re.compile(
+    r"^(_|transformers_version|architectures|id2label|label2id|dtype|torch_dtype|.*_token_id|.*token_ids|rope)"
+)
 
 
 def module(config, device):
@@ -127,7 +132,9 @@ def by_operator(counter):
     found = defaultdict(int)
     for op, flops in counter.get_flop_counts()["Global"].items():
         word = str(op).rpartition(".")[2]
-        found[{"mm": "weights", "addmm": "weights", "bmm": "activations", "baddbmm": "activations"}.get(word, "conv")] += flops
+        found[
+            {"mm": "weights", "addmm": "weights", "bmm": "activations", "baddbmm": "activations"}.get(word, "conv")
+        ] += flops
     return dict(found)
 
 

@@ -46,12 +46,9 @@ def test_adam_needs_16_bytes_a_parameter():
 
 
 def test_training_activations_by_hand():
-    # Korthikanti et al. 2022, section 4: 34 s b d bytes a layer in 16 bits without scores; one checkpoint of 2 s b d.
-    # Two sequences of 1,024 tokens, 512 wide, 10 layers: 10 checkpoints and one live layer.
+    # Korthikanti et al. 2022, section 4: a checkpoint of 2 s b d bytes a layer in 16 bits.
+    # Two sequences of 1,024 tokens, 512 wide, 10 layers.
     sbd = 2 * 1024 * 512
-    assert memory.checkpointed_activation_bytes(2, 1024, 512, 10, 2.0) == 10 * 2 * sbd + 34 * sbd
-
-
-def test_workspace_of_a_gated_block_by_hand():
-    # A token holds its residual and input (2 d) and the two halves of a gated MLP (2 f), in 16 bits.
-    assert memory.block_workspace_bytes(3, 4096, 14336, 2, 2.0) == 3 * (2 * 4096 + 2 * 14336) * 2
+    assert 2 * 1024 * memory.checkpoint_elements(512, 10) * 2.0 == 10 * 2 * sbd
+    # Without recomputation, 5 B a head and pair: 8 heads, 1,024 tokens.
+    assert 2 * memory.score_elements(1024, 8) == 5 * 8 * 1024**2

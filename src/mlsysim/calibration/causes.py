@@ -75,7 +75,12 @@ def _admitted(scenario: Scenario, rate: float) -> Iterator[tuple[Cause, float]]:
 def _alternatives(s: Scenario) -> Iterator[tuple[str, str, Scenario, float]]:
     """Yield (code, sentence, the scenario that was perhaps meant, items truly processed per item counted)."""
     if s.phase == "training":
-        yield "training-flops", "an inference run counted as training (6N for 2N)", s.replace(phase="forward", modifiers=PLAIN), 1.0
+        yield (
+            "training-flops",
+            "an inference run counted as training (6N for 2N)",
+            s.replace(phase="forward", modifiers=PLAIN),
+            1.0,
+        )
     if s.phase == "decode":
         yield "prompt-tokens", "prompt tokens counted as generated: these are prefill tokens", _as_prefill(s), 1.0
         said = "no batch size was given and 1 assumed" if "batch_size" in s.defaults else f"not {s.batch_size}"

@@ -15,17 +15,24 @@ from mlsysim.models import ModelSpec
 @click.argument("name", required=False)
 @options.output
 def command(name: str | None, output: str) -> None:
-    """List the models, or show every fact of one with its source."""
+    """List the models, or show every fact of one with its source; NAME may be a file or folder too."""
     from mlsysim.models import Models
     from mlsysim.report.listings import model_table, models_table
     from mlsysim.report.tables import emit
+    from mlsysim.workload import model_of
 
     if name:
-        emit(output, _data(Models[name]), model_table(Models[name]))
+        spec = model_of(name)
+        emit(output, _data(spec), model_table(spec))
     else:
-        chosen = [Models[n] for n in Models]
+        chosen = [*(Models[n] for n in Models), *(build() for build in Models.others().values())]
         emit(output, [_data(m) for m in chosen], models_table(chosen))
 
 
 def _data(model: ModelSpec) -> dict[str, Any]:
-    return {"name": model.name, "parameters": model.parameters, **asdict(model)}
+    return {
+        "name": model.name,
+        "parameters": model.parameters,
+        "active_parameters": model.active_parameters,
+        **asdict(model),
+    }

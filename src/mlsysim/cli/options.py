@@ -65,7 +65,9 @@ _QUESTION = (
     ),
     click.option("--seq-len", type=Word(), help="tokens of each prompt or training sequence  [default: 2048]"),
     click.option("--context", type=Word(), help="tokens already in the KV cache at decode  [default: 2048]"),
-    click.option("--precision", help="fp8, w4a16kv8, q4_k_m, ...  [default: the file's, or the device's 16-bit format]"),
+    click.option(
+        "--precision", help="fp8, w4a16kv8, q4_k_m, ...  [default: the file's, or the device's 16-bit format]"
+    ),
 )
 _MODIFIERS = (
     click.option("--recompute", help="in training: none, selective or full  [default: full]"),

@@ -94,7 +94,7 @@ class HardwareSpec:
         return tuple(p + SPARSE for p in BYTES if f"{p} sparse" in self.other_peaks)
 
     def narrower(self, precision: str) -> tuple[str, ...]:
-        """Return the dense formats with a peak in which a weight takes fewer bytes, widest first; weight-only ones last."""
+        """Return the dense formats with a peak whose weights take fewer bytes, widest first; weight-only ones last."""
         size = bytes_per_weight(precision)
         return tuple(p for p in (*BYTES, *WEIGHT_ONLY) if bytes_per_weight(p) < size and self.supports(p))
 

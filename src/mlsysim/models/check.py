@@ -10,12 +10,17 @@ from typing import Any, NamedTuple
 
 from mlsysim.models.network import NetworkSpec
 from mlsysim.models.parts import Attention, LatentAttention, LinearAttention, StateSpace
-from mlsysim.models.spec import ModelSpec, Stack, TransformerSpec
+from mlsysim.models.spec import ModelSpec, Stack
 from mlsysim.models.work import Work, adapter_parameters
+
+_MIXING = "attention, scan and convolution by pair and token"
+_FORWARD = f"2 x (active matrix parameters x tokens + head x logits) + {_MIXING}"
+_TRAINING = f"6 x (active matrix parameters x tokens + head x logits) + 3 x {_MIXING}"
+_ADAPTERS = f"4 x frozen and 6 x adapter parameters x tokens + 3 x {_MIXING}"
 
 
 class Check(NamedTuple):
-    """A second count: its formula in words, its FLOPs, and by how much the ledger differs from it (None: no formula)."""
+    """A second count: formula in words, FLOPs, and by how much the ledger differs from it; None without formula."""
 
     formula: str | None
     flops: float | None
@@ -53,16 +58,13 @@ def checked(
     stems = [model.front, model.encoder.front if model.encoder else ()] if fresh else []
     mixing += 2.0 * batch_size * sum(layer.macs for stem in stems for layer in stem)
     if phase != "training":
-        formula = "2 x (active matrix parameters x tokens + head x logits) + attention, scan and convolution by pair and token"
-        return _compared(formula, matrices + head + mixing, work)
+        return _compared(_FORWARD, matrices + head + mixing, work)
     if lora_rank:
         adapters = 6.0 * adapter_parameters(model, lora_rank) * batch_size * new
-        formula = "4 x frozen and 6 x adapter parameters x tokens + 3 x attention, scan and convolution"
-        return _compared(formula, 2.0 * (matrices + head) + adapters + 3.0 * mixing, work)
+        return _compared(_ADAPTERS, 2.0 * (matrices + head) + adapters + 3.0 * mixing, work)
     first = [stem[0].macs for stem in stems if stem]  # the stem's own input, which is data, needs no gradient
     mixing -= 2.0 / 3.0 * batch_size * sum(first)
-    formula = "6 x (active matrix parameters x tokens + head x logits) + 3 x attention, scan and convolution by pair and token"
-    return _compared(formula, 3.0 * (matrices + head + mixing), work)
+    return _compared(_TRAINING, 3.0 * (matrices + head + mixing), work)
 
 
 def _compared(formula: str, flops: float, work: Work) -> Check:
@@ -100,7 +102,7 @@ def _mixing(stack: Stack, new: int, past: int, source: int, *, absorbed: bool) -
     return total
 
 
-def _mixed(p: Any, hidden: int, new: int, past: int, source: int, absorbed: bool) -> float:
+def _mixed(p: Any, hidden: int, new: int, past: int, source: int, absorbed: bool) -> Any:
     if isinstance(p, Attention):
         return 4.0 * p.heads * p.head_dim * _met(p, new, past, source)
     if isinstance(p, LatentAttention):
@@ -109,7 +111,7 @@ def _mixed(p: Any, hidden: int, new: int, past: int, source: int, absorbed: bool
         chosen = _triangle(past + new, p.index_top) - _triangle(past, p.index_top)
         return 2.0 * p.heads * both * chosen + 2.0 * p.index_heads * p.index_dim * all_pairs
     if isinstance(p, (StateSpace, LinearAttention)) or p.lines(hidden)[-1].kind == "conv":
-        return new * sum(line.row_flops for line in p.lines(hidden))
+        return float(new) * sum(line.row_flops for line in p.lines(hidden))
     return 0.0
 
 

@@ -51,9 +51,7 @@ class NetworkSpec:
     @property
     def active_parameters(self) -> int:
         """Return the parameters that one sample reads: not those of table rows that it does not look up."""
-        return sum(
-            layer.times * (layer.parameters if layer.touched is None else layer.touched) for layer in self.table
-        )
+        return sum(layer.times * (layer.parameters if layer.touched is None else layer.touched) for layer in self.table)
 
     @cached_property
     def widest_elements(self) -> int:

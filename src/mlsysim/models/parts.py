@@ -17,8 +17,8 @@ from mlsysim.physics.transformer import attention_flops, kv_elements_per_token, 
 class Reach(NamedTuple):
     """Which keys a query meets, and which of them are kept.
 
-    ``window``: the last so many tokens (0: all); ``chunk``: those of its own chunk; ``selected``: at most so many, chosen
-    from all that are kept; not ``causal``: all of the sequence; ``cross``: those of the encoder's output.
+    ``window``: the last so many tokens (0: all); ``chunk``: those of its own chunk; ``selected``: at most so many,
+    chosen from all that are kept; not ``causal``: all of the sequence; ``cross``: those of the encoder's output.
     """
 
     window: int = 0
@@ -89,9 +89,9 @@ class _Part:
 class Attention(_Part):
     """Softmax attention with ``kv_heads`` shared keys and values (MHA, GQA and MQA alike).
 
-    ``bias`` is none, qkv, qkv-without-k, all or all-without-k; ``qk_norm`` none, head (one scale a head element) or full
-    (one an element of all heads). ``gated`` doubles the query projection for an output gate; ``sinks`` learns a logit a
-    head. ``window``, ``chunk``, ``causal`` and ``cross`` are as in :class:`Reach`.
+    ``bias`` is none, qkv, qkv-without-k, all or all-without-k; ``qk_norm`` none, head (one scale a head element) or
+    full (one an element of all heads). ``gated`` doubles the query projection for an output gate; ``sinks`` learns a
+    logit a head. ``window``, ``chunk``, ``causal`` and ``cross`` are as in :class:`Reach`.
     """
 
     heads: int
@@ -249,9 +249,9 @@ class LatentAttention(_Part):
 class StateSpace(_Part):
     """A Mamba layer: a state of ``inner`` x ``state`` elements a sequence, moved on by each token.
 
-    ``version`` 2 has ``heads`` decays and ``groups`` of inputs and outputs (Dao & Gu 2024), 1 a decay a channel through a
-    low-rank ``dt_rank`` (Gu & Dao 2023); ``norm`` whether the output is normalised before its projection, and for
-    version 1 whether time step, input and output are. Arithmetic is counted in recurrent form.
+    ``version`` 2 has ``heads`` decays and ``groups`` of inputs and outputs (Dao & Gu 2024), 1 a decay a channel
+    through a low-rank ``dt_rank`` (Gu & Dao 2023); ``norm`` whether the output is normalised before its projection,
+    and for version 1 whether time step, input and output are. Arithmetic is counted in recurrent form.
     """
 
     inner: int
@@ -471,9 +471,7 @@ class Experts(_Part):
         if self._common:
             matrices = self._shared(hidden)
             seen = 2 * hidden + self.matrices * self._common
-            found.append(
-                Line("moe.shared", "matmul", matrices, seen, adapted=self.matrices * (hidden + self._common))
-            )
+            found.append(Line("moe.shared", "matmul", matrices, seen, adapted=self.matrices * (hidden + self._common)))
         return tuple(found)
 
     def _router(self, hidden: int) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from mlsysim.models.importers.config import spec_of
@@ -63,4 +66,30 @@ def read_layers(table: str) -> tuple[Layer, ...]:
     )
 
 
-Models: Registry[ModelSpec] = Registry("model", "`mlsysim models` lists all", _rows, _build)
+def _own() -> dict[str, Callable[[], ModelSpec]]:
+    from mlsysim.models import own
+    from mlsysim.models.importers import load_model
+
+    found: dict[str, Callable[[], ModelSpec]] = {
+        name: partial(_named, load_model, name, p) for name, p in own.files().items()
+    }
+    for spec in own.plugged_in():
+        found.setdefault(spec.name, partial(_itself, spec))
+    return found
+
+
+def _named(load: Callable[[Path], ModelSpec], name: str, path: Path) -> ModelSpec:
+    return replace(load(path), name=name)
+
+
+def _itself(spec: ModelSpec) -> ModelSpec:
+    return spec
+
+
+Models: Registry[ModelSpec] = Registry(
+    "model",
+    "`mlsysim models` lists all; or the path of a config.json, *.gguf, *.safetensors, *.onnx",
+    _rows,
+    _build,
+    _own,
+)

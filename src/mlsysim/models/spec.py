@@ -57,7 +57,7 @@ class Stack:
 
     @cached_property
     def active_weights(self) -> int:
-        """Return the matrix parameters of all blocks that a token multiplies: of its experts only those it is sent to."""
+        """Return the matrix parameters of all blocks that a token multiplies: of experts those it is sent to."""
         return sum(b.count * sum(p.active(self.hidden) for p in b.parts) for b in self.blocks)
 
     @cached_property
@@ -130,20 +130,20 @@ class Stack:
 
     @cached_property
     def live_elements(self) -> float:
-        """Return the most elements of a token that are alive at once in a forward pass: residual, block input, insides."""
+        """Return the most elements of a token that are alive at once: residual, block input, insides of a part."""
         return 2.0 * self.hidden + max(p.live(self.hidden) for b in self.blocks for p in b.parts)
 
     @cached_property
     def kept_elements(self) -> float:
         """Return the elements of a token that a backward pass needs of all blocks, norms' inputs included."""
-        return sum(
-            b.count * (b.norms * self.hidden + sum(p.kept(self.hidden) for p in b.parts)) for b in self.blocks
-        )
+        return sum(b.count * (b.norms * self.hidden + sum(p.kept(self.hidden) for p in b.parts)) for b in self.blocks)
 
     @cached_property
     def attention_heads(self) -> int:
         """Return the softmax-attention heads of all layers."""
-        return sum(b.count * p.heads for b in self.blocks for p in b.parts if isinstance(p, (Attention, LatentAttention)))
+        return sum(
+            b.count * p.heads for b in self.blocks for p in b.parts if isinstance(p, (Attention, LatentAttention))
+        )
 
     @cached_property
     def operators(self) -> int:
@@ -212,7 +212,9 @@ class TransformerSpec(Stack):
     def active_parameters(self) -> int:
         """Return the parameters that a token uses: all but the experts it is not sent to."""
         idle = self.block_weights - self.active_weights
-        return self.parameters - idle - (self.encoder.block_weights - self.encoder.active_weights if self.encoder else 0)
+        return (
+            self.parameters - idle - (self.encoder.block_weights - self.encoder.active_weights if self.encoder else 0)
+        )
 
     @cached_property
     def mtp_stack(self) -> Stack | None:

@@ -65,8 +65,8 @@ class Sizes(NamedTuple):
 class _Pass(NamedTuple):
     """One pass over a stack: ``new`` tokens a sequence after ``context`` kept ones, beside ``source`` encoded ones.
 
-    ``fresh`` where an encoder and a stem still have to run; ``full`` where masked pairs count; ``absorbed`` where latent
-    attention reads the latents as they are cached.
+    ``fresh`` where an encoder and a stem still have to run; ``full`` where masked pairs count; ``absorbed`` where
+    latent attention reads the latents as they are cached.
     """
 
     batch: Real
@@ -392,7 +392,7 @@ def _training(m: TransformerSpec, forward: list[Operator], p: _Pass, lora_rank: 
 
 
 def adapter_parameters(m: TransformerSpec, rank: int) -> float:
-    """Return the parameters of low-rank adapters on all dense matrices of the blocks (Hu et al. 2021, arXiv:2106.09685)."""
+    """Return the parameters of low-rank adapters on all dense matrices of the blocks (Hu et al., arXiv:2106.09685)."""
     return rank * _adapted(m)
 
 

@@ -22,7 +22,7 @@ def checkpoint_elements(hidden: Real, layers: Real) -> Any:
 def score_elements(seq_len: Real, heads: Real) -> Any:
     """Return the attention scores that a sequence keeps where they are not recomputed, all layers' heads [elements].
 
-    Korthikanti et al. 2022, section 4.1: 5 B a head and pair of tokens in 16 bits: softmax output, dropout mask (1 B) and
-    dropout output.
+    Korthikanti et al. 2022, section 4.1: 5 B a head and pair of tokens in 16 bits: softmax output, dropout mask (1 B)
+    and dropout output.
     """
     return 2.5 * heads * seq_len * seq_len

@@ -1,7 +1,8 @@
 """Mixtures of experts: how many experts a step touches.
 
-Reference: Fedus et al. 2022 (arXiv:2101.03961) for routing; the expectation is that of E equally likely experts, of which
-each token draws k without replacement (Kim et al. 2021, arXiv:2109.10465, on why decode reads nearly all of them).
+Reference: Fedus et al. 2022 (arXiv:2101.03961) for routing; the expectation is that of E equally likely experts, of
+which each token draws k without replacement (Kim et al. 2021, arXiv:2109.10465, on why decode reads nearly all of
+them).
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def causal_pairs(new_tokens: Real, context: Real, window: Real = NO_WINDOW) -> A
 
 
 def full_pairs(new_tokens: Real, context: Real) -> Any:
-    """Return the query-key pairs where every new token meets all tokens: an encoder, or the full-attention convention."""
+    """Return the query-key pairs where every new token meets all tokens, as in an encoder."""
     return new_tokens * (context + new_tokens)
 
 

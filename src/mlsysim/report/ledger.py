@@ -79,7 +79,13 @@ def _title(w: Workload, what: str) -> str:
 def _operator(op: Operator) -> dict[str, Any]:
     values = {name: float(getattr(op, name)) for name in op._fields[3:]}
     moved = values["weight_bytes"] + values["activation_bytes"] + values["kv_bytes"]
-    return {"name": op.name, "kind": op.kind, "count": op.count, **values, "intensity": values["flops"] / moved if moved else None}
+    return {
+        "name": op.name,
+        "kind": op.kind,
+        "count": op.count,
+        **values,
+        "intensity": values["flops"] / moved if moved else None,
+    }
 
 
 def _row(op: dict[str, Any]) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from mlsysim.efficiency.evidence import Percentiles
 from mlsysim.efficiency.guide import Factor, GuideRow
@@ -140,20 +141,23 @@ def _block(b: Block) -> str:
 
 
 def _part(p: Part) -> str:
-    match p:
-        case Attention():
-            reach = f" in a window of {p.window:,}" if p.window else f" in chunks of {p.chunk:,}" if p.chunk else ""
-            return f"{'cross-' if p.cross else ''}attention {p.heads}/{p.kv_heads} heads of {p.head_dim}{reach}"
-        case LatentAttention():
-            return f"latent attention {p.heads} heads, rank {p.kv_rank} + {p.rope_dim}"
-        case StateSpace():
-            return f"Mamba-{p.version} {p.inner} x {p.state}"
-        case LinearAttention():
-            return f"linear attention {p.heads} heads of {p.key_dim} x {p.value_dim}"
-        case Experts():
-            shared = f" + {p.shared or 1} shared" if p.shared or p.shared_ffn else ""
-            return f"{p.chosen} of {p.experts} experts{shared}, ffn {p.ffn}"
-        case Convolution():
-            return f"convolution of {p.kernel}"
-        case Mlp():
-            return f"ffn {p.ffn}"
+    told: dict[type[Part], Callable[[Any], str]] = {
+        Attention: _attention,
+        LatentAttention: lambda p: f"latent attention {p.heads} heads, rank {p.kv_rank} + {p.rope_dim}",
+        StateSpace: lambda p: f"Mamba-{p.version} {p.inner} x {p.state}",
+        LinearAttention: lambda p: f"linear attention {p.heads} heads of {p.key_dim} x {p.value_dim}",
+        Experts: _experts,
+        Convolution: lambda p: f"convolution of {p.kernel}",
+        Mlp: lambda p: f"ffn {p.ffn}",
+    }
+    return str(told[type(p)](p))
+
+
+def _attention(p: Attention) -> str:
+    reach = f" in a window of {p.window:,}" if p.window else f" in chunks of {p.chunk:,}" if p.chunk else ""
+    return f"{'cross-' if p.cross else ''}attention {p.heads}/{p.kv_heads} heads of {p.head_dim}{reach}"
+
+
+def _experts(p: Experts) -> str:
+    shared = f" + {p.shared or 1} shared" if p.shared or p.shared_ffn else ""
+    return f"{p.chosen} of {p.experts} experts{shared}, ffn {p.ffn}"

@@ -29,7 +29,9 @@ _BY_SUFFIX = {
     ".yml": "spec_file",
 }
 _PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".th"})
-_SUPPORTED = "config.json, *.safetensors, *.gguf, *.onnx, a spec in *.toml, *.yaml or *.json, or a folder with one of them"
+_SUPPORTED = (
+    "config.json, *.safetensors, *.gguf, *.onnx, a spec in *.toml, *.yaml or *.json, or a folder with one of them"
+)
 _MAGIC = {b"GGUF": "weights"}
 
 
@@ -75,7 +77,9 @@ def _inside(folder: Path) -> Path:
             return first[0] if first else files[0]
         if len(first) > 1:
             names = ", ".join(f.name for f in first[:5])
-            raise InvalidValue("model", f"a folder with one {pattern} file, or the file", str(folder), f"there are {names}")
+            raise InvalidValue(
+                "model", f"a folder with one {pattern} file, or the file", str(folder), f"there are {names}"
+            )
     raise InvalidValue("model", "a folder with a model", str(folder), f"supported: {_SUPPORTED}")
 
 

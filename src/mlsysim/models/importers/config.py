@@ -11,6 +11,7 @@ from typing import Any
 
 from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.models.importers import decoders, encoders, hybrids
+from mlsysim.models.importers.families import ALIKE
 from mlsysim.models.importers.fields import Fields
 from mlsysim.models.spec import TransformerSpec
 from mlsysim.registry import nearest
@@ -72,12 +73,12 @@ def spec_of(config: Mapping[str, Any], file: str, name: str) -> TransformerSpec:
     """
     values, note = _text(config)
     family = values.get("model_type")
-    family = decoders.ALIKE.get(family, family) if isinstance(family, str) else family
+    family = ALIKE.get(family, family) if isinstance(family, str) else family
     build = BUILDERS.get(family) if isinstance(family, str) else None
     if build is None:
         raise _unknown(values, file)
-    fields = Fields(values, file)
-    spec = build(fields, str(family))
+    fields = Fields(values, file, str(family))
+    spec = build(fields)
     fields.checks.done()
     today = datetime.now(tz=UTC).date().isoformat()
     stored = _quantized(config)
@@ -125,5 +126,3 @@ def _quantized(config: Mapping[str, Any]) -> str:
     if method == "bitsandbytes":
         return "w4a16" if stated.get("load_in_4bit") or stated.get("_load_in_4bit") else "w8a16"
     return ""
-
-

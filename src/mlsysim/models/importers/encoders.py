@@ -11,15 +11,13 @@ from mlsysim.models.parts import Attention, Convolution, Mlp
 from mlsysim.models.spec import Block, Stack, TransformerSpec
 
 
-def bert(f: Fields, family: str) -> TransformerSpec:
+def bert(f: Fields) -> TransformerSpec:
     """Return a BERT-like encoder with its pooler (DistilBERT has none)."""
     hidden = f.count("hidden_size", "dim")
     heads = f.count("num_attention_heads", "n_heads")
-    attention = Attention(
-        heads=heads, kv_heads=heads, head_dim=max(hidden // heads, 1), causal=False, bias="all"
-    )
-    pooled = family != "distilbert"
-    types = f.count("type_vocab_size", default=0 if family == "distilbert" else 2, least=0)
+    attention = Attention(heads=heads, kv_heads=heads, head_dim=max(hidden // heads, 1), causal=False, bias="all")
+    pooled = f.family != "distilbert"
+    types = f.count("type_vocab_size", default=0 if f.family == "distilbert" else 2, least=0)
     return TransformerSpec(
         name="",
         hidden=hidden,
@@ -43,7 +41,7 @@ def bert(f: Fields, family: str) -> TransformerSpec:
     )
 
 
-def modernbert(f: Fields, family: str) -> TransformerSpec:
+def modernbert(f: Fields) -> TransformerSpec:
     """Return a ModernBERT: gated MLP, a full layer among windowed ones (arXiv:2412.13663)."""
     hidden, heads = f.count("hidden_size"), f.count("num_attention_heads")
     layers = f.count("num_hidden_layers", most=MOST_LAYERS)
@@ -51,9 +49,7 @@ def modernbert(f: Fields, family: str) -> TransformerSpec:
     full = len(range(0, layers, every))
 
     def block(count: int, window: int, name: str) -> Block:
-        reach = Attention(
-            heads=heads, kv_heads=heads, head_dim=max(hidden // heads, 1), causal=False, window=window
-        )
+        reach = Attention(heads=heads, kv_heads=heads, head_dim=max(hidden // heads, 1), causal=False, window=window)
         return Block(count=count, parts=(reach, Mlp(ffn=f.count("intermediate_size"))), name=name)
 
     return TransformerSpec(
@@ -64,7 +60,7 @@ def modernbert(f: Fields, family: str) -> TransformerSpec:
     )  # fmt: skip
 
 
-def vit(f: Fields, family: str) -> TransformerSpec:
+def vit(f: Fields) -> TransformerSpec:
     """Return a vision transformer with its classifier; the image size fixes the tokens."""
     hidden, heads = f.count("hidden_size"), f.count("num_attention_heads")
     image, patch = f.count("image_size", default=224), f.count("patch_size", default=16)
@@ -72,14 +68,16 @@ def vit(f: Fields, family: str) -> TransformerSpec:
     if image % patch:
         f.problem("image_size", f"a multiple of patch_size ({patch})", image)
     patches = max(image // patch, 1) ** 2
-    special = 2 if family == "deit" else 1
+    special = 2 if f.family == "deit" else 1
     labels = f.count("num_labels", default=1000 if not f.has("id2label") else len(f.inside("id2label").values))
     attention = Attention(
         heads=heads, kv_heads=heads, head_dim=max(hidden // heads, 1), causal=False,
         bias="all" if f.flag("qkv_bias", default=True) else "none",
     )  # fmt: skip
     weights = channels * patch * patch * hidden
-    stem = Layer("patch_embedding", "conv", patches * weights, weights + hidden, channels * image * image, patches * hidden)
+    stem = Layer(
+        "patch_embedding", "conv", patches * weights, weights + hidden, channels * image * image, patches * hidden
+    )
     return TransformerSpec(
         name="",
         hidden=hidden,
@@ -103,7 +101,7 @@ def vit(f: Fields, family: str) -> TransformerSpec:
     )
 
 
-def t5(f: Fields, family: str) -> TransformerSpec:
+def t5(f: Fields) -> TransformerSpec:
     """Return a T5: encoder and decoder with relative position tables, one embedding for both."""
     hidden, heads = f.count("d_model"), f.count("num_heads")
     layers = f.count("num_layers", most=MOST_LAYERS)
@@ -125,7 +123,7 @@ def t5(f: Fields, family: str) -> TransformerSpec:
     )  # fmt: skip
 
 
-def bart(f: Fields, family: str) -> TransformerSpec:
+def bart(f: Fields) -> TransformerSpec:
     """Return a BART: post-norm encoder and decoder with learned positions of their own."""
     hidden, heads, longest = f.count("d_model"), f.count("encoder_attention_heads"), f.count("max_position_embeddings")
 
@@ -136,7 +134,8 @@ def bart(f: Fields, family: str) -> TransformerSpec:
         return Mlp(ffn=f.count(name), gated=False, bias=True)
 
     common: dict[str, Any] = {
-        "hidden": hidden, "norm": "layer", "positions": longest + 2, "embedding_norm": True, "final_norm": family == "mbart",
+        "hidden": hidden, "norm": "layer", "positions": longest + 2, "embedding_norm": True,
+        "final_norm": f.family == "mbart",
     }  # fmt: skip
     encoder = Stack(
         blocks=(
@@ -154,7 +153,7 @@ def bart(f: Fields, family: str) -> TransformerSpec:
     )  # fmt: skip
 
 
-def whisper(f: Fields, family: str) -> TransformerSpec:
+def whisper(f: Fields) -> TransformerSpec:
     """Return a Whisper: a convolutional stem and an encoder over 30 s of sound, a decoder over text."""
     hidden, frames = f.count("d_model"), f.count("max_source_positions", default=1500)
     mels = f.count("num_mel_bins", default=80)
@@ -166,9 +165,7 @@ def whisper(f: Fields, family: str) -> TransformerSpec:
 
     def attention(heads: str, **how: Any) -> Attention:
         count = f.count(heads)
-        return Attention(
-            heads=count, kv_heads=count, head_dim=max(hidden // count, 1), bias="all-without-k", **how
-        )
+        return Attention(heads=count, kv_heads=count, head_dim=max(hidden // count, 1), bias="all-without-k", **how)
 
     encoder = Stack(
         hidden=hidden,
@@ -199,7 +196,7 @@ def whisper(f: Fields, family: str) -> TransformerSpec:
     )  # fmt: skip
 
 
-def conformer(f: Fields, family: str) -> TransformerSpec:
+def conformer(f: Fields) -> TransformerSpec:
     """Return a conformer encoder with a CTC head: half MLP, attention, convolution, half MLP (arXiv:2005.08100)."""
     hidden, heads = f.count("hidden_size"), f.count("num_attention_heads")
     mlp = Mlp(ffn=f.count("intermediate_size"), gated=False, bias=True)
@@ -216,7 +213,7 @@ def conformer(f: Fields, family: str) -> TransformerSpec:
     )  # fmt: skip
 
 
-BUILDERS: dict[str, Callable[[Fields, str], TransformerSpec]] = {
+BUILDERS: dict[str, Callable[[Fields], TransformerSpec]] = {
     "bert": bert,
     "roberta": bert,
     "xlm-roberta": bert,

@@ -15,8 +15,11 @@ MOST_LAYERS = 10_000
 class Fields:
     """Typed access to a mapping; a problem is kept in ``checks`` and a harmless value returned in its place."""
 
-    def __init__(self, values: Mapping[str, Any], file: str, checks: Checks | None = None, prefix: str = "") -> None:
-        self.values, self.file, self.checks, self.prefix = values, file, checks or Checks(), prefix
+    def __init__(
+        self, values: Mapping[str, Any], file: str, family: str, checks: Checks | None = None, prefix: str = ""
+    ) -> None:
+        self.values, self.file, self.family = values, file, family
+        self.checks, self.prefix = checks or Checks(), prefix
 
     def has(self, *names: str) -> bool:
         """Return whether one of the fields is there and not null."""
@@ -107,4 +110,4 @@ class Fields:
         elif not isinstance(value, Mapping):
             self.problem(name, "a group of fields", value)
             value = {}
-        return Fields(value, self.file, self.checks, f"{self.prefix}{name}.")
+        return Fields(value, self.file, self.family, self.checks, f"{self.prefix}{name}.")

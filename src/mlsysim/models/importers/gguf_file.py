@@ -1,8 +1,8 @@
 """A GGUF file, by its header alone: architecture, sizes, and the format of every tensor.
 
-The format is described in https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (2026-11-24): magic, version, counts
-of tensors and of key-value pairs, the pairs, then name, shape, type and offset of each tensor. Everything is checked
-against the size of the file before it is believed.
+The format is described in https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (2026-11-24): magic, version,
+counts of tensors and of key-value pairs, the pairs, then name, shape, type and offset of each tensor. Everything is
+checked against the size of the file before it is believed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LONGEST_NAME = 65_535
 
 
 class Header(NamedTuple):
-    """What a file says of itself: its pairs (of arrays the length, of arrays of numbers the values), and its tensors."""
+    """What a file says of itself: its pairs (of long arrays the length alone), and shape and type of its tensors."""
 
     pairs: dict[str, Any]
     tensors: dict[str, tuple[tuple[int, ...], int]]
@@ -130,7 +130,7 @@ class _Reader:
         if length > _LONGEST_NAME:
             raise self.bad(f"a name or word of {length:,} B")
         self.need(length)
-        text = self.data[self.at : self.at + length].decode("utf-8", "replace")
+        text: str = self.data[self.at : self.at + length].decode("utf-8", "replace")
         self.at += length
         return text
 

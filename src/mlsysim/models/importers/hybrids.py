@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mlsysim.models.importers.decoders import Traits, _attention, _context, _mlps, _reaches, grouped, shape
+from mlsysim.models.importers.decoders import attention, context, grouped, mlps, shape
+from mlsysim.models.importers.families import FAMILIES, Traits
 from mlsysim.models.importers.fields import MOST_LAYERS, Fields
 from mlsysim.models.parts import Attention, Experts, LinearAttention, Mlp, Part, StateSpace
-from mlsysim.models.spec import Block, TransformerSpec
+from mlsysim.models.spec import TransformerSpec
 
 _MAMBA = ("mamba", "mamba2", "linear_attention")
 """Words for a Mamba-2 layer in the lists of hybrids that have no other linear layers."""
@@ -19,19 +20,22 @@ def _label(parts: tuple[Part, ...]) -> str:
     return "-".join(_NAMES.get(type(p), "part") for p in parts)
 
 
-def _spec(f: Fields, layers: list[tuple[Part, ...]], norms: int | list[int], **more: Any) -> TransformerSpec:
+def _spec(f: Fields, layers: list[tuple[Part, ...]], norms: int, **more: Any) -> TransformerSpec:
     blocks = grouped(layers, norms, _label)
-    if len(blocks) == 1:
-        blocks = (Block(count=blocks[0].count, parts=blocks[0].parts, norms=blocks[0].norms),)
     sizes = {"hidden": f.count("hidden_size", "d_model"), "vocab": f.count("vocab_size")}
-    return TransformerSpec(name="", blocks=blocks, max_context=_context(f), **{**sizes, **more})
+    return TransformerSpec(name="", blocks=blocks, max_context=context(f), **{**sizes, **more})
 
 
-def mamba(f: Fields, family: str) -> TransformerSpec:
+def mamba(f: Fields) -> TransformerSpec:
     """Return a Mamba-1 model."""
     hidden = f.count("hidden_size", "d_model")
     layers = f.count("num_hidden_layers", "n_layer", most=MOST_LAYERS)
-    return _spec(f, [(_mamba_1(f, hidden, family == "falcon_mamba_norms"),)] * layers, 1, tied=f.flag("tie_word_embeddings", default=True))
+    return _spec(
+        f,
+        [(_mamba_1(f, hidden, norm=False),)] * layers,
+        1,
+        tied=f.flag("tie_word_embeddings", default=True),
+    )
 
 
 def _mamba_1(f: Fields, hidden: int, norm: bool) -> StateSpace:
@@ -68,33 +72,37 @@ def _mamba_2(f: Fields, hidden: int, **more: Any) -> StateSpace:
     )
 
 
-def mamba_2(f: Fields, family: str) -> TransformerSpec:
+def mamba_2(f: Fields) -> TransformerSpec:
     """Return a Mamba-2 model."""
     hidden = f.count("hidden_size", "d_model")
     layers = f.count("num_hidden_layers", "n_layer", most=MOST_LAYERS)
     return _spec(f, [(_mamba_2(f, hidden),)] * layers, 1, tied=f.flag("tie_word_embeddings"))
 
 
-def jamba(f: Fields, family: str) -> TransformerSpec:
-    """Return a Jamba: Mamba-1 layers, every so many an attention layer; every so many with experts (arXiv:2403.19887)."""
+def jamba(f: Fields) -> TransformerSpec:
+    """Return a Jamba (arXiv:2403.19887): Mamba-1 layers, of which some are attention, and some have experts."""
     s = shape(f)
-    attention = _attention(f, Traits(), s, family)
+    mixer = attention(f, Traits(), s)
     state = _mamba_1(f, s["hidden"], norm=True)
     dense = Mlp(ffn=f.count("intermediate_size"))
     experts = f.count("num_experts", default=1)
-    sparse = Experts(experts=experts, chosen=f.count("num_experts_per_tok", default=1), ffn=dense.ffn) if experts > 1 else dense
+    sparse = (
+        Experts(experts=experts, chosen=f.count("num_experts_per_tok", default=1), ffn=dense.ffn)
+        if experts > 1
+        else dense
+    )
     every, at = f.count("attn_layer_period", default=8), f.count("attn_layer_offset", default=4, least=0)
     moe_every, moe_at = f.count("expert_layer_period", default=2), f.count("expert_layer_offset", default=1, least=0)
     layers: list[tuple[Part, ...]] = [
-        (attention if i % every == at else state, sparse if i % moe_every == moe_at else dense) for i in range(s["layers"])
+        (mixer if i % every == at else state, sparse if i % moe_every == moe_at else dense) for i in range(s["layers"])
     ]
     return _spec(f, layers, 2, tied=f.flag("tie_word_embeddings"))
 
 
-def bamba(f: Fields, family: str) -> TransformerSpec:
+def bamba(f: Fields) -> TransformerSpec:
     """Return a Bamba or Granite 4: Mamba-2 layers with some attention layers, an MLP or experts in each."""
     s = shape(f)
-    attention = _attention(f, Traits(bias="all", biased_by="attention_bias"), s, family)
+    mixer = attention(f, Traits(bias="all", biased_by="attention_bias"), s)
     state = _mamba_2(f, s["hidden"])
     if f.has("layer_types", "layers_block_type"):
         name = "layer_types" if f.has("layer_types") else "layers_block_type"
@@ -110,26 +118,26 @@ def bamba(f: Fields, family: str) -> TransformerSpec:
             ffn=f.count("intermediate_size"),
             shared_ffn=f.count("shared_intermediate_size", default=0, least=0),
         )
-    layers: list[tuple[Part, ...]] = [(state if kind in _MAMBA else attention, mlp) for kind in kinds]
+    layers: list[tuple[Part, ...]] = [(state if kind in _MAMBA else mixer, mlp) for kind in kinds]
     return _spec(f, layers, 2, tied=f.flag("tie_word_embeddings"))
 
 
-def falcon_h1(f: Fields, family: str) -> TransformerSpec:
+def falcon_h1(f: Fields) -> TransformerSpec:
     """Return a Falcon-H1: attention and Mamba-2 side by side in every layer."""
     s = shape(f)
-    attention = _attention(f, Traits(bias="all", biased_by="attention_bias"), s, family)
+    mixer = attention(f, Traits(bias="all", biased_by="attention_bias"), s)
     state = _mamba_2(f, s["hidden"], norm=f.flag("mamba_rms_norm"))
-    parts = (attention, state, Mlp(ffn=f.count("intermediate_size"), bias=f.flag("mlp_bias")))
+    parts = (mixer, state, Mlp(ffn=f.count("intermediate_size"), bias=f.flag("mlp_bias")))
     return _spec(f, [parts] * s["layers"], 2, tied=f.flag("tie_word_embeddings"))
 
 
-def nemotron_h(f: Fields, family: str) -> TransformerSpec:
+def nemotron_h(f: Fields) -> TransformerSpec:
     """Return a Nemotron-H: each layer is a Mamba-2 (M), an attention (*), an MLP (-) or an expert (E) layer."""
     hidden, heads = f.count("hidden_size"), f.count("num_attention_heads")
     sizes = {"hidden": hidden, "heads": heads, "layers": 1, "vocab": 1}
     kinds: dict[str, tuple[Part, ...]] = {
         "M": (_mamba_2(f, hidden),),
-        "*": (_attention(f, Traits(bias="all", biased_by="attention_bias"), sizes, family),),
+        "*": (attention(f, Traits(bias="all", biased_by="attention_bias"), sizes),),
         "-": (Mlp(ffn=f.count("intermediate_size"), gated=False, bias=f.flag("mlp_bias")),),
     }
     pattern = f.values.get("hybrid_override_pattern")
@@ -155,12 +163,16 @@ def nemotron_h(f: Fields, family: str) -> TransformerSpec:
     return _spec(f, [kinds[letter] for letter in pattern], 1, tied=f.flag("tie_word_embeddings"))
 
 
-def qwen3_next(f: Fields, family: str) -> TransformerSpec:
+def qwen3_next(f: Fields) -> TransformerSpec:
     """Return a Qwen3-Next: gated delta rule in three of four layers, gated attention in the fourth, experts in all."""
     s = shape(f)
-    attention = Attention(
-        heads=s["heads"], kv_heads=f.count("num_key_value_heads"), head_dim=f.count("head_dim", default=256), qk_norm="head", gated=True,
-    )  # fmt: skip
+    mixer = Attention(
+        heads=s["heads"],
+        kv_heads=f.count("num_key_value_heads"),
+        head_dim=f.count("head_dim", default=256),
+        qk_norm="head",
+        gated=True,
+    )
     heads, keys = f.count("linear_num_value_heads", default=32), f.count("linear_num_key_heads", default=16)
     value = f.count("linear_value_head_dim", default=128)
     linear = LinearAttention(
@@ -179,33 +191,36 @@ def qwen3_next(f: Fields, family: str) -> TransformerSpec:
     kinds = f.words("layer_types", ("linear_attention", "full_attention"), s["layers"]) or [
         "linear_attention" if (i + 1) % every else "full_attention" for i in range(s["layers"])
     ]
-    mlps = _mlps(f, Traits(), s, "qwen2_moe")
+    sparse = mlps(f, FAMILIES["qwen2_moe"], s)
     layers: list[tuple[Part, ...]] = [
-        (linear if kind == "linear_attention" else attention, mlp) for kind, mlp in zip(kinds, mlps, strict=True)
+        (linear if kind == "linear_attention" else mixer, mlp) for kind, mlp in zip(kinds, sparse, strict=True)
     ]
     return _spec(f, layers, 2, tied=f.flag("tie_word_embeddings"))
 
 
-def minimax(f: Fields, family: str) -> TransformerSpec:
+def minimax(f: Fields) -> TransformerSpec:
     """Return a MiniMax-01 or M1: lightning attention in seven of eight layers (arXiv:2501.08313), experts in all."""
     s = shape(f)
     dim = f.count("head_dim", default=max(s["hidden"] // s["heads"], 1))
-    attention = Attention(heads=s["heads"], kv_heads=f.count("num_key_value_heads"), head_dim=dim)
+    mixer = Attention(heads=s["heads"], kv_heads=f.count("num_key_value_heads"), head_dim=dim)
     width = s["heads"] * dim
     linear = LinearAttention(heads=s["heads"], key_heads=s["heads"], key_dim=dim, value_dim=dim, gate=width, norm=width)
     if f.has("layer_types"):
-        kinds = f.words("layer_types", ("linear_attention", "full_attention"), s["layers"]) or ["full_attention"] * s["layers"]
+        kinds = (
+            f.words("layer_types", ("linear_attention", "full_attention"), s["layers"])
+            or ["full_attention"] * s["layers"]
+        )
     else:
         listed = f.numbers("attn_type_list") or [1 if (i + 1) % 8 == 0 else 0 for i in range(s["layers"])]
         kinds = ["full_attention" if kind else "linear_attention" for kind in listed]
     experts = Experts(
         experts=f.count("num_local_experts"), chosen=f.count("num_experts_per_tok"), ffn=f.count("intermediate_size")
     )
-    layers: list[tuple[Part, ...]] = [(linear if kind == "linear_attention" else attention, experts) for kind in kinds]
+    layers: list[tuple[Part, ...]] = [(linear if kind == "linear_attention" else mixer, experts) for kind in kinds]
     return _spec(f, layers, 2, tied=f.flag("tie_word_embeddings"))
 
 
-BUILDERS: dict[str, Callable[[Fields, str], TransformerSpec]] = {
+BUILDERS: dict[str, Callable[[Fields], TransformerSpec]] = {
     "mamba": mamba,
     "falcon_mamba": mamba,
     "mamba2": mamba_2,

@@ -52,7 +52,9 @@ def from_jax(
         return sum(int(leaf.size) for leaf in jax.tree_util.tree_leaves(tree) if hasattr(leaf, "size"))
 
     macs = round(cost["flops"] / 2 / batch_size)
-    row = Layer(title, "function", macs, elements(parameters), elements(inputs) // batch_size, elements(made) // batch_size)
+    row = Layer(
+        title, "function", macs, elements(parameters), elements(inputs) // batch_size, elements(made) // batch_size
+    )
     note = "XLA's cost analysis: elementwise operations count as FLOPs too, operators between are not itemised"
     today = datetime.now(tz=UTC).date().isoformat()
     return NetworkSpec(

@@ -19,10 +19,15 @@ from mlsysim.errors import InvalidValue
 
 LONGEST_HEADER = 100_000_000
 """Bytes; the limit of the reference reader."""
-BITS = {
-    "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16": 16,
-    "U8": 8, "BOOL": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4, "C64": 64,
-}  # fmt: skip
+_WIDTHS = {
+    4: ("F4",),
+    6: ("F6_E2M3", "F6_E3M2"),
+    8: ("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0"),
+    16: ("F16", "BF16", "I16", "U16"),
+    32: ("F32", "I32", "U32"),
+    64: ("F64", "I64", "U64", "C64"),
+}
+BITS = {name: bits for bits, names in _WIDTHS.items() for name in names}
 """Bits of a value in each format."""
 _PACKED = {"I32", "U32", "U8", "I8", "F4"}
 """Formats that may hold several quantized weights in one value."""
@@ -100,7 +105,9 @@ def _tensor(path: Path, name: str, entry: object, room: int) -> Tensor:
         raise _bad(path, f"tensor {name!r} has the shape {shape!r}")
     tensor = Tensor(tuple(shape), kind)
     if not 0 <= begin <= end <= room:
-        raise _bad(path, f"tensor {name!r} ends at byte {end:,} of {room:,}: the file is truncated, or the header wrong")
+        raise _bad(
+            path, f"tensor {name!r} ends at byte {end:,} of {room:,}: the file is truncated, or the header wrong"
+        )
     if math.ceil(tensor.elements * BITS[kind] / 8) != end - begin:
         raise _bad(path, f"tensor {name!r} of shape {shape!r} in {kind} does not take the {end - begin:,} B it claims")
     return tensor

@@ -1,8 +1,8 @@
 """A spec of one's own, in TOML, YAML or JSON: the fields of the spec classes, checked all at once.
 
 Three forms: a plain decoder by its sizes (``layers``, ``heads``, ...: the arguments of
-:func:`mlsysim.models.decoder`), a sequence model by its ``blocks``, or a network by its ``table`` of operators. A part of
-a block names its ``kind``: attention, latent_attention, state_space, linear_attention, mlp, experts or convolution.
+:func:`mlsysim.models.decoder`), a sequence model by its ``blocks``, or a network by its ``table`` of operators. A part
+of a block names its ``kind``: attention, latent_attention, state_space, linear_attention, mlp, experts or convolution.
 """
 
 from __future__ import annotations
@@ -114,7 +114,10 @@ def _blocks(value: object, checks: Checks, place: str) -> tuple[Any, ...]:
         if not isinstance(block, Mapping):
             checks.add(InvalidValue(here[:-1], "a group of fields", block))
             continue
-        inner = [_part(p, checks, f"{here}parts[{k}]") for k, p in enumerate(_each(block.get("parts"), checks, f"{here}parts"))]
+        inner = [
+            _part(p, checks, f"{here}parts[{k}]")
+            for k, p in enumerate(_each(block.get("parts"), checks, f"{here}parts"))
+        ]
         found.append(_checked(checks, Block, {**block, "parts": tuple(inner)}, here))
     return tuple(found)
 
@@ -145,13 +148,13 @@ def _decoder(checks: Checks, values: Mapping[str, Any], place: str) -> Any:
     return _built(checks, decoder, values, place, [*own, *shared])
 
 
-def _built(
-    checks: Checks, build: Callable[..., Any], values: Mapping[str, Any], place: str, known: list[str]
-) -> Any:
+def _built(checks: Checks, build: Callable[..., Any], values: Mapping[str, Any], place: str, known: list[str]) -> Any:
     before = len(checks.problems)
     for name in values:
         if name not in known:
-            checks.add(UnknownName(f"field {place}", str(name), nearest(str(name), known), "known: " + ", ".join(known)))
+            checks.add(
+                UnknownName(f"field {place}", str(name), nearest(str(name), known), "known: " + ", ".join(known))
+            )
     from pydantic import TypeAdapter, ValidationError
 
     hints = _hints(build)
@@ -168,7 +171,11 @@ def _built(
     for name, value in clean.items():
         if isinstance(value, int) and not isinstance(value, bool) and value < 0 and (name, value) != ("head", -1):
             checks.add(InvalidValue(f"{place}{name}", "0 or more", value))
-    required = [n for n, p in inspect.signature(build).parameters.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    required = [
+        n
+        for n, p in inspect.signature(build).parameters.items()
+        if p.default is p.empty and p.kind is not p.VAR_KEYWORD
+    ]
     for name in required:
         if name not in values:
             checks.add(InvalidValue(f"{place}{name}", "given", None))

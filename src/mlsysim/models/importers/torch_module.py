@@ -1,7 +1,7 @@
 """A PyTorch module as a table of operators: run once on the meta device, which has shapes and no values.
 
-FLOPs are those of ``torch.utils.flop_counter``, whose convention is ours (2 a multiply-accumulate); attention is counted
-over all pairs, masked ones too, where the module computes them.
+FLOPs are those of ``torch.utils.flop_counter``, whose convention is ours (2 a multiply-accumulate); attention is
+counted over all pairs, masked ones too, where the module computes them.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _recorder(owned: dict[str, Any]) -> Any:
 
     names = {tensor.untyped_storage()._cdata: key for key, tensor in owned.items()}
 
-    class Recorder(TorchDispatchMode):
+    class Recorder(TorchDispatchMode):  # type: ignore[misc]  # torch is not there when types are checked
         def __init__(self) -> None:
             super().__init__()
             self.rows: list[tuple[str, str, int, tuple[str, ...], int, int, tuple[int, ...]]] = []
@@ -148,7 +148,18 @@ def _table(rows: list[Any], owned: dict[str, Any], batch: int) -> tuple[Layer, .
         if kind == "conv" and len(shape) > 2 and shape[1] == 1 and shape[0] > 1:
             kind = "depthwise"
         touched = written // batch if kind == "lookup" and parameters else None
-        layers.append(Layer(f"{where}.{word}" if where else word, kind, macs // batch, parameters, read // batch, written // batch, 1, touched))
+        layers.append(
+            Layer(
+                f"{where}.{word}" if where else word,
+                kind,
+                macs // batch,
+                parameters,
+                read // batch,
+                written // batch,
+                1,
+                touched,
+            )
+        )
     idle = sum(tensor.numel() for key, tensor in owned.items() if key not in seen)
     if idle:
         layers.append(Layer("not used by these inputs", "idle", 0, idle, 0, 0, 1, 0))
@@ -161,6 +172,4 @@ def merged(layers: list[Layer]) -> tuple[Layer, ...]:
     first: dict[tuple[Any, ...], str] = {}
     for layer in layers:
         first.setdefault(layer[1:], layer.name)
-    return tuple(Layer(first[key], *key[:5], counts[key] * key[5], key[6]) for key in first)
-
-
+    return tuple(Layer(first[key], *key)._replace(times=counts[key] * key[5]) for key in first)

@@ -129,7 +129,9 @@ def checked_against(spec: TransformerSpec, shards: Sequence[Path]) -> Transforme
     if missing and abs(total - spec.parameters) > TOLERANCE * total:
         names = f"{shards[0].name} and {len(shards) - 1} more" if len(shards) > 1 else shards[0].name
         hint = f"by config.json it has {spec.parameters:,}; are the two of one model, and are all files there?"
-        raise InvalidValue("model", "a folder of one model", str(shards[0].parent), f"{names} hold {total:,} parameters; {hint}")
+        raise InvalidValue(
+            "model", "a folder of one model", str(shards[0].parent), f"{names} hold {total:,} parameters; {hint}"
+        )
     return spec
 
 
@@ -186,9 +188,13 @@ def _gguf_config(
     found["tie_word_embeddings"] = "output.weight" not in tensors
     biased = "blk.0.attn_q.bias" in tensors or "blk.0.attn_qkv.bias" in tensors
     found |= {"attention_bias": biased, "use_qkv_bias": biased}
-    if found.get("kv_lora_rank"):  # key_length is that of the cached latent in newer files, and kept beside the real one
+    if found.get(
+        "kv_lora_rank"
+    ):  # key_length is that of the cached latent in newer files, and kept beside the real one
         mla = pairs.get(f"{architecture}.attention.key_length_mla", found.get("head_dim"))
-        value = pairs.get(f"{architecture}.attention.value_length_mla", pairs.get(f"{architecture}.attention.value_length"))
+        value = pairs.get(
+            f"{architecture}.attention.value_length_mla", pairs.get(f"{architecture}.attention.value_length")
+        )
         found |= {"qk_nope_head_dim": (mla or 0) - found.get("qk_rope_head_dim", 0), "v_head_dim": value}
     if family == "llama" and found.get("num_experts"):
         found["model_type"] = "mixtral"
@@ -216,7 +222,9 @@ def glob_safe(text: str) -> str:
 def _agree(path: Path, total: int, spec: TransformerSpec, names: Sequence[str]) -> None:
     if abs(total - spec.parameters) <= TOLERANCE * total:
         return
-    hint = f"by the sizes in its header it would have {spec.parameters:,}; its tensors are {', '.join(sorted(names)[:12])}"
+    hint = (
+        f"by the sizes in its header it would have {spec.parameters:,}; its tensors are {', '.join(sorted(names)[:12])}"
+    )
     raise InvalidValue("model", "a file that is built as it says", str(path), f"it holds {total:,} parameters; {hint}")
 
 
@@ -232,7 +240,9 @@ def _from_safetensors(path: Path) -> TransformerSpec:
         hint = f"its tensors ({shown}, ...) do not tell the architecture; put its config.json beside it"
         raise InvalidValue("model", "a file with config.json beside it", str(path), hint)
     spec = spec_of(config, path.name, path.stem)
-    total = sum(t.elements for n, t in tensors.items() if not n.endswith((".attn.bias", "rotary_emb.inv_freq", ".masked_bias")))
+    total = sum(
+        t.elements for n, t in tensors.items() if not n.endswith((".attn.bias", "rotary_emb.inv_freq", ".masked_bias"))
+    )
     _agree(path, total, spec, list(tensors))
     note = (
         "known by its tensors alone: attention is taken over the whole context, and heads, which FLOPs and bytes do not"
