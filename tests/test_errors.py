@@ -47,4 +47,6 @@ def test_checks_raise_nothing_one_or_all():
 
 
 def test_a_letter_suggests_nothing():
-    assert str(raised(Engine.solve, "x", "h100")) == "unknown model 'x' (`mlsysim models` lists all)"
+    assert str(raised(Engine.solve, "x", "h100")) == (
+        "unknown model 'x' (`mlsysim models` lists all; or the path of a config.json, *.gguf, *.safetensors, *.onnx)"
+    )

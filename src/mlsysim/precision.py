@@ -36,8 +36,8 @@ BYTES: dict[str, float] = {
 }
 PEAK_OF = {"mxfp8": "fp8", "nvfp4": "fp4", "mxfp4": "fp4"}
 """Block formats run on the peak of their element format."""
-WEIGHT_ONLY = ("w8a16", "w4a16")
-"""Formats in which weights alone are narrow, for any device with 16-bit arithmetic; widest first."""
+WEIGHT_ONLY = {"w8a16": 1.0, "w4a16": 0.5}
+"""Formats in which weights alone are narrow, for any device with 16-bit arithmetic, and their bytes a weight."""
 SPARSE = "-sparse"
 """What the name of a precision ends with where weights are 2:4 structured sparse: ``fp16-sparse``."""
 _SPARSE_INDEX_BYTES = 0.125
@@ -125,7 +125,7 @@ def parse_precision(name: object, field: str = "precision") -> str:
 
 def _parts(key: str) -> dict[str, str] | None:
     """Return the pieces of a name that states several roles, in order, or None where it is no such name."""
-    stored = {_key(name): name for name in stored_formats()}
+    stored = {_key(name): name for name in stored_formats()} if re.match("i?q|tq", key) else {}
     plain = "|".join(sorted([*BYTES, *_ALIASES], key=len, reverse=True))
     one = rf"(?:{plain}|\d+(?:\.\d+)?)"
     first = "|".join([*sorted(stored, key=len, reverse=True), plain, r"gguf\d+(?:\.\d+)?"])

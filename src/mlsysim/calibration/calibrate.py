@@ -10,11 +10,13 @@ from mlsysim.calibration.causes import causes_for_flops, causes_for_scenario
 from mlsysim.calibration.measured import Measured, measured
 from mlsysim.efficiency.estimate import checked_efficiency, outside_evidence
 from mlsysim.efficiency.regimes import regime_of
-from mlsysim.errors import Checks, ImpossibleMeasurement, InvalidValue
+from mlsysim.errors import Checks, ImpossibleMeasurement, InvalidValue, UnknownName
 from mlsysim.hardware import HardwareSpec
-from mlsysim.models import ModelSpec, NetworkSpec, TransformerSpec, Work
+from mlsysim.models import ModelSpec, NetworkSpec
+from mlsysim.models.conventions import CONVENTIONS, converted
 from mlsysim.physics import performance
 from mlsysim.precision import parse_precision
+from mlsysim.registry import nearest
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Scenario, hardware_of
 from mlsysim.units import parse, si, whole
@@ -23,6 +25,8 @@ from mlsysim.workload import Modified, model_of
 _Found: TypeAlias = tuple[Interval, tuple[Note, ...]]
 _ROUNDING = 1e-12
 """Relative error that a measurement at its limit may carry from being computed in floats."""
+_SAME = 5e-4
+"""Share by which two conventions may differ and be told as the same."""
 _NETWORK_CONVENTION = "model FLOPs: 2 x the multiply-accumulates of every operator, 3 x forward in training"
 _CONVENTION = {
     "forward": "model FLOPs of a forward pass: 2 a weight and token, causal attention, LM head on the last token",
@@ -47,6 +51,7 @@ def calibrate(
     flops_per_token: float | str | None = None,
     peak_flops: float | str | None = None,
     overhead_s: float | str | None = None,
+    convention: str | None = None,
     **modified: Unpack[Modified],
 ) -> Calibration:
     """Turn a measurement into eta: achieved FLOPs over peak, refused where physics excludes it.
@@ -59,8 +64,10 @@ def calibrate(
     time_s
         Seconds a step, in place of ``throughput``.
     efficiency
-        An eta or MFU that you read elsewhere, in place of ``throughput``: counted by the same convention, or not
-        comparable (see ``Calibration.convention``).
+        An eta or MFU that you read elsewhere, in place of ``throughput``.
+    convention
+        How its FLOPs were counted: ``causal`` (as here, the default), ``full-attention``, ``6n`` or ``hardware``, which
+        counts what ``recompute`` says; see :mod:`mlsysim.models.conventions`. It is converted.
     model, hardware, phase, batch_size, seq_len, context, precision, devices, modified
         As for :meth:`Engine.solve`.
     flops_per_token
@@ -91,6 +98,7 @@ def calibrate(
     checks = Checks()
     fixed = checks(_overhead, overhead_s)
     found = checks(_measured, throughput, time_s, efficiency, checks(model_of, model))
+    checks(_checked_convention, convention, efficiency)
     scenario = Scenario.of(
         model,
         hardware,
@@ -109,7 +117,10 @@ def calibrate(
     if time_s is not None:
         rate = rate.reciprocal(work.items)
     if efficiency is not None:
-        rate, notes = rate * (roof.peak_flops / flops_per_item), (*notes, _convention_note(scenario, work))
+        counted = scenario.flops_by_convention()
+        factor = 1.0 if convention is None else converted(1.0, counted, convention)
+        rate = rate * (factor * roof.peak_flops / flops_per_item)
+        notes = (*notes, _convention_note(scenario, counted, convention))
     eta = rate * performance.fit_efficiency(flops_per_item, roof.peak_flops, 1.0)
     if eta.value > roof.ceiling * (1 + _ROUNDING):
         raise ImpossibleMeasurement(eta.value, roof.ceiling, causes_for_scenario(scenario, rate.value))
@@ -186,17 +197,29 @@ def _convention(scenario: Scenario) -> str:
     return _NETWORK_CONVENTION if isinstance(scenario.model, NetworkSpec) else _CONVENTION[scenario.phase]
 
 
-def _convention_note(scenario: Scenario, work: Work) -> Note:
-    """Say by how much an eta that was read elsewhere may be counted otherwise."""
+def _checked_convention(convention: object, efficiency: object) -> None:
+    if convention is None:
+        return
+    if efficiency is None:
+        hint = "a throughput is no share of anything: it needs no convention"
+        raise InvalidValue("convention", "left out where no efficiency is given", convention, hint)
+    if convention not in CONVENTIONS:
+        near = nearest(str(convention), CONVENTIONS)
+        raise UnknownName("convention", str(convention), near, "known: " + ", ".join(CONVENTIONS))
+
+
+def _convention_note(scenario: Scenario, counted: Mapping[str, float], convention: str | None) -> Note:
+    """Say how a stated eta was taken to be counted, and what it would be by the other conventions."""
+    if convention is not None:
+        factor = converted(1.0, counted, convention)
+        message = f"the stated eta was counted as '{convention}': times {factor:.3f}, as counted here"
+        return Note("convention-converted", f"{message} ({_convention(scenario)})")
+    others = {name: converted(1.0, counted, name) for name in CONVENTIONS[1:]}
+    apart = ", ".join(f"'{name}' times {factor:.3f}" for name, factor in others.items() if abs(factor - 1) > _SAME)
     message = f"the stated eta is taken as counted here ({_convention(scenario)})"
-    if scenario.phase == "training" and isinstance(scenario.model, TransformerSpec):
-        attention = work.flops_of("attention")
-        full = 1 + attention / work.flops  # causal attention is half of full
-        message += (
-            f"; where attention was counted in full, as PaLM and nanoGPT do, divide it by {full:.3f} first; where"
-            " recomputed activations were counted, take three quarters"
-        )
-    return Note("convention-assumed", message)
+    return Note(
+        "convention-assumed", message + (f"; state its convention where it is another: {apart}" if apart else "")
+    )
 
 
 def _room_notes(scenario: Scenario) -> tuple[Note, ...]:

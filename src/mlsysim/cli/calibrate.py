@@ -16,6 +16,7 @@ from mlsysim.results import Result
 @click.option("--throughput", multiple=True, help="measured, all devices: '2100 tok/s'; repeat it for several runs")
 @click.option("--time-s", "--time", "time_s", multiple=True, help="measured time of a step, in place of a throughput")
 @click.option("--efficiency", "--mfu", "efficiency", multiple=True, help="an MFU you read, in place of a throughput")
+@click.option("--convention", help="how that MFU's FLOPs were counted: causal, full-attention, 6n or hardware")
 @click.option("--flops-per-token", help="FLOPs per token or sample, in place of a model")
 @click.option("--peak-flops", "--peak", "peak_flops", help="dense peak of all devices, in place of hardware")
 @click.option("--overhead", "overhead_s", help="part of a step that no faster hardware removes: '2 ms'")

@@ -15,6 +15,10 @@ MEASURED = "measured here"
 """What the source of a figure begins with that was measured on the machine itself."""
 
 
+_BY_WIDTH = (*BYTES.items(), *WEIGHT_ONLY.items())
+"""Dense formats and the bytes of a weight in them, weight-only ones last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One figure of a device in SI units, with where and when it was read."""
@@ -96,7 +100,7 @@ class HardwareSpec:
     def narrower(self, precision: str) -> tuple[str, ...]:
         """Return the dense formats with a peak whose weights take fewer bytes, widest first; weight-only ones last."""
         size = bytes_per_weight(precision)
-        return tuple(p for p in (*BYTES, *WEIGHT_ONLY) if bytes_per_weight(p) < size and self.supports(p))
+        return tuple(p for p, least in _BY_WIDTH if least < size and self.supports(p))
 
     @property
     def default_precision(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -24,6 +25,37 @@ class Layer(NamedTuple):
     touched: int | None = None
 
 
+class Totals(NamedTuple):
+    """What one row of a table does for one sample: FLOPs, elements in and out, parameters, and those it reads if fewer.
+
+    ``count`` operators together, which run ``steps`` times.
+    """
+
+    name: str
+    kind: str
+    count: int  # type: ignore[assignment]  # the ledger's word; a tuple's own count() is not used
+    flops: float
+    elements: float
+    parameters: float
+    touched: float | None
+
+
+def totals(table: Iterable[Layer], steps: int = 1) -> tuple[Totals, ...]:
+    """Return the totals of the rows of a table."""
+    return tuple(
+        Totals(
+            layer.name,
+            layer.kind,
+            (n := layer.times * steps),
+            2.0 * n * layer.macs,
+            float(n * (layer.input_elements + layer.output_elements)),
+            float(n * layer.parameters),
+            None if layer.touched is None else float(n * layer.touched),
+        )
+        for layer in table
+    )
+
+
 @dataclass(frozen=True)
 class NetworkSpec:
     """A network as a table of operators; ``sample`` is what it takes one of: an image, a window.
@@ -42,6 +74,11 @@ class NetworkSpec:
     retrieved: str = ""
     note: str = ""
     precision: str = ""
+
+    @cached_property
+    def totals(self) -> tuple[Totals, ...]:
+        """Return what each row does for one sample, all its operators and all steps together."""
+        return totals(self.table, self.steps)
 
     @cached_property
     def parameters(self) -> int:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlsysim.models.importers.config import spec_of
 from mlsysim.models.network import Layer, NetworkSpec
 from mlsysim.models.spec import ModelSpec, decoder
 from mlsysim.registry import Registry, Row, read_table
@@ -28,6 +27,8 @@ def _build(row: Row) -> ModelSpec:
     if "table" in row:
         return NetworkSpec(row["name"], read_layers(row["table"]), row["sample"], **about)
     if "config" in row:
+        from mlsysim.models.importers.config import spec_of
+
         return replace(spec_of(json.loads(row["config"]), row["name"], row["name"]), **about)
     return decoder(
         row["name"],

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from mlsysim.models.network import Layer, NetworkSpec
+from mlsysim.models.network import NetworkSpec, Totals, totals
 from mlsysim.models.parts import Line
 from mlsysim.models.spec import ModelSpec, Stack, TransformerSpec
 from mlsysim.physics import memory, mixture, performance, speculation
@@ -305,25 +305,17 @@ def _read_and_written(line: Line, p: _Pass) -> Any:
 
 
 def _front(stack: Stack, p: _Pass) -> list[Operator]:
-    return [_layer(layer, 1, p.batch, p.sizes) for layer in stack.front]
+    return [_layer(row, p.batch, p.sizes) for row in totals(stack.front)]
 
 
-def _layer(layer: Layer, steps: int, batch: Real, sizes: Sizes) -> Operator:
-    read: Real = layer.parameters if layer.touched is None else minimum(layer.parameters, batch * layer.touched)
-    times = layer.times * steps
-    return Operator(
-        layer.name,
-        layer.kind,
-        times,
-        2.0 * batch * layer.macs * times,
-        read * sizes.weight * times,
-        batch * (layer.input_elements + layer.output_elements) * sizes.value * times,
-        0.0,
-    )
+def _layer(row: Totals, batch: Real, sizes: Sizes) -> Operator:
+    read = row.parameters if row.touched is None else minimum(row.parameters, batch * row.touched)
+    moved = batch * row.elements * sizes.value
+    return Operator(row.name, row.kind, row.count, batch * row.flops, read * sizes.weight, moved, 0.0)
 
 
 def _network_work(m: NetworkSpec, phase: str, batch: Real, sizes: Sizes, dequantized: bool) -> Work:
-    ledger = [_layer(layer, m.steps, batch, sizes) for layer in m.table]
+    ledger = [_layer(row, batch, sizes) for row in m.totals]
     if phase == "training":
         ledger = [*map(_with_backward, ledger), _optimizer(m.parameters, sizes)]
     elif dequantized:
