@@ -48,19 +48,31 @@ def read_json(path: Path) -> dict[str, Any]:
     InvalidValue
         Missing, unreadable, too large, or no JSON object.
     """
+    content = read_whole(path)
     try:
-        size = path.stat().st_size
-        if size > LARGEST_BYTES:
-            raise InvalidValue("model", f"a configuration of at most {LARGEST_BYTES / 1e6:g} MB", str(path))
-        found = json.loads(path.read_bytes())
-    except OSError as problem:
-        raise InvalidValue("model", "a file that can be read", str(path), problem.strerror or "") from None
+        found = json.loads(content)
     except (ValueError, RecursionError) as problem:
         why = f"line {problem.lineno}: {problem.msg}" if isinstance(problem, json.JSONDecodeError) else "not UTF-8 JSON"
         raise InvalidValue("model", "a JSON file", str(path), why) from None
     if not isinstance(found, dict):
         raise InvalidValue("model", "a JSON object", str(path), f"it holds a {type(found).__name__}")
     return found
+
+
+def read_whole(path: Path) -> bytes:
+    """Read a file of moderate size.
+
+    Raises
+    ------
+    InvalidValue
+        Missing, unreadable or too large.
+    """
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise InvalidValue("model", f"a configuration of at most {LARGEST_BYTES / 1e6:g} MB", str(path))
+        return path.read_bytes()
+    except OSError as problem:
+        raise InvalidValue("model", "a file that can be read", str(path), problem.strerror or "") from None
 
 
 def spec_of(config: Mapping[str, Any], file: str, name: str) -> TransformerSpec:

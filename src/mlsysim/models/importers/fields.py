@@ -68,7 +68,7 @@ class Fields:
             value = self.values.get(name)
             if value is None:
                 continue
-            if not isinstance(value, bool) and value not in {0, 1}:
+            if not isinstance(value, (bool, int)) or value not in {0, 1}:
                 self.problem(name, "true or false", value)
                 return default
             return bool(value)

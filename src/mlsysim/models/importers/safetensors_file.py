@@ -63,9 +63,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             if length > min(size - 8, LONGEST_HEADER):
                 limit = f"the file has {size:,} B and a header is at most {LONGEST_HEADER:,} B"
                 raise _bad(path, f"its header claims {length:,} B, but {limit}")
-            header = json.loads(file.read(length))
+            text = file.read(length)
     except OSError as problem:
         raise InvalidValue("model", "a file that can be read", str(path), problem.strerror or "") from None
+    try:
+        header = json.loads(text)
     except (ValueError, RecursionError):
         raise _bad(path, "its header is not JSON") from None
     if not isinstance(header, dict):

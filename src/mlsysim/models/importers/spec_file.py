@@ -16,7 +16,7 @@ from typing import Any
 
 from mlsysim.errors import Checks, InvalidValue, MissingExtra, UnknownName
 from mlsysim.models import parts
-from mlsysim.models.importers.config import LARGEST_BYTES, read_json
+from mlsysim.models.importers.config import read_json, read_whole
 from mlsysim.models.network import Layer, NetworkSpec
 from mlsysim.models.spec import Block, ModelSpec, Stack, TransformerSpec, decoder
 from mlsysim.registry import nearest
@@ -69,11 +69,7 @@ def _read(path: Path) -> dict[str, Any]:
     if path.suffix.lower() == ".json":
         return read_json(path)
     try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise InvalidValue("model", f"a spec of at most {LARGEST_BYTES / 1e6:g} MB", str(path))
-        text = path.read_text(encoding="utf-8")
-    except OSError as problem:
-        raise InvalidValue("model", "a file that can be read", str(path), problem.strerror or "") from None
+        text = read_whole(path).decode()
     except UnicodeDecodeError:
         raise InvalidValue("model", "a text file", str(path), "it is not UTF-8") from None
     found = _toml(path, text) if path.suffix.lower() == ".toml" else _yaml(path, text)
