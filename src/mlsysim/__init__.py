@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from mlsysim.engine import Engine
     from mlsysim.hardware import Hardware, HardwareSpec
     from mlsysim.models import Models, NetworkSpec, TransformerSpec
+    from mlsysim.models.importers import load_model
+    from mlsysim.models.importers.jax_function import from_jax
+    from mlsysim.models.importers.torch_module import from_torch
     from mlsysim.results import Interval, Result
     from mlsysim.whatif import compare
+    from mlsysim.workload import Workload
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -31,7 +35,11 @@ _HOMES = {
     "TransformerSpec": "models",
     "Interval": "results",
     "Result": "results",
+    "Workload": "workload",
     "compare": "whatif",
+    "from_jax": "models.importers.jax_function",
+    "from_torch": "models.importers.torch_module",
+    "load_model": "models.importers",
 }
 __all__ = [
     "Calibration",
@@ -44,8 +52,12 @@ __all__ = [
     "NetworkSpec",
     "Result",
     "TransformerSpec",
+    "Workload",
     "calibrate",
     "compare",
+    "from_jax",
+    "from_torch",
+    "load_model",
 ]
 
 

@@ -11,6 +11,7 @@ from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.models import Models, ModelSpec, NetworkSpec, Sizes, Speculation, TransformerSpec, Work, lower
 from mlsysim.models.check import Check, checked
 from mlsysim.models.conventions import flops_by_convention
+from mlsysim.models.network import DENOISING
 from mlsysim.models.work import PHASES, adapter_parameters
 from mlsysim.physics import memory
 from mlsysim.precision import parse_precision, roles
@@ -407,9 +408,10 @@ def _modifiers(
 
     sequence = isinstance(model, TransformerSpec)
     training = phase == "training"
-    steps = take("steps", isinstance(model, NetworkSpec), f"for {model.name}, which has no denoising steps", whole)
+    denoises = isinstance(model, NetworkSpec) and model.sample == DENOISING
+    steps = take("steps", denoises, f"for {model.name}, which has no denoising steps", whole)
     if steps and isinstance(model, NetworkSpec):
-        model = replace(model, steps=steps)
+        model = replace(model, steps=steps, sample="image")
     encoded = sequence and getattr(model, "encoder", None) is not None
     target = take("target_len", encoded, f"for {model.name}, which has no encoder", whole)
     if target:

@@ -61,8 +61,8 @@ def write_gguf(path, pairs, tensors, version=3):
 
 
 LLAMA = {
-    "model_type": "llama", "hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 8, "num_key_value_heads": 2,
-    "intermediate_size": 512, "vocab_size": 1024, "max_position_embeddings": 2048, "tie_word_embeddings": False,
+    "model_type": "llama", "hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 8,
+    "num_key_value_heads": 2, "intermediate_size": 512, "vocab_size": 1024, "max_position_embeddings": 2048, "tie_word_embeddings": False,
 }  # fmt: skip
 """A small Llama; its parameters: 2 x (256 x (256 + 128) + 256 x 256 + 3 x 256 x 512 + 512) + 256 + 2 x 1024 x 256."""
 LLAMA_PARAMETERS = 2 * (256 * 384 + 256 * 256 + 3 * 256 * 512 + 512) + 256 + 2 * 1024 * 256
@@ -70,7 +70,11 @@ LLAMA_PARAMETERS = 2 * (256 * 384 + 256 * 256 + 3 * 256 * 512 + 512) + 256 + 2 *
 
 def llama_tensors(kind="BF16"):
     """Return the tensors of the small Llama as transformers names them."""
-    found = {"model.embed_tokens.weight": (kind, (1024, 256)), "model.norm.weight": (kind, (256,)), "lm_head.weight": (kind, (1024, 256))}  # fmt: skip
+    found = {
+        "model.embed_tokens.weight": (kind, (1024, 256)),
+        "model.norm.weight": (kind, (256,)),
+        "lm_head.weight": (kind, (1024, 256)),
+    }
     for i in range(2):
         at = f"model.layers.{i}."
         found |= {
@@ -93,7 +97,11 @@ GGUF_PAIRS = {
 
 def llama_gguf_tensors(kind=12, other=0):
     """Return the tensors of the small Llama as llama.cpp names them, fastest dimension first."""
-    found = {"token_embd.weight": (kind, (256, 1024)), "output_norm.weight": (other, (256,)), "output.weight": (14, (256, 1024))}  # fmt: skip
+    found = {
+        "token_embd.weight": (kind, (256, 1024)),
+        "output_norm.weight": (other, (256,)),
+        "output.weight": (14, (256, 1024)),
+    }
     for i in range(2):
         at = f"blk.{i}."
         found |= {

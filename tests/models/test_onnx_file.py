@@ -1,10 +1,14 @@
 import importlib.util
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mlsysim.errors import InvalidValue, MissingExtra
+from mlsysim.errors import InvalidValue, MissingExtra, MlsysimError
 from mlsysim.models.importers.onnx_file import input_shapes, load_onnx
+from mlsysim.models.importers.onnx_slim import without_weights
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 np = pytest.importorskip("numpy")
@@ -307,3 +311,41 @@ def test_a_real_network_is_counted_like_its_own_run_counts_it(tmp_path, pattern,
     assert spec.macs == macs
     # A file is its fp32 weights and a little graph: 1.2 % of it here, names and shapes.
     assert 0.97 < 4 * spec.parameters / found[0].stat().st_size < 1
+
+
+def test_weights_in_the_file_are_passed_over(tmp_path):
+    big = np.zeros((1024, 1024), "float32")
+    path = write(
+        tmp_path / "big.onnx",
+        [
+            node("MatMul", ["x", "w"], ["a"]),
+            node("Constant", [], ["c"], value=numpy_helper.from_array(big)),
+            node("MatMul", ["a", "c"], ["y"]),
+        ],  # fmt: skip
+        {"x": [1, 1024]},
+        [numpy_helper.from_array(big, "w")],
+    )
+    assert path.stat().st_size > 8e6
+    assert len(without_weights(path)) < 1000
+    spec = load_onnx(path)
+    assert (spec.parameters, spec.macs) == (2 * 1024**2, 2 * 1024**2)
+
+
+def test_a_cycle_is_told_with_the_node_that_closes_it(tmp_path):
+    nodes = [node("Add", ["x", "c"], ["a"], name="add"), node("Relu", ["a"], ["c"])]
+    path = write(tmp_path / "c.onnx", nodes, {"x": [1, 8]}, outputs=("c",))
+    with pytest.raises(InvalidValue, match=r"node add \(Add\) reads c, which only a later node makes"):
+        load_onnx(path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_cut_or_scrambled_file_is_refused_or_read(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("fuzz") / "x.onnx"
+    write(path, [node("Gemm", ["x", "w"], ["y"], transB=1)], {"x": [1, 8]}, [weight("w", 4, 8)])
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(bytes(content[: data.draw(st.integers(0, len(content)))]))
+    with suppress(MlsysimError):
+        assert load_onnx(path).table

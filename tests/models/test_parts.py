@@ -43,7 +43,10 @@ def test_grouped_query_attention_with_bias_norms_and_sinks():
 def test_a_gate_doubles_the_query_projection_alone():
     plain, gated = (Attention(heads=4, kv_heads=1, head_dim=16, gated=g) for g in (False, True))
     assert gated.weights(64) - plain.weights(64) == 64 * 64
-    assert ledger(model(gated, Mlp(ffn=8)))["attention.core"].flops == ledger(model(plain, Mlp(ffn=8)))["attention.core"].flops
+    assert (
+        ledger(model(gated, Mlp(ffn=8)))["attention.core"].flops
+        == ledger(model(plain, Mlp(ffn=8)))["attention.core"].flops
+    )
 
 
 def test_deepseek_v3_attention_by_hand():
@@ -58,9 +61,7 @@ def test_deepseek_v3_attention_by_hand():
 def test_latent_attention_absorbed_and_not():
     a = LatentAttention(heads=4, q_rank=0, kv_rank=32, nope_dim=16, rope_dim=8, value_dim=16)
     spec = model(a, Mlp(ffn=8))
-    absorbed, expanded = (
-        ledger(spec, "decode", context=99, absorbed=how)["attention.core"] for how in (True, False)
-    )
+    absorbed, expanded = (ledger(spec, "decode", context=99, absorbed=how)["attention.core"] for how in (True, False))
     # 100 pairs, 4 heads, 2 layers, 2 FLOPs: 32 + 8 + 32 values against 16 + 8 + 16.
     assert absorbed.flops == 2 * 100 * 4 * 2 * (32 + 8 + 32)
     assert expanded.flops == 2 * 100 * 4 * 2 * (16 + 8 + 16)
@@ -71,7 +72,9 @@ def test_latent_attention_absorbed_and_not():
 
 
 def test_an_indexer_bounds_the_pairs_and_sees_all_of_them():
-    a = LatentAttention(heads=4, kv_rank=32, nope_dim=16, rope_dim=8, value_dim=16, q_rank=8, index_heads=2, index_dim=4, index_top=10)  # fmt: skip
+    a = LatentAttention(
+        heads=4, kv_rank=32, nope_dim=16, rope_dim=8, value_dim=16, q_rank=8, index_heads=2, index_dim=4, index_top=10
+    )
     found = ledger(model(a, Mlp(ffn=8)), "decode", context=99)
     assert found["attention.core"].flops == 2 * 10 * 4 * 2 * 72
     assert found["attention.index"].flops == 2 * 100 * 2 * 4 * 2
@@ -134,7 +137,11 @@ def test_touched_experts_grow_with_tokens_and_never_beyond_all(tokens, experts, 
 
 def test_published_active_parameters():
     # Mixtral (arXiv:2401.04088): 12.9 B active of 46.7 B; DeepSeek-V3: 37 B of 671 B; Qwen3-30B-A3B: 3.3 B of 30.5 B.
-    for name, active, total in (("mixtral-8x7b", 12.9e9, 46.7e9), ("deepseek-v3", 37e9, 671e9), ("qwen3-30b-a3b", 3.3e9, 30.5e9)):  # fmt: skip
+    for name, active, total in (
+        ("mixtral-8x7b", 12.9e9, 46.7e9),
+        ("deepseek-v3", 37e9, 671e9),
+        ("qwen3-30b-a3b", 3.3e9, 30.5e9),
+    ):
         assert Models[name].active_parameters == pytest.approx(active, rel=0.02)
         assert Models[name].parameters == pytest.approx(total, rel=0.002)
 
@@ -157,7 +164,9 @@ def test_prediction_modules_are_counted_apart():
 def test_speculation_by_hand():
     m = Models["llama-3.1-8b"]
     plain = lower(m, "decode", batch_size=4, seq_len=1, context=1000)
-    spec = lower(m, "decode", batch_size=4, seq_len=1, context=1000, speculative=Speculation(3, 0.5, Models["llama-3.2-1b"]))
+    spec = lower(
+        m, "decode", batch_size=4, seq_len=1, context=1000, speculative=Speculation(3, 0.5, Models["llama-3.2-1b"])
+    )
     # 1 + 1/2 + 1/4 + 1/8 tokens a step and sequence.
     assert spec.items == 4 * 1.875
     names = {op.name: op for op in spec.operators}
@@ -197,7 +206,9 @@ def test_dequantization_is_itemised_and_no_flop():
     assert work.flops == lower(m, "decode", batch_size=1, seq_len=1, context=1).flops
 
 
-@pytest.mark.parametrize("name", ["deepseek-v3", "jamba-v0.1", "gemma-3-27b", "llama-4-scout", "t5-large", "gpt-oss-120b"])
+@pytest.mark.parametrize(
+    "name", ["deepseek-v3", "jamba-v0.1", "gemma-3-27b", "llama-4-scout", "t5-large", "gpt-oss-120b"]
+)
 def test_arrays_equal_a_loop(name):
     if name not in Models:
         pytest.skip(f"{name} is not packaged")

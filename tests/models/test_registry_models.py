@@ -50,7 +50,9 @@ def test_exact_parameter_counts(name, parameters):
 @pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.get("published_macs")])
 def test_macs_match_what_is_published(name):
     # Publications round to three digits or fewer.
-    assert Models[name].macs == pytest.approx(float(ROWS[name]["published_macs"]), rel=0.01)
+    m = Models[name]
+    macs = m.macs if isinstance(m, NetworkSpec) else lower(m, "forward", batch_size=1, seq_len=1, context=0).flops / 2
+    assert macs == pytest.approx(float(ROWS[name]["published_macs"]), rel=0.01)
 
 
 def forward_by_another_formula(m, batch, seq):

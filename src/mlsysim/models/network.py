@@ -56,12 +56,16 @@ def totals(table: Iterable[Layer], steps: int = 1) -> tuple[Totals, ...]:
     )
 
 
+DENOISING = "denoising step"
+"""What a diffusion model's table takes one of; so many of them make an image."""
+
+
 @dataclass(frozen=True)
 class NetworkSpec:
     """A network as a table of operators; ``sample`` is what it takes one of: an image, a window.
 
-    ``steps`` is how often the table runs for a sample (the denoising steps of a diffusion model). Totals of the table
-    are summed once: it may have hundreds of rows, and an answer needs them several times.
+    ``steps`` is how often the table runs for a sample: the table of a diffusion model is one denoising step. Totals of
+    the table are summed once: it may have hundreds of rows, and an answer needs them several times.
     """
 
     name: str

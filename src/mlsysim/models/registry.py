@@ -25,7 +25,8 @@ def _rows() -> list[Row]:
 def _build(row: Row) -> ModelSpec:
     about: dict[str, Any] = {key: row[key] for key in ("title", "source", "retrieved", "note")}
     if "table" in row:
-        return NetworkSpec(row["name"], read_layers(row["table"]), row["sample"], **about)
+        published = int(float(row["published_macs"])) if row["published_macs"] else None
+        return NetworkSpec(row["name"], read_layers(row["table"]), row["sample"], published_macs=published, **about)
     if "config" in row:
         from mlsysim.models.importers.config import spec_of
 
@@ -62,6 +63,8 @@ def read_layers(table: str) -> tuple[Layer, ...]:
             int(r["parameters"]),
             int(r["input_elements"]),
             int(r["output_elements"]),
+            int(r.get("times") or 1),
+            int(r["touched"]) if r.get("touched") else None,
         )
         for r in read_table(_PACKAGE, table)
     )

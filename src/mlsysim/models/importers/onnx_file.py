@@ -15,6 +15,7 @@ from typing import Any
 
 from mlsysim.errors import InvalidValue, MissingExtra
 from mlsysim.models.importers.onnx_shapes import SHAPE_OPERATORS, Shape, infer, input_shapes, stated_inputs
+from mlsysim.models.importers.onnx_slim import without_weights
 from mlsysim.models.network import Layer, NetworkSpec
 
 _STANDARD = {"", "ai.onnx"}
@@ -48,7 +49,7 @@ def load_onnx(
     Parameters
     ----------
     path
-        The file. Weights kept beside it (external data) are not read.
+        The file. Weights are not read, whether in it or beside it (external data).
     shapes
         The shape of one sample of each input with free dimensions, batch dimension 1 included:
         ``{"x": (1, 3, 640, 640)}``. A free first dimension is the batch; left out, it is 1.
@@ -72,6 +73,7 @@ def load_onnx(
     path = Path(path)
     model = _read(path)
     _refuse_what_cannot_be_counted(model, path)
+    _refuse_cycles(model.graph, path)
     sizes = input_shapes(stated_inputs(model, path), shapes)
     table = tuple(_layers(model.graph, infer(model, sizes, path), path))
     if not table:
@@ -91,12 +93,10 @@ def _read(path: Path) -> Any:
     if not path.is_file():
         raise InvalidValue("path", "an existing ONNX file", str(path))
     try:
-        model = onnx.load(path, format="protobuf", load_external_data=False)
+        model = onnx.load_from_string(without_weights(path))
     except DecodeError:
         hint = "its content cannot be decoded: truncated, or another format"
         raise InvalidValue("path", "an ONNX file", str(path), hint) from None
-    except OSError as problem:
-        raise InvalidValue("path", "a readable ONNX file", str(path), str(problem.strerror)) from None
     if not model.graph.node:
         hint = "it holds no graph: empty, truncated, or another format"
         raise InvalidValue("path", "an ONNX file", str(path), hint)
@@ -114,6 +114,19 @@ def _refuse_what_cannot_be_counted(model: Any, path: Path) -> None:
             operator = node.op_type if standard else f"{node.domain}.{node.op_type}"
             hint = f"node {_name(node)} is a {operator}; export the model without fused and custom operators"
             raise InvalidValue("path", "a graph of operators whose work can be counted", str(path), hint)
+
+
+def _refuse_cycles(graph: Any, path: Path) -> None:
+    """Refuse a node that reads what only a later node makes: ONNX asks for nodes in order, so that there is a cycle."""
+    made = {value.name for value in (*graph.input, *graph.initializer)}
+    made |= {value.values.name for value in graph.sparse_initializer}
+    later = {name for node in graph.node for name in node.output}
+    for node in graph.node:
+        for name in node.input:
+            if name and name not in made and name in later:
+                hint = f"node {_name(node)} ({node.op_type}) reads {name}, which only a later node makes"
+                raise InvalidValue("path", "a graph without cycles, its nodes in order", str(path), hint)
+        made.update(node.output)
 
 
 def _name(node: Any) -> str:
