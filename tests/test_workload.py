@@ -39,7 +39,7 @@ def test_training_memory_by_hand():
 
 def test_activations_of_a_gpt_layer_as_published():
     # Korthikanti et al. 2022 (arXiv:2205.05198), table 2: 34 s b h bytes a layer with selective recomputation, of which
-    # 3 are dropout masks that are not kept here, and s b h (34 + 5 a s / h) with none. GPT-3 175B: 96 layers of 96 heads.
+    # 3 are dropout masks that are not kept here, and s b h (34 + 5 a s / h) with none. GPT-3 has 96 heads.
     m, s = Models["gpt3-175b"], 2048
     sbh = s * m.hidden * m.layers
     selective, none, full = (held(m, phase="training", seq_len=s, recompute=r) for r in ("selective", "none", "full"))

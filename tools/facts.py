@@ -25,6 +25,10 @@ UNPUBLISHED_BATCH = 1024
 """Batch of an offline or server run of a network that publishes none: any large one gives the same ceiling."""
 
 
+SDXL_PASSES = 40
+"""Passes of the denoiser for an image: 20 steps, each with and without the text (MLPerf inference 4.0, SDXL rules)."""
+
+
 class Refused(Exception):
     """A row that cannot be used, and why."""
 
@@ -93,10 +97,12 @@ def inference_fact(row: Row) -> Fact:
     """Return a decode, prefill, network or microcontroller row."""
     if re.search(r"SUSPECT|UNIT_AMBIGUOUS|anomalous|out of family|typo", row["notes"]):
         raise Refused("marked as suspect at the source")
-    precision = quantity(row["quant"])
+    precision = quantity(row["quant"], row["compute_precision"], row["kv_precision"])
     devices, regime = int(row["num_devices"] or 1), row["regime"]
     if regime == "tinyml":
         return network_fact(row, precision, 1)
+    if row["model"] in {"bert-base", "bert-large"}:  # MLPerf's are not padded to the stated length: left out
+        return encoder_fact(row, precision, devices)
     if regime in {"vision_infer", "other_infer"}:
         return network_fact(row, precision, int(float(row["batch"] or UNPUBLISHED_BATCH)))
     if devices > 1 and row["pp"] not in {"", "1"}:
@@ -127,6 +133,15 @@ def inference_fact(row: Row) -> Fact:
     return checked(row, s, roof, roof.compute_s / step, "model FLOPs, causal", row["engine"])
 
 
+def encoder_fact(row: Row, precision: str, devices: int) -> Fact:
+    """Return a row of a text encoder: sequences of a stated length per second."""
+    batch = int(float(row["batch"]))
+    s = scenario(row["model"], row["hardware"], "forward", precision, devices, batch, seq_len=int(row["input_len"]))
+    roof = s.roofline(s.work())
+    eta = roof.compute_s * float(row["value"]) / batch
+    return checked(row, s, roof, eta, "model FLOPs, full attention", row["engine"])
+
+
 def network_fact(row: Row, precision: str, batch: int) -> Fact:
     """Return a row of a feed-forward network: samples per second, or milliseconds a sample or batch."""
     name = re.sub(r"^(mlperf-tiny|tflm)-", "", row["model"])
@@ -137,8 +152,11 @@ def network_fact(row: Row, precision: str, batch: int) -> Fact:
         "ad-autoencoder": "fc-autoencoder",
         "person-detection-mobilenetv1-0.25-96": "mobilenet-v1-0.25-96",
     }
+    if re.match("3d-unet|dlrm", name):
+        raise Refused("a sample is many items: a volume of windows, some hundred user-item pairs")
     devices = int(row["num_devices"] or 1)
-    s = scenario(network(tiny.get(name, name)), row["hardware"], "forward", precision, devices, batch)
+    steps = SDXL_PASSES if name.startswith("sdxl") else None
+    s = scenario(network(tiny.get(name, name)), row["hardware"], "forward", precision, devices, batch, steps=steps)
     roof = s.roofline(s.work())
     value = float(row["value"])
     step = batch / value if row["metric"] == "samples_per_s" else value / 1e3
@@ -211,13 +229,17 @@ def network(name: str) -> ModelSpec:
     return Models[found]
 
 
-def quantity(name: str) -> str:
-    """Return the precision of a row, refusing formats with several roles."""
-    plain = {"fp16-amp": "fp16", "mixed": "bf16"}.get(name, name)
+def quantity(weights: str, compute: str = "", cache: str = "") -> str:
+    """Return the precision of a row by the roles it states."""
+    name = {"fp16-amp": "fp16", "mixed": "bf16", "fp4": "nvfp4", "awq-int4": "int4"}.get(weights, weights)
+    if compute in {"fp16", "bf16"} and name in {"int4", "int8"}:
+        name = f"w{name[3:]}a16"  # weights alone are narrow
+    if cache == "fp8" and name == "nvfp4":
+        name += "kv8"
     try:
-        return parse_precision(plain)
+        return parse_precision(name)
     except UsageError:
-        raise Refused("a precision per role (weight-only quantization or mixed)") from None
+        raise Refused("a precision that is mixed or not stated") from None
 
 
 def group(row: Row) -> str:

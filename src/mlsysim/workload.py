@@ -318,7 +318,7 @@ def used_lengths(model: ModelSpec, phase: str) -> tuple[str, ...]:
     """Return the lengths that a question about this model and phase is put in, of ``seq_len`` and ``context``."""
     if isinstance(model, NetworkSpec):
         return ()
-    source = ("seq_len",) if not (model.encoder or model).tokens else ()
+    source = () if model.fixed else ("seq_len",)
     if phase == "decode":
         return (*(source if model.encoder else ()), "context")
     return source

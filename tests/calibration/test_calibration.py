@@ -214,12 +214,11 @@ def test_a_convention_is_stated_where_an_mfu_was_read():
     question = {"model": "gpt2", "hardware": "a100", "phase": "training", "batch_size": 12, "seq_len": 1024}
     c = calibrate(efficiency="37.1 %", **question)
     full = 6 * 123_653_376 + 12 * 12 * 12 * 64 * 1024
-    ratio = float(
-        re.search(r"divide it by ([0-9.]+) first", next(n.message for n in c.notes if n.code == "convention-assumed"))[
-            1
-        ]
-    )
-    assert ratio == pytest.approx(full / c.flops_per_item, rel=0.005)
+    told = next(n.message for n in c.notes if n.code == "convention-assumed")
+    ratio = float(re.search(r"'full-attention' times ([0-9.]+)", told)[1])
+    assert 1 / ratio == pytest.approx(full / c.flops_per_item, rel=0.005)
+    stated = calibrate(efficiency="37.1 %", convention="full-attention", **question)
+    assert stated.efficiency.value == pytest.approx(0.371 * c.flops_per_item / full, rel=0.005)
 
 
 def test_a_forgotten_batch_is_named_first():

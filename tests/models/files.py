@@ -62,7 +62,8 @@ def write_gguf(path, pairs, tensors, version=3):
 
 LLAMA = {
     "model_type": "llama", "hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 8,
-    "num_key_value_heads": 2, "intermediate_size": 512, "vocab_size": 1024, "max_position_embeddings": 2048, "tie_word_embeddings": False,
+    "num_key_value_heads": 2, "intermediate_size": 512, "vocab_size": 1024,
+    "max_position_embeddings": 2048, "tie_word_embeddings": False,
 }  # fmt: skip
 """A small Llama; its parameters: 2 x (256 x (256 + 128) + 256 x 256 + 3 x 256 x 512 + 512) + 256 + 2 x 1024 x 256."""
 LLAMA_PARAMETERS = 2 * (256 * 384 + 256 * 256 + 3 * 256 * 512 + 512) + 256 + 2 * 1024 * 256

@@ -37,7 +37,7 @@ def test_what_is_recomputed_is_what_is_asked():
 
 
 def test_hardware_over_model_flops_as_published():
-    # Narayanan et al. 2021 (arXiv:2104.04473): 96 B s l h^2 (1 + s/6h + V/16lh) with full recomputation and attention in
+    # Narayanan et al. 2021 (arXiv:2104.04473): 96 B s l h^2 (1 + s/6h + V/16lh) with full recomputation and all
     # full, against 72 B s l h^2 (...) of model FLOPs: 4/3 but for the head. Here attention is causal, so a little less.
     found = counted("gpt3-175b", seq_len=2048)
     assert found["hardware"] / found["causal"] == pytest.approx(4 / 3, rel=0.003)

@@ -280,7 +280,7 @@ def gguf_start(tensors=0, pairs=0, version=3):
         (gguf_start(pairs=1) + struct.pack("<Q", 2**62) + REST, "a name or word of 4,611,686,018,427,387,904 B"),
         (gguf_start(pairs=1) + ONE_PAIR + struct.pack("<I", 77) + REST, "unknown kind 77"),
         (gguf_start(pairs=1) + ONE_PAIR + struct.pack("<IIQ", 9, 8, 2**40) + REST, "an array of 1,099,511,627,776"),
-        (gguf_start(pairs=1) + ONE_PAIR + struct.pack("<IIQQ", 9, 8, 2, 2**63) + REST, "truncated, or a length that is wrong"),
+        (gguf_start(pairs=1) + ONE_PAIR + struct.pack("<IIQQ", 9, 8, 2, 2**63) + REST, "a length that is wrong"),
         (gguf_start(pairs=1) + ONE_PAIR + struct.pack("<IIQ", 9, 9, 1) + REST, "an array of the unknown kind 9"),
         (gguf_start(tensors=1) + ONE_TENSOR + struct.pack("<I", 9) + REST, "has 9 dimensions"),
         (gguf_start(tensors=1) + ONE_TENSOR + struct.pack("<IQIQ", 1, 32, 999, 0) + REST, "unknown type 999"),

@@ -321,7 +321,7 @@ def test_weights_in_the_file_are_passed_over(tmp_path):
             node("MatMul", ["x", "w"], ["a"]),
             node("Constant", [], ["c"], value=numpy_helper.from_array(big)),
             node("MatMul", ["a", "c"], ["y"]),
-        ],  # fmt: skip
+        ],
         {"x": [1, 1024]},
         [numpy_helper.from_array(big, "w")],
     )

@@ -28,6 +28,7 @@ _ROUNDING = 1e-12
 _SAME = 5e-4
 """Share by which two conventions may differ and be told as the same."""
 _NETWORK_CONVENTION = "model FLOPs: 2 x the multiply-accumulates of every operator, 3 x forward in training"
+_ENCODER_CONVENTION = "model FLOPs of a forward pass: 2 a weight and token, attention over all pairs"
 _CONVENTION = {
     "forward": "model FLOPs of a forward pass: 2 a weight and token, causal attention, LM head on the last token",
     "decode": "model FLOPs of one token a sequence: 2 a weight, attention over the cache, LM head",
@@ -97,7 +98,7 @@ def calibrate(
         return _from_flops(throughput, flops_per_token, hardware, peak_flops, precision, devices, unused, refused)
     checks = Checks()
     fixed = checks(_overhead, overhead_s)
-    found = checks(_measured, throughput, time_s, efficiency, checks(model_of, model))
+    found = checks(_measured, throughput, time_s, efficiency, checks(model_of, model), phase)
     checks(_checked_convention, convention, efficiency)
     scenario = Scenario.of(
         model,
@@ -176,7 +177,7 @@ def _overhead(value: object) -> float | None:
     return parse(value, "s", "overhead_s")
 
 
-def _measured(throughput: Any, time_s: Any, efficiency: Any, model: ModelSpec | None) -> _Found | None:
+def _measured(throughput: Any, time_s: Any, efficiency: Any, model: ModelSpec | None, phase: object) -> _Found | None:
     """Return whichever was measured, in its own unit; None where an unknown model leaves the unit open.
 
     A throughput in the other kind of item is refused.
@@ -189,12 +190,16 @@ def _measured(throughput: Any, time_s: Any, efficiency: Any, model: ModelSpec | 
         return eta, notes
     if model is None:
         return None
-    return measured(throughput, "samples/s" if isinstance(model, NetworkSpec) else "tokens/s", "throughput")
+    samples = isinstance(model, NetworkSpec) or (model.fixed and phase != "decode")
+    return measured(throughput, "samples/s" if samples else "tokens/s", "throughput")
 
 
 def _convention(scenario: Scenario) -> str:
     """Return in words how the FLOPs of a scenario are counted."""
-    return _NETWORK_CONVENTION if isinstance(scenario.model, NetworkSpec) else _CONVENTION[scenario.phase]
+    model, phase = scenario.model, scenario.phase
+    if isinstance(model, NetworkSpec):
+        return _NETWORK_CONVENTION
+    return _ENCODER_CONVENTION if phase == "forward" and not model.decodes else _CONVENTION[phase]
 
 
 def _checked_convention(convention: object, efficiency: object) -> None:

@@ -19,6 +19,7 @@ from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate, count_sources
 from mlsysim.efficiency.evidence import Percentiles, evidence, parameters, percentiles
 from mlsysim.efficiency.regimes import LARGE_BATCH, TITLES
 from mlsysim.hardware import Hardware
+from mlsysim.precision import roles
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import MANY_DEVICES, Roofline, Scenario
 from mlsysim.units import si
@@ -50,9 +51,15 @@ class Pool(NamedTuple):
 
 
 @cache
-def pool(regime: str, vendor: str, several: bool = False) -> Pool:
-    """Return the pool of a regime for one device of a vendor, or for several: the narrowest with enough rows."""
+def pool(regime: str, vendor: str, several: bool = False, weights: str = "plain") -> Pool:
+    """Return the pool of a regime for one device of a vendor, or for several: the narrowest with enough rows.
+
+    ``weights`` is what :func:`arithmetic` says of the precision; runs of another kind reach another share of their
+    ceiling, and stand in only where there are too few, those on rounded activations never.
+    """
     rows = [e for e in evidence() if e.regime == regime]
+    alike = [e for e in rows if arithmetic(e.precision) == weights]
+    rows = alike if len(alike) >= ENOUGH else [e for e in rows if arithmetic(e.precision) != "rounded"]
     own = [e for e in rows if Hardware.row(e.hardware)["vendor"] == vendor]
     as_many = [e for e in own if (e.devices > 1) == several]
     choices = ((as_many, f"{vendor}, {'several devices' if several else 'one device'}"), (own, vendor))
@@ -60,6 +67,15 @@ def pool(regime: str, vendor: str, several: bool = False) -> Pool:
     seen = percentiles([e.attainment for e in chosen], [e.group for e in chosen])
     kinds = frozenset(Hardware.row(e.hardware)["kind"] for e in chosen)
     return Pool(regime, whose, seen, kinds, max(e.devices for e in chosen))
+
+
+@cache
+def arithmetic(precision: str) -> str:
+    """Return how weights meet arithmetic: ``plain``, ``converted`` first, or with activations ``rounded`` to 8 bits."""
+    r = roles(precision)
+    if not r.dequantized:
+        return "plain"
+    return "rounded" if r.compute[0] == "int8" else "converted"
 
 
 def predicted(scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
@@ -114,7 +130,8 @@ def _attainment(scenario: Scenario, roof: Roofline, regime: str, ends: str) -> t
 
 def _of(scenario: Scenario, regime: str, ends: str) -> tuple[Interval, tuple[Pool, ...]]:
     """Return the published attainment of a regime on as many devices as the scenario has, and its pools."""
-    one, several = (pool(regime, scenario.hardware.vendor, many) for many in (False, True))
+    kind = arithmetic(scenario.precision)
+    one, several = (pool(regime, scenario.hardware.vendor, many, kind) for many in (False, True))
     share = min(1.0, math.log(scenario.devices) / math.log(MANY_DEVICES))
     used = tuple(dict.fromkeys(p for p, weight in ((one, 1 - share), (several, share)) if weight > 0))
     return _between(getattr(one, ends), getattr(several, ends), share), used

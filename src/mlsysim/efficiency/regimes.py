@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlsysim.models import NetworkSpec
+from mlsysim.models import NetworkSpec, TransformerSpec
 from mlsysim.scenario import Roofline, Scenario
 
 TITLES = {
@@ -31,7 +31,7 @@ def regime_of(scenario: Scenario, roof: Roofline) -> str:
     if scenario.phase == "training":
         small = isinstance(scenario.model, NetworkSpec) or scenario.model.parameters < SMALL_MODEL
         return "training-small" if small else "training"
-    if scenario.phase == "forward" and not isinstance(scenario.model, NetworkSpec):
+    if scenario.phase == "forward" and isinstance(scenario.model, TransformerSpec) and scenario.model.decodes:
         return "prefill" if roof.memory_s <= roof.compute_s else "prefill-short"
     sizes = ("network-1", "network-small", "network-batch")
     if scenario.phase == "decode":

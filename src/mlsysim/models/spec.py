@@ -228,9 +228,9 @@ class TransformerSpec(Stack):
         return Stack(hidden=self.hidden, blocks=(last,), norm=self.norm, extra_parameters=2 * self.hidden**2)
 
     @property
-    def language(self) -> bool:
-        """Return whether the model takes sequences of a length that the question states."""
-        return not (self.tokens or (self.encoder is None and self.sample != "token"))
+    def fixed(self) -> bool:
+        """Return whether the input fixes the length of the sequence (an image, 30 s of sound): then samples count."""
+        return bool((self.encoder or self).tokens)
 
     @property
     def decodes(self) -> bool:

@@ -206,8 +206,7 @@ def _source(m: TransformerSpec, seq_len: Real) -> Real:
 
 def _items(m: TransformerSpec, p: _Pass) -> tuple[Real, str]:
     """Return what a pass takes in: samples where the input fixes their length, else tokens that are read."""
-    outer = m.encoder or m
-    if outer.tokens:
+    if m.fixed:
         return p.batch, f"{m.sample}s"
     return (p.batch * p.source if m.encoder else p.tokens), "tokens"
 
