@@ -2,15 +2,20 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ORACLES := .venv-oracles
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test lint evidence bench clean
+.PHONY: run test test-oracles lint evidence bench clean
 
 run: $(VENV)/.run
 	$(BIN)/mlsysim demo --report report
 
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest
+
+test-oracles: $(ORACLES)/.done
+	$(ORACLES)/bin/python tests/oracles/torch_counts.py
+	$(ORACLES)/bin/python -m pytest -W ignore tests/models/test_modules.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check src tests tools benchmarks
@@ -26,7 +31,7 @@ evidence: $(VENV)/.dev
 	$(BIN)/python tools/curate_evidence.py $(FROM)
 
 clean:
-	rm -rf $(VENV) report build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ORACLES) report build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,4 +44,10 @@ $(VENV)/.run: pyproject.toml requirements/networks.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: $(VENV)/.run
 	$(PIP) install -e '.[dev]'
+	@touch $@
+
+# Large: PyTorch, transformers and JAX, to count with them what `make test` compares with.
+$(ORACLES)/.done: pyproject.toml requirements/oracles.txt
+	$(PYTHON) -m venv $(ORACLES)
+	$(ORACLES)/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/oracles.txt -e '.[dev]'
 	@touch $@

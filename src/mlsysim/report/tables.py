@@ -110,20 +110,16 @@ def _drawn(console: Any, table: Table) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(
-        title=Text(table.title, "bold"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        caption=table.caption or None,
-        caption_justify="left",
-    )
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for i in _shown(table):
         right = table.columns[i] in table.right
         drawn.add_column(Text(table.columns[i]), justify="right" if right else "left", overflow="fold", no_wrap=right)
     for row in table.rows:
         drawn.add_row(*(Text(row[i]) for i in _shown(table)))
+    console.print(Text(table.title, "bold"))  # not the table's own title, which wraps to its width
     console.print(drawn)
+    if table.caption:
+        console.print(Text(table.caption, "italic"))
     for row in table.rows if table.beneath else ():
         console.print(Text(row[0], "bold"))
         for i in sorted(set(range(len(row))) - set(_shown(table))):

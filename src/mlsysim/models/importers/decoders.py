@@ -90,7 +90,7 @@ def attention(f: Fields, t: Traits, s: Sizes) -> Attention:
     heads = s["heads"]
     every = 1 if t.multi_query and f.flag("multi_query", default=True) else heads
     kv = f.count("num_key_value_heads", "num_kv_heads", default=every)
-    if heads % kv and not f.checks.problems:
+    if heads % kv and not f.wrong & {"num_attention_heads", "n_head", "num_key_value_heads"}:
         f.problem("num_key_value_heads", f"a divisor of the {heads} query heads", kv)
     biased = not t.biased_by or f.flag(t.biased_by, default=t.biased)
     norm = t.qk_norm

@@ -20,6 +20,7 @@ class Fields:
     ) -> None:
         self.values, self.file, self.family = values, file, family
         self.checks, self.prefix = checks or Checks(), prefix
+        self.wrong: set[str] = set()
 
     def has(self, *names: str) -> bool:
         """Return whether one of the fields is there and not null."""
@@ -27,6 +28,7 @@ class Fields:
 
     def problem(self, name: str, rule: str, value: object, hint: str = "") -> None:
         """Keep a problem of a field."""
+        self.wrong.add(name)
         self.checks.add(InvalidValue(f"{self.file}: {self.prefix}{name}", rule, value, hint))
 
     def count(self, *names: str, default: int | None = None, least: int = 1, most: int = LARGEST) -> int:
