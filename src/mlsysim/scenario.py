@@ -13,7 +13,8 @@ from mlsysim.physics import performance
 from mlsysim.precision import SPARSE
 from mlsysim.results import Memory, Note
 from mlsysim.units import whole
-from mlsysim.workload import Workload, checked_fields
+from mlsysim.workload import Workload
+from mlsysim.workload.asked import checked_fields
 
 MANY_DEVICES = 8
 """Devices that one scale-up domain commonly joins (an HGX board), within which one item may be split."""

@@ -12,11 +12,12 @@ from files import GGUF_PAIRS, LLAMA, LLAMA_PARAMETERS, llama_gguf_tensors, llama
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlsysim import Engine, Models
+from mlsysim import Engine, Models, Workload
 from mlsysim.errors import InvalidValue, MlsysimError, Problems, UnknownName
 from mlsysim.models import lower
 from mlsysim.models.importers import load_model
 from mlsysim.models.importers.config import BUILDERS, spec_of
+from mlsysim.models.registry import _rows
 from mlsysim.precision import roles
 
 
@@ -329,6 +330,7 @@ def test_a_cut_or_scrambled_file_is_refused_or_read_and_never_crashes(tmp_path_f
         assert load_model(path).parameters > 0
 
 
+CONFIGS = {row["name"]: json.loads(row["config"]) for row in _rows() if "config" in row}
 VALUES = st.one_of(
     st.none(),
     st.booleans(),
@@ -510,3 +512,17 @@ def test_all_problems_of_a_spec_are_told_with_their_paths(tmp_path):
     (tmp_path / "broken.toml").write_text("hidden = ")
     with pytest.raises(InvalidValue, match="a TOML file"):
         load_model(tmp_path / "broken.toml")
+
+
+STRANGE = st.recursive(VALUES, lambda inner: st.dictionaries(st.text(max_size=3), inner, max_size=2), max_leaves=3)
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(sorted(CONFIGS)), data=st.data())
+def test_a_published_configuration_with_strange_fields_never_crashes(name, data):
+    config = dict(CONFIGS[name])
+    for key in data.draw(st.lists(st.sampled_from([*config, "layer_types", "text_config"]), max_size=3)):
+        config[key] = data.draw(STRANGE)
+    with suppress(MlsysimError):
+        spec = spec_of(config, "config.json", "x")
+        assert Workload.of(spec).work().flops >= 0

@@ -15,7 +15,9 @@ def torch():
 
 def test_a_small_network_by_hand(torch):
     nn = torch.nn
-    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 256, 10))
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 256, 10)
+    )
     spec = from_torch(net, torch.zeros(2, 3, 16, 16), name="small", sample="image", batch_size=2)
     rows = {row.name: row for row in spec.table}
     assert rows["0.convolution"].macs == 16 * 16 * 8 * 3 * 9

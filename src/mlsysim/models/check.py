@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from mlsysim.models.ledger import Work
 from mlsysim.models.network import NetworkSpec
 from mlsysim.models.parts import Attention, LatentAttention, LinearAttention, StateSpace
 from mlsysim.models.spec import ModelSpec, Stack
-from mlsysim.models.work import Work, adapter_parameters
+from mlsysim.models.training import adapted_widths
 
 _MIXING = "attention, scan and convolution by pair and token"
 _FORWARD = f"2 x (active matrix parameters x tokens + head x logits) + {_MIXING}"
@@ -60,7 +61,8 @@ def checked(
     if phase != "training":
         return _compared(_FORWARD, matrices + head + mixing, work)
     if lora_rank:
-        adapters = 6.0 * adapter_parameters(model, lora_rank) * batch_size * new
+        own, crossing = adapted_widths(model)
+        adapters = 6.0 * lora_rank * batch_size * (own * new + crossing * source)
         return _compared(_ADAPTERS, 2.0 * (matrices + head) + adapters + 3.0 * mixing, work)
     first = [stem[0].macs for stem in stems if stem]  # the stem's own input, which is data, needs no gradient
     mixing -= 2.0 / 3.0 * batch_size * sum(first)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mlsysim.models.work import Operator, Work
+from mlsysim.models.ledger import Operator, Work
 from mlsysim.physics.transformer import TRAINING_OVER_FORWARD
 
 CONVENTIONS = ("causal", "full-attention", "6n", "hardware")

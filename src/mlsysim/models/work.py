@@ -1,4 +1,4 @@
-"""Work: what one step of a model computes and moves, as a ledger of operators.
+"""Lowering: from a model to the work of one step.
 
 A step is one forward pass over a batch of prompts (``forward``), one new token for each sequence of the batch
 (``decode``), or one optimizer step over the global batch (``training``). Batch, lengths and bytes may be arrays.
@@ -7,36 +7,20 @@ A step is one forward pass over a batch of prompts (``forward``), one new token 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from mlsysim.models.ledger import Operator, Sizes, Work
 from mlsysim.models.network import NetworkSpec, Totals, totals
 from mlsysim.models.parts import Line
 from mlsysim.models.spec import ModelSpec, Stack, TransformerSpec
-from mlsysim.physics import memory, mixture, performance, speculation
+from mlsysim.models.training import optimizer, with_backward, with_training
+from mlsysim.physics import mixture, speculation
 from mlsysim.physics import transformer as physics
 from mlsysim.physics.elementwise import Real, minimum
 
 PHASES = ("forward", "decode", "training")
 DEQUANTIZE_OPERATIONS = 2.0
 """Elementwise operations that turn a stored weight into the format of arithmetic: subtract a zero point, scale."""
-
-
-class Operator(NamedTuple):
-    """One class of operators in a step, all ``count`` of them together; FLOPs and bytes are totals.
-
-    ``activation_bytes`` are inputs and outputs; ``kv_bytes`` the KV cache (and recurrent state) read and written.
-    ``vector_operations`` are elementwise operations that are no model FLOPs; only dequantization is itemised.
-    """
-
-    name: str
-    kind: str
-    count: int  # type: ignore[assignment]  # the ledger's word; a tuple's own count() is not used
-    flops: Real
-    weight_bytes: Real
-    activation_bytes: Real
-    kv_bytes: Real
-    vector_operations: Real = 0.0
 
 
 class Speculation(NamedTuple):
@@ -49,17 +33,6 @@ class Speculation(NamedTuple):
     tokens: int
     acceptance: Real
     draft: TransformerSpec | None = None
-
-
-class Sizes(NamedTuple):
-    """Bytes of a value in each role: activation, weight, cache element; and of training's copies and states [B]."""
-
-    value: Real
-    weight: Real
-    kv: Real
-    copy: Real = 2.0
-    gradient: Real = 2.0
-    state: Real = memory.ADAM_STATE_BYTES
 
 
 class _Pass(NamedTuple):
@@ -82,52 +55,6 @@ class _Pass(NamedTuple):
     def tokens(self) -> Any:
         """Return the tokens of all sequences."""
         return self.batch * self.new
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """The ledger of one step; ``items`` is what the step produces, counted in ``unit`` (tokens, images, ...)."""
-
-    operators: tuple[Operator, ...]
-    items: Any
-    unit: str
-
-    @property
-    def flops(self) -> Any:
-        """Return the FLOPs of a step."""
-        return sum(op.flops for op in self.operators)
-
-    @property
-    def weight_bytes(self) -> Any:
-        """Return the bytes of weights (and optimizer state) read and written in a step [B]."""
-        return sum(op.weight_bytes for op in self.operators)
-
-    @property
-    def activation_bytes(self) -> Any:
-        """Return the bytes of operator inputs and outputs in a step, nothing fused [B]."""
-        return sum(op.activation_bytes for op in self.operators)
-
-    @property
-    def kv_bytes(self) -> Any:
-        """Return the bytes of KV cache read and written in a step [B]."""
-        return sum(op.kv_bytes for op in self.operators)
-
-    def flops_of(self, kind: str) -> Any:
-        """Return the FLOPs of the operators of one kind."""
-        return sum(op.flops for op in self.operators if op.kind == kind)
-
-    def traffic(self, cache: Real) -> Any:
-        """Return the bytes that must cross the memory bus in a step, whatever the software [B].
-
-        Weights and KV cache beyond the last-level ``cache`` [B], and of each operator's activations the part that no
-        cache of this size can hold even when the step is taken item by item (one image, one token). More than that is
-        the software's doing.
-        """
-        streamed = sum(
-            op.count * performance.spilled(op.activation_bytes / (op.count * self.items), cache)
-            for op in self.operators
-        )
-        return performance.compulsory_traffic(self.weight_bytes + self.kv_bytes, self.items * streamed, cache)
 
 
 def lower(
@@ -193,7 +120,7 @@ def lower(
     if phase == "training":
         if speculative:
             ledger += _mtp(model, p, logits)
-        ledger = _training(model, ledger, p, lora_rank)
+        ledger = with_training(model, ledger, found, p.tokens, p.batch * p.source, lora_rank)
     elif dequantized:
         ledger.append(_dequantization(ledger, found))
     items, unit = _items(model, p)
@@ -316,7 +243,7 @@ def _layer(row: Totals, batch: Real, sizes: Sizes) -> Operator:
 def _network_work(m: NetworkSpec, phase: str, batch: Real, sizes: Sizes, dequantized: bool) -> Work:
     ledger = [_layer(row, batch, sizes) for row in m.totals]
     if phase == "training":
-        ledger = [*map(_with_backward, ledger), _optimizer(m.parameters, sizes)]
+        ledger = [*map(with_backward, ledger), optimizer(m.parameters, sizes)]
     elif dequantized:
         ledger.append(_dequantization(ledger, sizes))
     return Work(tuple(ledger), batch, f"{m.sample}s")
@@ -368,61 +295,3 @@ def _dequantization(ledger: Iterable[Operator], sizes: Sizes) -> Operator:
     values = sum(op.weight_bytes for op in read) / sizes.weight
     count = sum(op.count for op in read)
     return Operator("dequantization", "dequantize", count, 0.0, 0.0, 0.0, 0.0, DEQUANTIZE_OPERATIONS * values)
-
-
-def _training(m: TransformerSpec, forward: list[Operator], p: _Pass, lora_rank: int) -> list[Operator]:
-    if not lora_rank:
-        first = {stack.front[0].name for stack in _stacks(m) if stack.front}  # data needs no gradient
-        both = [_frozen(op) if op.name in first else _with_backward(op) for op in forward]
-        return [*both, _optimizer(m.parameters, p.sizes)]
-    width = _adapted(m)
-    rows = p.tokens if m.encoder is None else minimum(p.tokens, p.batch * p.source)
-    adapters = _matmul("lora", m.layers, rows, lora_rank * width / m.layers, width / m.layers, p.sizes)
-    frozen = [_with_backward(op) if op.kind in _WITHOUT_WEIGHTS else _frozen(op) for op in forward]
-    return [*frozen, _with_backward(adapters), _optimizer(lora_rank * width, p.sizes)]
-
-
-def adapter_parameters(m: TransformerSpec, rank: int) -> float:
-    """Return the parameters of low-rank adapters on all dense matrices of the blocks (Hu et al., arXiv:2106.09685)."""
-    return rank * _adapted(m)
-
-
-def _adapted(m: TransformerSpec) -> float:
-    return sum(count * line.adapted for stack in _stacks(m) for count, line in stack.lines)
-
-
-def _stacks(m: TransformerSpec) -> tuple[Stack, ...]:
-    return (m, m.encoder) if m.encoder else (m,)
-
-
-_WITHOUT_WEIGHTS = frozenset({"attention", "scan", "lookup", "norm"})
-
-
-def _with_backward(op: Operator) -> Operator:
-    """Add the backward pass: twice the FLOPs and activations, weights read once more and their gradient written."""
-    factor = physics.TRAINING_OVER_FORWARD
-    return op._replace(
-        flops=factor * op.flops,
-        weight_bytes=3.0 * op.weight_bytes,
-        activation_bytes=factor * op.activation_bytes,
-        kv_bytes=0.0,
-    )
-
-
-def _frozen(op: Operator) -> Operator:
-    """Add the backward pass of an operator that needs one gradient of the two: 4 FLOPs a weight and token in all.
-
-    Frozen weights need none of their own, and the first operator of a stem none of its input.
-    """
-    return op._replace(
-        flops=2.0 * op.flops,
-        weight_bytes=2.0 * op.weight_bytes,
-        activation_bytes=2.0 * op.activation_bytes,
-        kv_bytes=0.0,
-    )
-
-
-def _optimizer(parameters: float, sizes: Sizes) -> Operator:
-    """Return the Adam update: state read and written, gradient read, weight written."""
-    moved = parameters * (2.0 * sizes.state + sizes.gradient + sizes.copy)
-    return Operator("optimizer", "optimizer", 1, 0.0, moved, 0.0, 0.0)

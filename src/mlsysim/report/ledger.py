@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlsysim.models.work import Operator
+from mlsysim.models.ledger import Operator
 from mlsysim.report.tables import Table
 from mlsysim.units import si
 from mlsysim.workload import Workload

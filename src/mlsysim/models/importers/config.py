@@ -100,9 +100,10 @@ def spec_of(config: Mapping[str, Any], file: str, name: str) -> TransformerSpec:
 def _text(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     """Return the configuration of the language model inside one of several parts."""
     inner = next((config[k] for k in ("text_config", "llm_config") if isinstance(config.get(k), Mapping)), None)
-    if inner is None or config.get("model_type") in BUILDERS:
+    kind = config.get("model_type")
+    if inner is None or (isinstance(kind, str) and kind in BUILDERS):
         return config, ""
-    kind = inner.get("model_type") or config.get("model_type")
+    kind = inner.get("model_type") or kind
     tied = {k: config[k] for k in ("tie_word_embeddings",) if k in config and k not in inner}
     return {**tied, **inner, "model_type": kind}, "the language model alone; towers for images or sound are left out"
 

@@ -152,12 +152,9 @@ def mlps(f: Fields, t: Traits, s: Sizes) -> list[Mlp | Experts]:
     experts = f.count("num_local_experts", "n_routed_experts", "num_experts", "moe_num_experts", default=0, least=0)
     if not experts:
         return [dense] * layers
-    chosen = f.count("num_experts_per_tok", "moe_topk", "moe_k")
-    if chosen > experts:
-        f.problem("num_experts_per_tok", f"at most the {experts} experts", chosen)
     sparse = Experts(
         experts=experts,
-        chosen=min(chosen, experts),
+        chosen=chosen_of(f, experts, "num_experts_per_tok", "moe_topk", "moe_k"),
         ffn=f.count("moe_intermediate_size", default=wide),
         gated=t.gated,
         bias=t.expert_bias,
@@ -167,6 +164,15 @@ def mlps(f: Fields, t: Traits, s: Sizes) -> list[Mlp | Experts]:
         shared_gate=t.shared_gate,
     )
     return [sparse if here else dense for here in _sparse_layers(f, t, layers)]
+
+
+def chosen_of(f: Fields, experts: int, *names: str) -> int:
+    """Return how many experts a token is sent to: at most all."""
+    spelled = names or ("num_experts_per_tok",)
+    chosen = f.count(*spelled)
+    if chosen > experts:
+        f.problem(spelled[0], f"at most the {experts} experts", chosen)
+    return min(chosen, experts)
 
 
 def _sparse_layers(f: Fields, t: Traits, layers: int) -> list[bool]:
@@ -190,7 +196,7 @@ def llama_4(f: Fields) -> TransformerSpec:
     wide = f.count("intermediate_size")
     dense = Mlp(ffn=f.count("intermediate_size_mlp", default=wide))
     experts = f.count("num_local_experts")
-    sparse = Experts(experts=experts, chosen=f.count("num_experts_per_tok", default=1), ffn=wide, shared=1)
+    sparse = Experts(experts=experts, chosen=chosen_of(f, experts), ffn=wide, shared=1)
     every = f.count("interleave_moe_layer_step", default=1)
     where = f.numbers("moe_layers") or [i for i in range(s["layers"]) if (i + 1) % every == 0]
     layers = zip(
@@ -271,7 +277,9 @@ def dbrx(f: Fields) -> TransformerSpec:
         head_dim=max(s["hidden"] // s["heads"], 1),
     )
     experts = Experts(
-        experts=ffn.count("moe_num_experts"), chosen=ffn.count("moe_top_k"), ffn=ffn.count("ffn_hidden_size")
+        experts=ffn.count("moe_num_experts"),
+        chosen=chosen_of(ffn, ffn.count("moe_num_experts"), "moe_top_k"),
+        ffn=ffn.count("ffn_hidden_size"),
     )
     return plain(f, (mixer, experts), s, norm="layer-nobias")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mlsysim.models.importers.decoders import attention, context, grouped, mlps, shape
+from mlsysim.models.importers.decoders import attention, chosen_of, context, grouped, mlps, shape
 from mlsysim.models.importers.families import FAMILIES, Traits
 from mlsysim.models.importers.fields import MOST_LAYERS, Fields
 from mlsysim.models.parts import Attention, Experts, LinearAttention, Mlp, Part, StateSpace
@@ -47,7 +47,7 @@ def _mamba_1(f: Fields, hidden: int, norm: bool) -> StateSpace:
         inner=inner,
         state=f.count("state_size", "mamba_d_state", default=16),
         conv=f.count("conv_kernel", "mamba_d_conv", default=4),
-        dt_rank=-(-hidden // 16) if rank in {None, "auto"} else f.count("time_step_rank", "mamba_dt_rank"),
+        dt_rank=-(-hidden // 16) if rank in (None, "auto") else f.count("time_step_rank", "mamba_dt_rank"),
         norm=norm,
         bias=f.flag("use_bias", "mamba_proj_bias"),
         conv_bias=f.flag("use_conv_bias", "mamba_conv_bias", default=True),
@@ -86,11 +86,7 @@ def jamba(f: Fields) -> TransformerSpec:
     state = _mamba_1(f, s["hidden"], norm=True)
     dense = Mlp(ffn=f.count("intermediate_size"))
     experts = f.count("num_experts", default=1)
-    sparse = (
-        Experts(experts=experts, chosen=f.count("num_experts_per_tok", default=1), ffn=dense.ffn)
-        if experts > 1
-        else dense
-    )
+    sparse = Experts(experts=experts, chosen=chosen_of(f, experts), ffn=dense.ffn) if experts > 1 else dense
     every, at = f.count("attn_layer_period", default=8), f.count("attn_layer_offset", default=4, least=0)
     moe_every, moe_at = f.count("expert_layer_period", default=2), f.count("expert_layer_offset", default=1, least=0)
     layers: list[tuple[Part, ...]] = [
@@ -114,7 +110,7 @@ def bamba(f: Fields) -> TransformerSpec:
     if f.count("num_local_experts", default=0, least=0):
         mlp = Experts(
             experts=f.count("num_local_experts"),
-            chosen=f.count("num_experts_per_tok"),
+            chosen=chosen_of(f, f.count("num_local_experts")),
             ffn=f.count("intermediate_size"),
             shared_ffn=f.count("shared_intermediate_size", default=0, least=0),
         )
@@ -152,7 +148,7 @@ def nemotron_h(f: Fields) -> TransformerSpec:
         kinds["E"] = (
             Experts(
                 experts=f.count("n_routed_experts"),
-                chosen=f.count("num_experts_per_tok"),
+                chosen=chosen_of(f, f.count("n_routed_experts")),
                 ffn=f.count("moe_intermediate_size"),
                 gated=False,
                 inner=f.count("moe_latent_size", default=0, least=0),
@@ -214,7 +210,9 @@ def minimax(f: Fields) -> TransformerSpec:
         listed = f.numbers("attn_type_list") or [1 if (i + 1) % 8 == 0 else 0 for i in range(s["layers"])]
         kinds = ["full_attention" if kind else "linear_attention" for kind in listed]
     experts = Experts(
-        experts=f.count("num_local_experts"), chosen=f.count("num_experts_per_tok"), ffn=f.count("intermediate_size")
+        experts=f.count("num_local_experts"),
+        chosen=chosen_of(f, f.count("num_local_experts")),
+        ffn=f.count("intermediate_size"),
     )
     layers: list[tuple[Part, ...]] = [(linear if kind == "linear_attention" else mixer, experts) for kind in kinds]
     return _spec(f, layers, 2, tied=f.flag("tie_word_embeddings"))

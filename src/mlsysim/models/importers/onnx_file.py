@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlsysim.errors import InvalidValue, MissingExtra
+from mlsysim.errors import InvalidValue, MissingExtra, MlsysimError
 from mlsysim.models.importers.onnx_shapes import SHAPE_OPERATORS, Shape, infer, input_shapes, stated_inputs
 from mlsysim.models.importers.onnx_slim import without_weights
 from mlsysim.models.network import Layer, NetworkSpec
@@ -75,7 +75,13 @@ def load_onnx(
     _refuse_what_cannot_be_counted(model, path)
     _refuse_cycles(model.graph, path)
     sizes = input_shapes(stated_inputs(model, path), shapes)
-    table = tuple(_layers(model.graph, infer(model, sizes, path), path))
+    try:
+        table = tuple(_layers(model.graph, infer(model, sizes, path), path))
+    except MlsysimError:
+        raise
+    except Exception as problem:  # of any kind: fields of a damaged file contradict each other in too many ways to list
+        hint = f"its fields contradict each other ({type(problem).__name__}: {problem})"
+        raise InvalidValue("path", "a whole ONNX file", str(path), hint) from problem
     if not table:
         raise InvalidValue("path", "an ONNX file with at least one compute node", str(path))
     told = ", ".join(f"{name} {list(shape)}" for name, shape in sizes.items())
@@ -100,7 +106,13 @@ def _read(path: Path) -> Any:
     if not model.graph.node:
         hint = "it holds no graph: empty, truncated, or another format"
         raise InvalidValue("path", "an ONNX file", str(path), hint)
-    return onnx.inliner.inline_local_functions(model) if model.functions else model
+    if not model.functions:
+        return model
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except Exception as problem:  # of any kind: the file contradicts itself
+        hint = str(problem).strip().partition("\n")[0]
+        raise InvalidValue("path", "an ONNX file whose functions can be inlined", str(path), hint) from None
 
 
 def _refuse_what_cannot_be_counted(model: Any, path: Path) -> None:

@@ -1,0 +1,87 @@
+"""The bytes that a step holds, by purpose, whatever the hardware."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlsysim.models import ModelSpec, NetworkSpec, TransformerSpec
+from mlsysim.models.training import adapter_parameters
+from mlsysim.physics import memory
+from mlsysim.precision import roles
+from mlsysim.workload.modifiers import PLAIN, Modifiers
+
+TRAINED_IN = 2.0
+"""Bytes of the narrowest copy of a weight that training computes its update from [B]."""
+
+
+def bytes_needed(
+    model: ModelSpec,
+    phase: str,
+    precision: str,
+    batch_size: int,
+    seq_len: int,
+    context: int,
+    modifiers: Modifiers = PLAIN,
+) -> dict[str, float]:
+    """Return the bytes that a step holds, by purpose [B].
+
+    ``weights``, ``kv_cache`` (recurrent states too), ``activations`` that outlive an operator, ``workspace`` of the one
+    at work, and in training ``gradients`` and ``optimizer`` states.
+    """
+    r = roles(precision)
+    if phase == "training":
+        return _training_bytes(model, r, batch_size, seq_len, modifiers)
+    held = {"weights": model.parameters * r.weight}
+    if isinstance(model, NetworkSpec):
+        held["activations"] = model.widest_elements * batch_size * r.activation
+        return held
+    decode = phase == "decode"
+    new, cached = (1, context + 1) if decode else (model.tokens or seq_len, model.tokens or seq_len)
+    if model.encoder:
+        source = model.encoder.tokens or seq_len
+        kept = model.cached_elements(cached if decode else 1) + model.source_cache * source
+        widest = max(model.live_elements, 0 if decode else model.encoder.live_elements * source)
+        held["kv_cache"], held["activations"] = batch_size * kept * r.cache, batch_size * widest * r.activation
+        return held
+    kv = model.cached_elements(cached) if model.decodes else 0
+    held["kv_cache"] = batch_size * kv * r.cache
+    drafted = modifiers.speculative
+    if drafted and drafted.draft:
+        held["weights"] += drafted.draft.parameters * r.weight
+        held["kv_cache"] += batch_size * drafted.draft.cached_elements(cached) * r.cache
+    elif drafted and model.mtp_stack:
+        held["weights"] += model.mtp * model.mtp_stack.stack_parameters * r.weight
+        held["kv_cache"] += batch_size * model.mtp * model.mtp_stack.cached_elements(cached) * r.cache
+    held["activations"] = batch_size * new * model.live_elements * r.activation
+    return held
+
+
+def _training_bytes(model: ModelSpec, r: Any, batch_size: int, seq_len: int, modifiers: Modifiers) -> dict[str, float]:
+    trained, frozen = float(model.parameters), 0.0
+    if modifiers.lora_rank and isinstance(model, TransformerSpec):
+        trained, frozen = adapter_parameters(model, modifiers.lora_rank), float(model.parameters)
+    gradient = r.copy if r.gradient is None else r.gradient
+    held = {
+        "weights": frozen * r.weight + trained * r.copy,
+        "gradients": trained * gradient,
+        "optimizer": trained * r.state,
+    }
+    size = max(r.activation, TRAINED_IN)
+    if isinstance(model, NetworkSpec):
+        held["activations"] = model.output_elements * batch_size * size
+        return held
+    stacks = [(model, model.tokens or seq_len)]
+    if model.encoder:
+        stacks = [(model, modifiers.target_len or seq_len), (model.encoder, model.encoder.tokens or seq_len)]  # type: ignore[list-item]
+    kept = workspace = 0.0
+    for stack, length in stacks:
+        if modifiers.recompute == "full":
+            kept += length * memory.checkpoint_elements(stack.hidden, stack.layers)
+            workspace = max(workspace, length * stack.kept_elements / stack.layers)
+        else:
+            kept += length * stack.kept_elements
+            if modifiers.recompute == "none":
+                kept += memory.score_elements(length, stack.attention_heads)
+    held["activations"] = batch_size * kept * size
+    held["workspace"] = batch_size * workspace * size
+    return held
