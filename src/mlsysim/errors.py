@@ -79,11 +79,12 @@ class UnsupportedPrecision(UsageError):
 
     code = "unsupported-precision"
 
-    def __init__(self, device: str, precision: str, supported: Sequence[str]) -> None:
+    def __init__(self, device: str, precision: str, supported: Sequence[str], weights_alone: str = "") -> None:
         self.device, self.precision, self.supported = device, precision, tuple(supported)
+        narrow = f"; for narrow weights alone, {weights_alone}" if weights_alone else ""
         super().__init__(
             f"precision {precision!r} has no peak on {device}: choose {_or(supported)}"
-            " (nothing falls back silently to another precision)"
+            f"{narrow} (nothing falls back silently to another precision)"
         )
 
 

@@ -210,6 +210,13 @@ def dense(precision: str) -> str:
     return precision.removesuffix(SPARSE)
 
 
+def weights_alone(precision: str) -> str:
+    """Return the precision that has weights of a narrow plain format beside 16-bit activations; empty for others."""
+    if precision not in BYTES or BYTES[precision] >= 2:
+        return ""
+    return f"w{precision.removeprefix('int')}a16"
+
+
 def bytes_per_value(precision: str) -> float:
     """Return the bytes that an activation takes in memory, block scales included [B]."""
     return roles(precision).activation

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlsysim.errors import UnknownName, UnsupportedPrecision
-from mlsysim.precision import BYTES, SPARSE, WEIGHT_ONLY, bytes_per_weight, parse_precision, roles
+from mlsysim.precision import BYTES, SPARSE, WEIGHT_ONLY, bytes_per_weight, parse_precision, roles, weights_alone
 from mlsysim.registry import nearest
 from mlsysim.units import parse
 
@@ -69,7 +69,9 @@ class HardwareSpec:
         """
         found = self._peak(precision)
         if found is None:
-            raise UnsupportedPrecision(self.name, precision, [*self.precisions, *self.sparse_precisions])
+            alone = weights_alone(precision)
+            supported = [*self.precisions, *self.sparse_precisions]
+            raise UnsupportedPrecision(self.name, precision, supported, alone if alone and self.supports(alone) else "")
         return found
 
     def supports(self, precision: str) -> bool:

@@ -45,11 +45,12 @@ def ledger_table(w: Workload, data: dict[str, Any]) -> Table:
     b = data["bytes"]
     total = {"name": "total", "kind": "", "count": "", "flops": data["flops"], "vector_operations": 0.0}
     total |= {"weight_bytes": b["weights"], "activation_bytes": b["activations"], "kv_bytes": b["kv"]}
-    per_item = f"{si(data['flops'] / data['items'], 'FLOP')} a {data['unit'].removesuffix('s')}"
+    one = data["unit"].removesuffix("s")
+    items = f"1 {one}" if data["items"] == 1 else f"{data['items']:,.4g} {data['unit']}"
+    per_item = f"{si(data['flops'] / data['items'], 'FLOP')} a {one}"
     columns = ("operator", "kind", "count", "FLOPs", "weights", "activations", "KV cache", "FLOP/B")
     notes = [
-        f"{data['parameters']:,} parameters, {data['active_parameters']:,} active; {data['items']:,.4g} {data['unit']}"
-        f" a step, {per_item}",
+        f"{data['parameters']:,} parameters, {data['active_parameters']:,} active; {items} a step, {per_item}",
         _check(data["check"]),
         *(f"{op['name']}: {op['vector_operations']:.3g} elementwise operations, which are no model FLOPs"
           for op in data["operators"] if op["vector_operations"]),

@@ -133,7 +133,7 @@ def _shape(m: ModelSpec) -> str:
     if isinstance(m, NetworkSpec):
         return f"{m.operators} operators, {si(2 * m.macs, 'FLOP')} per {m.sample}"
     largest = max(m.blocks, key=lambda b: b.count)
-    return f"{m.layers} layers, hidden {m.hidden}, {_block(largest)}"
+    return f"{m.layers} x {m.hidden}: {_block(largest)}"
 
 
 def _block(b: Block) -> str:
@@ -143,9 +143,9 @@ def _block(b: Block) -> str:
 def _part(p: Part) -> str:
     told: dict[type[Part], Callable[[Any], str]] = {
         Attention: _attention,
-        LatentAttention: lambda p: f"latent attention {p.heads} heads, rank {p.kv_rank} + {p.rope_dim}",
+        LatentAttention: lambda p: f"{p.heads} latent heads, rank {p.kv_rank} + {p.rope_dim}",
         StateSpace: lambda p: f"Mamba-{p.version} {p.inner} x {p.state}",
-        LinearAttention: lambda p: f"linear attention {p.heads} heads of {p.key_dim} x {p.value_dim}",
+        LinearAttention: lambda p: f"{p.heads} linear heads of {p.key_dim} x {p.value_dim}",
         Experts: _experts,
         Convolution: lambda p: f"convolution of {p.kernel}",
         Mlp: lambda p: f"ffn {p.ffn}",
@@ -155,7 +155,7 @@ def _part(p: Part) -> str:
 
 def _attention(p: Attention) -> str:
     reach = f" in a window of {p.window:,}" if p.window else f" in chunks of {p.chunk:,}" if p.chunk else ""
-    return f"{'cross-' if p.cross else ''}attention {p.heads}/{p.kv_heads} heads of {p.head_dim}{reach}"
+    return f"{'cross ' if p.cross else ''}{p.heads}/{p.kv_heads} heads of {p.head_dim}{reach}"
 
 
 def _experts(p: Experts) -> str:

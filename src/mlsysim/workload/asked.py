@@ -13,7 +13,7 @@ from mlsysim.workload.modifiers import PLAIN, checked_modifiers
 from mlsysim.workload.named import model_of, phase_of
 
 DEFAULT_TOKENS = 2048
-"""Prompt, training sequence or cached context of a language model where none is given [tokens]."""
+"""Prompt, training sequence or cached context where none is given and the model is made for as many [tokens]."""
 DEFAULT_PRECISION = "bf16"
 """Format of a workload for which no device and no file decides it."""
 
@@ -42,8 +42,9 @@ def checked_fields(
     the_phase = given("phase", phase, "forward", phase_of)
     batch = given("batch_size", batch_size, 1, whole)
     used = used_lengths(the_model, the_phase) if the_model is not None and the_phase is not None else ()
-    tokens = given("seq_len", seq_len, DEFAULT_TOKENS, whole) if "seq_len" in used else None
-    cached = given("context", context, DEFAULT_TOKENS, whole) if "context" in used else None
+    usual = min(DEFAULT_TOKENS, getattr(the_model, "max_context", None) or DEFAULT_TOKENS)
+    tokens = given("seq_len", seq_len, usual, whole) if "seq_len" in used else None
+    cached = given("context", context, usual, whole) if "context" in used else None
     stored = getattr(the_model, "precision", "") or default_precision or DEFAULT_PRECISION
     chosen = given("precision", precision, stored, parse_precision)
     found = PLAIN

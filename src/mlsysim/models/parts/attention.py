@@ -68,9 +68,10 @@ class Attention(BasePart):
         reach = Reach(self.window, self.chunk, 0, self.causal, self.cross)
         asked = (2 if self.gated else 1) * queries
         name = "cross_attention" if self.cross else "attention"
+        kept = 2 * keys if self.causal or self.cross else 0  # an encoder keeps nothing: it reads what it just made
         core = Line(
-            f"{name}.core", "attention", 0.0, 2 * queries, pair_flops=pair, cached_pair_flops=pair, cached=2 * keys,
-            reach=reach,
+            f"{name}.core", "attention", 0.0, 2 * queries + 2 * keys - kept, pair_flops=pair, cached_pair_flops=pair,
+            cached=kept, reach=reach,
         )  # fmt: skip
         last = Line(f"{name}.out", "matmul", out, queries + hidden, adapted=queries + hidden)
         if self.cross:
