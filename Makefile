@@ -25,6 +25,7 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/cost.py
+	$(BIN)/python benchmarks/models.py
 
 evidence: $(VENV)/.dev
 	@test -n "$(FROM)" || { echo "usage: make evidence FROM=folder-of-published-tables"; exit 2; }

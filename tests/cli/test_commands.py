@@ -239,3 +239,66 @@ def test_nothing_is_printed_by_importing():
     )
     assert "Engine" in done.stdout
     assert Path(sys.executable).exists()
+
+
+LEDGER = ["work", "deepseek-v3", "--phase", "decode", "--batch", "64", "--context", "8192", "--precision", "w4a16kv8"]
+
+
+def test_the_ledger_as_json_keeps_its_contract():
+    done = run(*LEDGER, "-o", "json")
+    assert done.returncode == 0
+    data = json.loads(done.stdout)
+    contract = {"parameters", "active_parameters", "flops", "bytes", "operators", "check"}
+    assert contract <= set(data)
+    assert set(data["bytes"]) == {"weights", "activations", "kv"}
+    one = {"name", "kind", "count", "flops", "weight_bytes", "activation_bytes", "kv_bytes"}
+    assert all(one <= set(op) for op in data["operators"])
+    assert set(data["check"]) == {"formula", "flops", "relative_difference"}
+    assert data["parameters"] == 671_026_404_352
+    assert sum(op["flops"] for op in data["operators"]) == data["flops"]
+    assert sum(op["weight_bytes"] for op in data["operators"]) == data["bytes"]["weights"]
+    assert abs(data["check"]["relative_difference"]) < 1e-12
+
+
+def test_the_ledger_as_a_table_and_as_csv():
+    table = run(*LEDGER)
+    assert "sparse.moe.experts" in table.stdout
+    assert "checked: 2 x (active matrix parameters" in table.stdout
+    assert "[defaults-used]" not in table.stderr
+    rows = list(csv.DictReader(io.StringIO(run(*LEDGER, "-o", "csv").stdout)))
+    assert [r["name"] for r in rows][:2] == ["embedding", "dense.attention.qkv_down"]
+
+
+def test_memory_by_purpose():
+    done = run("memory", "llama-3.1-8b", "--phase", "training", "--batch", "8", "--seq-len", "4096", "-o", "json")
+    data = json.loads(done.stdout)
+    purposes = ("weights", "kv_cache", "activations", "gradients", "optimizer", "workspace")
+    assert sum(data[p] for p in purposes) == data["total"]
+    assert data["optimizer"] == 12 * 8_030_261_248
+
+
+def test_a_file_in_place_of_a_name(tmp_path):
+    config = {"model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32}
+    config |= {"num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    named = json.loads(run("solve", "llama-3.1-8b", "h100", "-o", "json").stdout)
+    filed = json.loads(run("solve", str(path), "h100", "-o", "json").stdout)
+    assert filed["time_s"] == named["time_s"]
+    assert filed["memory_bytes"] == named["memory_bytes"]
+    assert "8,030,261,248" in run("models", str(path)).stdout
+    path.write_text(json.dumps({**config, "hidden_size": "4096", "vocab_size": -1}))
+    done = run("solve", str(path), "h100")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "config.json: hidden_size must be a whole number, got '4096'" in done.stderr
+    assert "config.json: vocab_size must be from 1 to 1,000,000,000, got -1" in done.stderr
+
+
+def test_modifiers_on_the_command_line():
+    where = ["solve", "deepseek-v3", "h200", "--devices", "8", "--phase", "decode", "--precision", "fp8"]
+    done = run(*where, "--draft", "mtp", "--acceptance", "0.8", "-o", "json")
+    assert json.loads(done.stdout)["modifiers"] == {"draft": "mtp", "draft_tokens": 1, "acceptance": 0.8}
+    done = run(*where, "--draft", "mtp", "--acceptance", "2", "--lora-rank", "8")
+    assert done.returncode == 2
+    assert "2 problems" in done.stderr
