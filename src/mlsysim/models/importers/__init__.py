@@ -21,8 +21,8 @@ Importer: TypeAlias = Callable[[Path], ModelSpec | None]
 _HERE = "mlsysim.models.importers"
 _BY_SUFFIX = {
     ".json": "json_file",
-    ".safetensors": "weights",
-    ".gguf": "weights",
+    ".safetensors": "safetensors_file",
+    ".gguf": "gguf_file",
     ".onnx": "onnx_file",
     ".toml": "spec_file",
     ".yaml": "spec_file",
@@ -32,7 +32,7 @@ _PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".th"})
 _SUPPORTED = (
     "config.json, *.safetensors, *.gguf, *.onnx, a spec in *.toml, *.yaml or *.json, or a folder with one of them"
 )
-_MAGIC = {b"GGUF": "weights"}
+_MAGIC = {b"GGUF": "gguf_file"}
 
 
 def load_model(path: str | os.PathLike[str]) -> ModelSpec:
@@ -52,6 +52,8 @@ def load_model(path: str | os.PathLike[str]) -> ModelSpec:
             return spec
     if found.is_dir():
         found = _inside(found)
+    if found.suffix.lower() == ".safetensors" and (found.parent / "config.json").is_file():
+        found = found.parent / "config.json"  # which says more, and is held to the tensors
     if not found.is_file():
         raise InvalidValue("model", "an ordinary file", str(path))
     if found.suffix.lower() in _PICKLES:

@@ -1,182 +1,149 @@
-"""A GGUF file, by its header alone: architecture, sizes, and the format of every tensor.
-
-The format is described in https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (2026-11-24): magic, version,
-counts of tensors and of key-value pairs, the pairs, then name, shape, type and offset of each tensor. Everything is
-checked against the size of the file before it is believed.
-"""
+"""A GGUF file as a model: its header in the words of a configuration."""
 
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Mapping
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from mlsysim.errors import InvalidValue
-from mlsysim.registry import read_table
+from mlsysim.errors import UnknownName
+from mlsysim.models.importers.config import spec_of
+from mlsysim.models.importers.gguf_header import Strings, read_header, tensor_bytes
+from mlsysim.models.importers.weights import plain_format, refuse_others, shards
+from mlsysim.models.spec import TransformerSpec
+from mlsysim.registry import nearest
 
-MOST_TENSORS = 1_000_000
-MOST_PAIRS = 100_000
-LARGEST_HEADER = 512_000_000
-"""Bytes; vocabularies of the largest models take some 10 MB."""
-_FIRST_READ = 1 << 24
-_SIMPLE = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
-_STRING, _ARRAY = 8, 9
-_U32, _U64 = struct.Struct("<I"), struct.Struct("<Q")
-_LONGEST_NAME = 65_535
+_FAMILY = {
+    "llama": "llama",
+    "llama4": "llama4_text",
+    "qwen2": "qwen2",
+    "qwen2moe": "qwen2_moe",
+    "qwen3": "qwen3",
+    "qwen3moe": "qwen3_moe",
+    "gemma": "gemma",
+    "gemma2": "gemma2",
+    "gemma3": "gemma3_text",
+    "phi2": "phi",
+    "phi3": "phi3",
+    "starcoder2": "starcoder2",
+    "stablelm": "stablelm",
+    "gpt2": "gpt2",
+    "gptneox": "gpt_neox",
+    "gptj": "gptj",
+    "bloom": "bloom",
+    "mpt": "mpt",
+    "falcon": "falcon",
+    "deepseek2": "deepseek_v3",
+    "gpt-oss": "gpt_oss",
+    "glm4": "glm4",
+    "glm4moe": "glm4_moe",
+    "command-r": "cohere",
+    "cohere2": "cohere2",
+    "olmo2": "olmo2",
+    "olmoe": "olmoe",
+    "granite": "granite",
+    "granitemoe": "granitemoe",
+    "nemotron": "nemotron",
+    "mamba": "mamba",
+    "mamba2": "mamba2",
+    "minimax-m2": "minimax_m2",
+    "ernie4_5": "ernie4_5",
+    "ernie4_5-moe": "ernie4_5_moe",
+    "seed_oss": "seed_oss",
+    "smollm3": "smollm3",
+}
+"""The family of each architecture name of GGUF files."""
+_KEYS = {
+    "num_hidden_layers": "block_count",
+    "hidden_size": "embedding_length",
+    "num_attention_heads": "attention.head_count",
+    "num_key_value_heads": "attention.head_count_kv",
+    "head_dim": "attention.key_length",
+    "intermediate_size": "feed_forward_length",
+    "max_position_embeddings": "context_length",
+    "sliding_window": "attention.sliding_window",
+    "num_experts": "expert_count",
+    "num_experts_per_tok": "expert_used_count",
+    "moe_intermediate_size": "expert_feed_forward_length",
+    "n_shared_experts": "expert_shared_count",
+    "shared_expert_intermediate_size": "expert_shared_feed_forward_length",
+    "first_k_dense_replace": "leading_dense_block_count",
+    "q_lora_rank": "attention.q_lora_rank",
+    "kv_lora_rank": "attention.kv_lora_rank",
+    "qk_rope_head_dim": "rope.dimension_count",
+    "state_size": "ssm.state_size",
+    "conv_kernel": "ssm.conv_kernel",
+    "ssm_inner": "ssm.inner_size",
+    "time_step_rank": "ssm.time_step_rank",
+    "n_groups": "ssm.group_count",
+    "interleave_moe_layer_step": "interleave_moe_layer_step",
+}
+"""Fields of a configuration, and what GGUF calls them behind the name of the architecture."""
 
 
-class Header(NamedTuple):
-    """What a file says of itself: its pairs (of long arrays the length alone), and shape and type of its tensors."""
-
-    pairs: dict[str, Any]
-    tensors: dict[str, tuple[tuple[int, ...], int]]
-
-
-class Strings(NamedTuple):
-    """An array of strings, of which only the length is kept."""
-
-    length: int
-
-
-@cache
-def types() -> Mapping[int, tuple[str, int, int]]:
-    """Return (name, values of a block, bytes of a block) of every tensor type."""
-    rows = read_table("mlsysim", "ggml_types.csv")
-    return {int(r["type"]): (r["name"], int(r["values"]), int(r["bytes"])) for r in rows}
-
-
-def read_header(path: Path) -> Header:
-    """Return the header of a file.
+def load(path: Path) -> TransformerSpec:
+    """Read a GGUF file, or all files of a model of which it is the first.
 
     Raises
     ------
-    InvalidValue
-        Unreadable, no GGUF, truncated, or with counts that the file has no room for.
+    InvalidValue, UnknownName, Problems
+        Not whole, an architecture that is not known, or tensors of another model than the header describes.
     """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            return _Reader(path, file, size).header()
-    except OSError as problem:
-        raise InvalidValue("model", "a file that can be read", str(path), problem.strerror or "") from None
+    header = read_header(path)
+    architecture = header.pairs.get("general.architecture")
+    family = _FAMILY.get(str(architecture))
+    if family is None:
+        near = nearest(str(architecture), _FAMILY)
+        raise UnknownName(f"architecture in {path.name}:", str(architecture), near, "known: " + ", ".join(_FAMILY))
+    tensors = dict(header.tensors)
+    for shard in shards(path, "gguf")[1:]:
+        tensors |= read_header(shard).tensors
+    config = _gguf_config(header.pairs, tensors, str(architecture), family)
+    name = str(header.pairs.get("general.name") or path.stem)
+    spec = replace(spec_of(config, path.name, path.stem), title=name)
+    weights = {n: t for n, t in tensors.items() if not n.startswith("rope_")}
+    total = sum(math.prod(shape) for shape, _ in weights.values())
+    refuse_others(path, total, spec, [n for n in tensors if ".0." in n or ".blk" not in n])
+    bits = 8 * sum(tensor_bytes(shape, kind) for shape, kind in weights.values()) / total
+    return replace(spec, precision=plain_format(bits) or f"gguf{bits:.4g}")
 
 
-def tensor_bytes(shape: tuple[int, ...], kind: int) -> int:
-    """Return the bytes of a tensor."""
-    _, values, size = types()[kind]
-    return math.prod(shape) // values * size
-
-
-class _Reader:
-    """Walks over a header; reads more of the file when it comes near the end of what it has."""
-
-    def __init__(self, path: Path, file: Any, size: int) -> None:
-        self.path, self.file, self.size = path, file, size
-        self.data = file.read(_FIRST_READ)
-        self.at = 0
-
-    def header(self) -> Header:
-        if self.data[:4] != b"GGUF":
-            raise self.bad("it does not begin with GGUF")
-        self.at = 4
-        version = self.number(_U32)
-        if version not in {2, 3}:
-            raise self.bad(f"its version is {version}; 2 and 3 are supported (big-endian files are not)")
-        tensors, pairs = self.number(_U64), self.number(_U64)
-        if tensors > MOST_TENSORS or tensors * 24 > self.size:
-            raise self.bad(f"it claims {tensors:,} tensors in {self.size:,} B; at most {MOST_TENSORS:,} are read")
-        if pairs > MOST_PAIRS or pairs * 13 > self.size:
-            raise self.bad(f"it claims {pairs:,} key-value pairs in {self.size:,} B; at most {MOST_PAIRS:,} are read")
-        found: dict[str, Any] = {}
-        for _ in range(pairs):
-            key = self.string()
-            found[key] = self.value(self.number(_U32))
-        return Header(found, dict(self.tensor() for _ in range(tensors)))
-
-    def tensor(self) -> tuple[str, tuple[tuple[int, ...], int]]:
-        name = self.string()
-        dimensions = self.number(_U32)
-        if dimensions > 8:
-            raise self.bad(f"tensor {name!r} has {dimensions} dimensions")
-        shape = tuple(self.number(_U64) for _ in range(dimensions))
-        kind, offset = self.number(_U32), self.number(_U64)
-        if kind not in types():
-            raise self.bad(f"tensor {name!r} has the unknown type {kind}")
-        if offset + tensor_bytes(shape, kind) > self.size:
-            raise self.bad(f"tensor {name!r} of shape {shape} does not fit in the {self.size:,} B of the file")
-        return name, (shape, kind)
-
-    def need(self, count: int) -> None:
-        """Make sure that ``count`` further bytes are at hand."""
-        while self.at + count > len(self.data):
-            if self.at + count > min(self.size, LARGEST_HEADER):
-                raise self.bad(f"its header ends beyond byte {len(self.data):,}: truncated, or a length that is wrong")
-            more = self.file.read(max(_FIRST_READ, count))
-            if not more:
-                raise self.bad("its header is truncated")
-            self.data += more
-
-    def number(self, form: struct.Struct) -> Any:
-        self.need(form.size)
-        (found,) = form.unpack_from(self.data, self.at)
-        self.at += form.size
-        return found
-
-    def string(self) -> str:
-        length = self.number(_U64)
-        if length > _LONGEST_NAME:
-            raise self.bad(f"a name or word of {length:,} B")
-        self.need(length)
-        text: str = self.data[self.at : self.at + length].decode("utf-8", "replace")
-        self.at += length
-        return text
-
-    def value(self, kind: int) -> Any:
-        if kind == _STRING:
-            length = self.number(_U64)
-            self.need(length)
-            text = self.data[self.at : self.at + min(length, _LONGEST_NAME)].decode("utf-8", "replace")
-            self.at += length
-            return text
-        if kind == _ARRAY:
-            return self.array(self.number(_U32), self.number(_U64))
-        if kind not in _SIMPLE:
-            raise self.bad(f"a value of the unknown kind {kind}")
-        return self.number(struct.Struct(_SIMPLE[kind]))
-
-    def array(self, kind: int, count: int) -> Any:
-        if kind == _STRING:
-            self.skip_strings(count)
-            return Strings(count)
-        if kind not in _SIMPLE:
-            raise self.bad(f"an array of the unknown kind {kind}")
-        form = _SIMPLE[kind]
-        width = struct.calcsize(form)
-        if count * width > self.size:
-            raise self.bad(f"an array of {count:,} values")
-        self.need(count * width)
-        at, self.at = self.at, self.at + count * width
-        if count > 4096:
-            return Strings(count)
-        return list(struct.unpack_from(f"<{count}{form[1:]}", self.data, at))
-
-    def skip_strings(self, count: int) -> None:
-        """Step over a vocabulary: hundreds of thousands of words, of which nothing is needed."""
-        if count * 8 > self.size:
-            raise self.bad(f"an array of {count:,} words")
-        done, unpack = 0, _U64.unpack_from
-        while done < count:
-            data, at = self.data, self.at
-            last = len(data) - 8
-            while done < count and at <= last:
-                at += 8 + unpack(data, at)[0]
-                done += 1
-            self.at = at
-            if done < count or at > len(data):
-                self.need(8 if at <= len(data) else 0)
-
-    def bad(self, why: str) -> InvalidValue:
-        return InvalidValue("model", "a whole GGUF file", str(self.path), why)
+def _gguf_config(
+    pairs: Mapping[str, Any], tensors: Mapping[str, tuple[tuple[int, ...], int]], architecture: str, family: str
+) -> dict[str, Any]:
+    """Return a GGUF header in the words of a configuration."""
+    found: dict[str, Any] = {"model_type": family}
+    for field, key in _KEYS.items():
+        value = pairs.get(f"{architecture}.{key}")
+        if value is not None:
+            found[field] = max(value) if isinstance(value, list) and value else value
+    embedding = tensors.get("token_embd.weight")
+    words = pairs.get("tokenizer.ggml.tokens")
+    if embedding:
+        found["vocab_size"] = embedding[0][-1]
+    elif isinstance(words, Strings):
+        found["vocab_size"] = words.length
+    found["tie_word_embeddings"] = "output.weight" not in tensors
+    biased = "blk.0.attn_q.bias" in tensors or "blk.0.attn_qkv.bias" in tensors
+    found |= {"attention_bias": biased, "use_qkv_bias": biased}
+    if found.get(
+        "kv_lora_rank"
+    ):  # key_length is that of the cached latent in newer files, and kept beside the real one
+        mla = pairs.get(f"{architecture}.attention.key_length_mla", found.get("head_dim"))
+        value = pairs.get(
+            f"{architecture}.attention.value_length_mla", pairs.get(f"{architecture}.attention.value_length")
+        )
+        found |= {"qk_nope_head_dim": (mla or 0) - found.get("qk_rope_head_dim", 0), "v_head_dim": value}
+    if family == "llama" and found.get("num_experts"):
+        found["model_type"] = "mixtral"
+    if family == "llama4_text":
+        found["intermediate_size_mlp"] = found.get("intermediate_size")
+        found["intermediate_size"] = found.get("moe_intermediate_size")
+    if family in {"mamba", "mamba2"}:
+        found["intermediate_size"] = found.pop("ssm_inner", None)
+    if family == "mamba2" and found.get("time_step_rank"):
+        found["num_heads"] = found["time_step_rank"]
+        found["head_dim"] = (found["intermediate_size"] or 0) // found["num_heads"]
+    return {k: v for k, v in found.items() if v is not None and not (v == 0 and k != "first_k_dense_replace")}

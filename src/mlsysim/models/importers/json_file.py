@@ -32,7 +32,7 @@ def load(path: Path) -> ModelSpec:
     spec = spec_of(values, path.name, path.parent.resolve().name or path.stem)
     shards = sorted(path.parent.glob("*.safetensors"))
     if shards:
-        from mlsysim.models.importers.weights import checked_against
+        from mlsysim.models.importers.safetensors_file import checked_against
 
         return checked_against(spec, shards)
     return spec

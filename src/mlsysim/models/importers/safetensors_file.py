@@ -1,119 +1,125 @@
-"""A safetensors file, by its header alone: names, shapes and formats of its tensors.
-
-The format is 8 bytes with the length of a JSON header, the header, and the data
-(https://github.com/huggingface/safetensors, README, 2026-11-24). The reference reader refuses headers above 100 MB; so
-does this one, before it reads.
-"""
+"""Safetensors as a model: held to the configuration beside them, or known by the names and shapes of their tensors."""
 
 from __future__ import annotations
 
-import json
-import math
 import re
-import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from mlsysim.errors import InvalidValue
-
-LONGEST_HEADER = 100_000_000
-"""Bytes; the limit of the reference reader."""
-_WIDTHS = {
-    4: ("F4",),
-    6: ("F6_E2M3", "F6_E3M2"),
-    8: ("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0"),
-    16: ("F16", "BF16", "I16", "U16"),
-    32: ("F32", "I32", "U32"),
-    64: ("F64", "I64", "U64", "C64"),
-}
-BITS = {name: bits for bits, names in _WIDTHS.items() for name in names}
-"""Bits of a value in each format."""
-_PACKED = {"I32", "U32", "U8", "I8", "F4"}
-"""Formats that may hold several quantized weights in one value."""
+from mlsysim.models.importers.config import spec_of
+from mlsysim.models.importers.safetensors_header import Tensor, quantized, read_shards, stored_bits
+from mlsysim.models.importers.weights import TOLERANCE, plain_format, refuse_others, shards
+from mlsysim.models.spec import TransformerSpec
 
 
-class Tensor(NamedTuple):
-    """One tensor of a file."""
+def load(path: Path) -> TransformerSpec:
+    """Return a plain decoder known by the names and shapes of its tensors: a file without a configuration beside it.
 
-    shape: tuple[int, ...]
-    format: str
+    The number of heads is not in the file, and does not matter: FLOPs and bytes follow from the widths of queries and
+    keys.
 
-    @property
-    def elements(self) -> int:
-        """Return the number of values."""
-        return math.prod(self.shape)
+    Raises
+    ------
+    InvalidValue, Problems
+        Not whole, quantized, or not enough to know the model by.
+    """
+    tensors = read_shards(shards(path, "safetensors"))
+    if quantized(tensors):
+        hint = "shapes of packed weights are not those of the model; put its config.json beside it"
+        raise InvalidValue("model", "a file of unquantized weights, or one with config.json beside it", str(path), hint)
+    config = _named_like_llama(path, tensors) or _named_like_gpt2(tensors)
+    if config is None:
+        shown = ", ".join(sorted(tensors)[:4])
+        hint = f"its tensors ({shown}, ...) do not tell the architecture; put its config.json beside it"
+        raise InvalidValue("model", "a file with config.json beside it", str(path), hint)
+    spec = spec_of(config, path.name, path.stem)
+    total = sum(
+        t.elements for n, t in tensors.items() if not n.endswith((".attn.bias", "rotary_emb.inv_freq", ".masked_bias"))
+    )
+    refuse_others(path, total, spec, list(tensors))
+    note = (
+        "known by its tensors alone: attention is taken over the whole context, and heads, which FLOPs and bytes do not"
+        " depend on, as the fewest that fit"
+    )
+    bits = stored_bits(tensors, total)
+    return replace(spec, note=note, precision=plain_format(bits))
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of one file.
+def checked_against(spec: TransformerSpec, files: Sequence[Path]) -> TransformerSpec:
+    """Return a spec whose weights lie beside it, with the format they are stored in; their counts must agree.
 
     Raises
     ------
     InvalidValue
-        Unreadable, truncated, or no safetensors file; a header that is too long or contradicts the file.
+        The tensors hold another number of parameters: configuration and weights are of different models.
     """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(8)
-            if len(start) < 8:
-                raise _bad(path, "it is shorter than the 8 bytes that give the length of its header")
-            (length,) = struct.unpack("<Q", start)
-            if length > min(size - 8, LONGEST_HEADER):
-                limit = f"the file has {size:,} B and a header is at most {LONGEST_HEADER:,} B"
-                raise _bad(path, f"its header claims {length:,} B, but {limit}")
-            text = file.read(length)
-    except OSError as problem:
-        raise InvalidValue("model", "a file that can be read", str(path), problem.strerror or "") from None
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError):
-        raise _bad(path, "its header is not JSON") from None
-    if not isinstance(header, dict):
-        raise _bad(path, f"its header is a {type(header).__name__}, not an object")
-    header.pop("__metadata__", None)
-    return {name: _tensor(path, name, entry, size - 8 - length) for name, entry in header.items()}
-
-
-def read_shards(paths: Iterable[Path]) -> dict[str, Tensor]:
-    """Return the tensors of all files of a model."""
-    found: dict[str, Tensor] = {}
-    for path in paths:
-        found |= read_tensors(path)
-    return found
-
-
-def stored_bits(tensors: Mapping[str, Tensor], parameters: int) -> float:
-    """Return the bits that a parameter takes on average, scales and zero points of quantized weights included."""
-    return sum(BITS[t.format] * t.elements for t in tensors.values()) / parameters
-
-
-def quantized(tensors: Mapping[str, Tensor]) -> bool:
-    """Return whether weights are packed or accompanied by scales."""
-    scaled = any(re.search(r"(scale|scales|qzeros|scale_inv|weight_shape|absmax)$", name) for name in tensors)
-    return scaled or any(t.format in _PACKED and "weight" in name for name, t in tensors.items())
-
-
-def _tensor(path: Path, name: str, entry: object, room: int) -> Tensor:
-    match entry:
-        case {"dtype": str(kind), "shape": list(shape), "data_offsets": [int(begin), int(end)]}:
-            pass
-        case _:
-            raise _bad(path, f"the entry of tensor {name!r} has no dtype, shape and data_offsets")
-    if kind not in BITS:
-        raise _bad(path, f"tensor {name!r} has the unknown format {kind!r}; known: {', '.join(BITS)}")
-    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in shape):
-        raise _bad(path, f"tensor {name!r} has the shape {shape!r}")
-    tensor = Tensor(tuple(shape), kind)
-    if not 0 <= begin <= end <= room:
-        raise _bad(
-            path, f"tensor {name!r} ends at byte {end:,} of {room:,}: the file is truncated, or the header wrong"
+    tensors = read_shards(files)
+    if quantized(tensors):
+        bits = stored_bits(tensors, spec.parameters)
+        return spec if spec.precision else replace(spec, precision=f"w{bits:.4g}a16")
+    total = sum(t.elements for t in tensors.values())
+    if not _are_all(files):
+        return spec
+    missing = abs(total - spec.parameters - _mtp(spec)) > TOLERANCE * total
+    if missing and abs(total - spec.parameters) > TOLERANCE * total:
+        names = f"{files[0].name} and {len(files) - 1} more" if len(files) > 1 else files[0].name
+        hint = f"by config.json it has {spec.parameters:,}; are the two of one model, and are all files there?"
+        raise InvalidValue(
+            "model", "a folder of one model", str(files[0].parent), f"{names} hold {total:,} parameters; {hint}"
         )
-    if math.ceil(tensor.elements * BITS[kind] / 8) != end - begin:
-        raise _bad(path, f"tensor {name!r} of shape {shape!r} in {kind} does not take the {end - begin:,} B it claims")
-    return tensor
+    return spec
 
 
-def _bad(path: Path, why: str) -> InvalidValue:
-    return InvalidValue("model", "a whole safetensors file", str(path), why)
+def _are_all(files: Sequence[Path]) -> bool:
+    """Return whether all parts of a model are there, by the numbers in their names."""
+    counts = {int(m[1]) for s in files if (m := re.search(r"-of-0*(\d+)\.", s.name))}
+    return not counts or counts == {len(files)}
+
+
+def _mtp(spec: TransformerSpec) -> int:
+    return spec.mtp * spec.mtp_stack.stack_parameters if spec.mtp_stack else 0
+
+
+def _named_like_llama(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    start = "model.layers.0."
+    names = ("self_attn.q_proj.weight", "self_attn.k_proj.weight", "mlp.down_proj.weight", "mlp.gate_proj.weight")
+    if any("experts." in n for n in tensors):
+        hint = "it has experts, and how many each token is sent to is not in it; put its config.json beside it"
+        raise InvalidValue("model", "a file with config.json beside it", str(path), hint)
+    if "model.embed_tokens.weight" not in tensors or not all(start + n in tensors for n in names):
+        return None
+    vocab, hidden = tensors["model.embed_tokens.weight"].shape
+    queries, keys = (tensors[start + n].shape[0] for n in names[:2])
+    norm = tensors.get(start + "self_attn.q_norm.weight")
+    dim = norm.shape[0] if norm and queries % norm.shape[0] == 0 and norm.shape[0] < queries else keys
+    return {
+        "model_type": "qwen3" if norm else "qwen2" if start + "self_attn.q_proj.bias" in tensors else "llama",
+        "num_hidden_layers": 1 + max(int(m[1]) for n in tensors if (m := re.match(r"model\.layers\.(\d+)\.", n))),
+        "hidden_size": hidden,
+        "vocab_size": vocab,
+        "num_attention_heads": max(queries // dim, 1),
+        "num_key_value_heads": max(keys // dim, 1),
+        "head_dim": dim,
+        "intermediate_size": tensors[start + "mlp.down_proj.weight"].shape[1],
+        "tie_word_embeddings": "lm_head.weight" not in tensors,
+    }
+
+
+def _named_like_gpt2(tensors: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    prefix = "transformer." if "transformer.wte.weight" in tensors else ""
+    names = [f"{prefix}{n}.weight" for n in ("wte", "wpe", "h.0.attn.c_attn", "h.0.mlp.c_fc")]
+    if not all(n in tensors and len(tensors[n].shape) == 2 for n in names):
+        return None
+    (vocab, hidden), (positions, _) = tensors[names[0]].shape, tensors[names[1]].shape
+    return {
+        "model_type": "gpt2",
+        "n_layer": 1 + max(int(m[1]) for n in tensors if (m := re.match(rf"{prefix}h\.(\d+)\.", n))),
+        "n_embd": hidden,
+        "n_head": 1,
+        "n_positions": positions,
+        "n_inner": tensors[names[3]].shape[1],
+        "vocab_size": vocab,
+    }
