@@ -12,6 +12,7 @@ from mlsysim.models.parts import Attention, Experts, LatentAttention, Mlp, Part
 from mlsysim.models.spec import Block, TransformerSpec
 
 LAYER_KINDS = ("full_attention", "sliding_attention", "chunked_attention", "linear_attention", "mamba", "attention")
+_SHARED = ("n_shared_experts", "num_shared_experts", "num_shared_expert", "moe_num_shared_experts")
 Sizes = dict[str, int]
 
 
@@ -42,10 +43,11 @@ def plain(f: Fields, parts: tuple[Part, ...], s: Sizes, **more: Any) -> Transfor
 def family_member(f: Fields) -> TransformerSpec:
     """Return the spec of any family in :data:`FAMILIES`."""
     t, s = FAMILIES[f.family], shape(f)
-    latent = f.has("kv_lora_rank") and f.has("qk_rope_head_dim")
-    mixers: Sequence[Part] = (
-        [_latent(f, s)] * s["layers"] if latent else reaching(f, t, attention(f, t, s), s["layers"])
-    )
+    mixers: Sequence[Part]
+    if f.has("kv_lora_rank") and f.has("qk_rope_head_dim"):
+        mixers = [latent(f, s)] * s["layers"]
+    else:
+        mixers = reaching(f, t, attention(f, t, s), s["layers"])
     parallel = f.flag("use_parallel_residual") and t.norms == 2 and f.family == "stablelm"
     return TransformerSpec(
         name="",
@@ -108,7 +110,8 @@ def attention(f: Fields, t: Traits, s: Sizes) -> Attention:
     )
 
 
-def _latent(f: Fields, s: Sizes) -> LatentAttention:
+def latent(f: Fields, s: Sizes) -> LatentAttention:
+    """Return multi-head latent attention."""
     return LatentAttention(
         heads=s["heads"],
         q_rank=f.count("q_lora_rank", default=0, least=0),
@@ -154,12 +157,12 @@ def mlps(f: Fields, t: Traits, s: Sizes) -> list[Mlp | Experts]:
         return [dense] * layers
     sparse = Experts(
         experts=experts,
-        chosen=chosen_of(f, experts, "num_experts_per_tok", "moe_topk", "moe_k"),
+        chosen=chosen_of(f, experts, "num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k"),
         ffn=f.count("moe_intermediate_size", default=wide),
         gated=t.gated,
         bias=t.expert_bias,
         router_bias=t.router_bias,
-        shared=f.count("n_shared_experts", "num_shared_expert", "moe_num_shared_experts", default=0, least=0),
+        shared=f.count(*_SHARED, default=0, least=0),
         shared_ffn=f.count("shared_expert_intermediate_size", "shared_intermediate_size", default=0, least=0),
         shared_gate=t.shared_gate,
     )
@@ -177,6 +180,9 @@ def chosen_of(f: Fields, experts: int, *names: str) -> int:
 
 def _sparse_layers(f: Fields, t: Traits, layers: int) -> list[bool]:
     """Return which layers have experts."""
+    stated = f.words("mlp_layer_types", ("dense", "sparse"), layers)
+    if stated is not None:
+        return [kind == "sparse" for kind in stated]
     first = f.count("first_k_dense_replace", "moe_layer_start_index", default=0, least=0, most=MOST_LAYERS)
     last = f.count("moe_layer_end_index", default=layers - 1, least=0, most=MOST_LAYERS)
     every = f.count("decoder_sparse_step", "moe_layer_freq", "moe_layer_interval", default=1)

@@ -5,19 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mlsysim.models.importers.decoders import attention, chosen_of, context, grouped, mlps, shape
+from mlsysim.models.importers.decoders import attention, chosen_of, context, grouped, latent, mlps, shape
 from mlsysim.models.importers.families import FAMILIES, Traits
 from mlsysim.models.importers.fields import MOST_LAYERS, Fields
-from mlsysim.models.parts import Attention, Experts, LinearAttention, Mlp, Part, StateSpace
+from mlsysim.models.parts import (
+    Attention,
+    Convolution,
+    Experts,
+    LatentAttention,
+    LinearAttention,
+    Mlp,
+    Part,
+    StateSpace,
+)
 from mlsysim.models.spec import TransformerSpec
 
 _MAMBA = ("mamba", "mamba2", "linear_attention")
 """Words for a Mamba-2 layer in the lists of hybrids that have no other linear layers."""
-_NAMES = {StateSpace: "mamba", LinearAttention: "linear", Attention: "attention", Mlp: "mlp", Experts: "moe"}
+_NAMES = {
+    Convolution: "conv",
+    LatentAttention: "latent",
+    StateSpace: "mamba",
+    LinearAttention: "linear",
+    Attention: "attention",
+    Mlp: "mlp",
+    Experts: "moe",
+}
 
 
 def _label(parts: tuple[Part, ...]) -> str:
-    return "-".join(_NAMES.get(type(p), "part") for p in parts)
+    return "-".join(_NAMES[type(p)] for p in parts)
 
 
 def _spec(f: Fields, layers: list[tuple[Part, ...]], norms: int, **more: Any) -> TransformerSpec:
@@ -218,6 +235,55 @@ def minimax(f: Fields) -> TransformerSpec:
     return _spec(f, layers, 2, tied=f.flag("tie_word_embeddings"))
 
 
+def kimi_linear(f: Fields) -> TransformerSpec:
+    """Return a Kimi Linear (arXiv:2510.26692): gated delta rule in most layers, latent attention in the others."""
+    s, inner = shape(f), f.inside("linear_attn_config")
+    heads = inner.count("num_heads", default=f.count("linear_num_heads", default=32))
+    dim = inner.count("head_dim", default=f.count("linear_head_dim", default=128))
+    kernel = inner.count("short_conv_kernel_size", default=f.count("linear_conv_kernel_dim", default=4))
+    linear = LinearAttention(
+        heads=heads,
+        key_heads=heads,
+        key_dim=dim,
+        value_dim=dim,
+        rule="delta",
+        conv=kernel,
+        small=1,
+        gates=2,
+        gate_rank=dim,
+        norm=dim,
+        extra=heads * dim + heads,
+    )
+    kinds = f.words("layer_types", ("linear_attention", "full_attention"), s["layers"])
+    if kinds is None:
+        full = inner.numbers("full_attn_layers") or []  # counted from 1
+        kinds = ["full_attention" if i + 1 in full else "linear_attention" for i in range(s["layers"])]
+    mixers: dict[str, Part] = {"linear_attention": linear, "full_attention": latent(f, s)}
+    layers: list[tuple[Part, ...]] = [
+        (mixers[kind], mlp) for kind, mlp in zip(kinds, mlps(f, Traits(), s), strict=True)
+    ]
+    return _spec(f, layers, 2, tied=f.flag("tie_word_embeddings"))
+
+
+def lfm2(f: Fields) -> TransformerSpec:
+    """Return an LFM2: short gated convolutions in most layers, attention in the others."""
+    s = shape(f)
+    wide = f.count("intermediate_size", "block_ff_dim")
+    if f.flag("block_auto_adjust_ff_dim", default=True):
+        step = f.count("block_multiple_of", default=256)
+        wide = -(-int(f.real("block_ffn_dim_multiplier", 1.0) * (2 * wide // 3)) // step) * step
+    conv = Convolution(
+        kernel=f.count("conv_L_cache", default=3), widened=3, causal=True, norm=False, bias=f.flag("conv_bias")
+    )
+    kinds = f.words("layer_types", ("conv", "full_attention"), s["layers"])
+    if kinds is None:
+        full = f.numbers("full_attn_idxs") or range(s["layers"])
+        kinds = ["full_attention" if i in full else "conv" for i in range(s["layers"])]
+    mixer = attention(f, Traits(qk_norm="head"), s)
+    layers: list[tuple[Part, ...]] = [(conv if kind == "conv" else mixer, Mlp(ffn=max(wide, 1))) for kind in kinds]
+    return _spec(f, layers, 2, tied=f.flag("tie_word_embeddings", "tie_embedding", default=True))
+
+
 BUILDERS: dict[str, Callable[[Fields], TransformerSpec]] = {
     "mamba": mamba,
     "falcon_mamba": mamba,
@@ -228,6 +294,8 @@ BUILDERS: dict[str, Callable[[Fields], TransformerSpec]] = {
     "falcon_h1": falcon_h1,
     "nemotron_h": nemotron_h,
     "qwen3_next": qwen3_next,
+    "kimi_linear": kimi_linear,
+    "lfm2": lfm2,
     "minimax": minimax,
     "minimax_text_01": minimax,
     "minimax_m1": minimax,

@@ -117,30 +117,39 @@ class Experts(BasePart):
 
 @dataclass(frozen=True, kw_only=True)
 class Convolution(BasePart):
-    """The convolution module of a conformer block (Gulati et al. 2020, arXiv:2005.08100, section 2.2)."""
+    """A gated convolution over neighbouring tokens, between two pointwise projections.
+
+    ``widened`` is the width that the first projects to, in hidden sizes: 2 for the module of a conformer block (Gulati
+    et al. 2020, arXiv:2005.08100, section 2.2), 3 for LFM2's. A ``causal`` one keeps the last tokens of a sequence.
+    """
 
     kernel: int
+    widened: int = 2
+    causal: bool = False
     bias: bool = True
     norm: bool = True
 
     operators = 7
 
     def weights(self, hidden: int) -> int:
-        """Return the matrix parameters: two pointwise convolutions, the first to twice the width."""
-        return 3 * hidden * hidden
+        """Return the matrix parameters: two pointwise projections."""
+        return (self.widened + 1) * hidden * hidden
 
     def vectors(self, hidden: int) -> int:
         """Return the depthwise kernel, its norm, and biases."""
-        return hidden * self.kernel + (2 * hidden if self.norm else 0) + (4 * hidden if self.bias else 0)
+        bias = (self.widened + 2) * hidden if self.bias else 0
+        return hidden * self.kernel + (2 * hidden if self.norm else 0) + bias
 
     def live(self, hidden: int) -> float:  # noqa: D102
-        return 2 * hidden
+        return self.widened * hidden
 
     def kept(self, hidden: int) -> float:  # noqa: D102
-        return 6 * hidden
+        return (self.widened + 4) * hidden
 
     def lines(self, hidden: int) -> tuple[Line, ...]:  # noqa: D102
+        width = (self.widened + 3) * hidden
+        state = (self.kernel - 1) * hidden if self.causal else 0
         return (
-            Line("conv.pointwise", "matmul", 3 * hidden * hidden, 5 * hidden),
-            Line("conv.depthwise", "conv", 0.0, 2 * hidden, row_flops=2.0 * hidden * self.kernel),
+            Line("conv.pointwise", "matmul", self.weights(hidden), width, adapted=width),
+            Line("conv.depthwise", "conv", 0.0, 2 * hidden, row_flops=2.0 * hidden * self.kernel, state=state),
         )

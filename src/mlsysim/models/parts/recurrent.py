@@ -82,7 +82,8 @@ class LinearAttention(BasePart):
 
     ``rule`` is plain (the state adds key x value; MiniMax-01's lightning attention) or delta (gated delta rule of
     Qwen3-Next; Yang et al. 2024). ``conv`` is the kernel of the short convolution over queries, keys and values (0:
-    none), ``gate`` the width of the output gate's projection, ``small`` further projections to one number a head.
+    none), ``gate`` the width of the output gate's projection, ``small`` further projections to one number a head, and
+    ``gates`` projections to all values through a rank of ``gate_rank`` (Kimi Linear, arXiv:2510.26692).
     """
 
     heads: int
@@ -93,6 +94,8 @@ class LinearAttention(BasePart):
     conv: int = 0
     gate: int = 0
     small: int = 0
+    gates: int = 0
+    gate_rank: int = 0
     norm: int = 0
     extra: int = 0
 
@@ -100,7 +103,7 @@ class LinearAttention(BasePart):
 
     def weights(self, hidden: int) -> int:
         """Return the matrix parameters."""
-        return hidden * self._projected() + self._values() * hidden
+        return hidden * self._projected() + self._values() * hidden + self._low_rank(hidden)
 
     def vectors(self, hidden: int) -> int:
         """Return convolution, decays and norm."""
@@ -125,6 +128,9 @@ class LinearAttention(BasePart):
             ),
             Line("linear_attention.out", "matmul", values * hidden, values + hidden, adapted=values + hidden),
         ]  # fmt: skip
+        if self.gates:
+            width = self.gates * (hidden + 2 * self.gate_rank + values)
+            found.insert(1, Line("linear_attention.gates", "matmul", self._low_rank(hidden), width, adapted=width))
         if self.conv:
             flops = 2.0 * self._convolved() * self.conv
             found.insert(1, Line("linear_attention.conv", "conv", 0.0, 2 * self._convolved(), row_flops=flops))
@@ -132,6 +138,9 @@ class LinearAttention(BasePart):
 
     def _convolved(self) -> int:
         return 2 * self.key_heads * self.key_dim + self._values()
+
+    def _low_rank(self, hidden: int) -> int:
+        return self.gates * self.gate_rank * (hidden + self._values())
 
     def _values(self) -> int:
         return self.heads * self.value_dim
