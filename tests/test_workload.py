@@ -154,3 +154,58 @@ def test_a_network_has_no_tokens_and_does_not_decode():
             Workload.of("vit-base-16-224", **{field: 100})
     with pytest.raises(InvalidValue, match="only language models decode"):
         Workload.of("bert-large", phase="decode")
+
+
+def test_a_frozen_body_is_one_forward_pass_and_a_head():
+    m = Models["bert-large"]
+    forward = {op.name: op for op in Workload.of(m, batch_size=8, seq_len=128).work().operators}
+    frozen = Workload.of(m, phase="training", batch_size=8, seq_len=128, freeze="body")
+    parts = {op.name: op for op in frozen.work().operators}
+    assert parts["mlp"] == forward["mlp"]
+    # The head computes once and learns once: 4 FLOPs a weight; its 1,024 x 1,024 weights and 1,024 biases are updated.
+    assert parts["head"].flops == 4 * 8 * 1024 * 1024
+    held_bytes = frozen.memory_bytes()
+    assert held_bytes["optimizer"] == 12 * (1024 * 1024 + 1024)
+    assert held_bytes["activations"] == 0
+    assert frozen.flops_by_convention()["hardware"] == frozen.work().flops
+
+
+def test_a_frozen_encoder_has_no_backward_pass():
+    m = Models["whisper-small"]
+    plain, frozen = (
+        {op.name: op for op in Workload.of(m, phase="training", target_len=100, freeze=f).work().operators}
+        for f in (None, "encoder")
+    )
+    assert plain["encoder.mlp"].flops == 3 * frozen["encoder.mlp"].flops
+    assert plain["stem.2"].flops == 3 * frozen["stem.2"].flops
+    assert plain["decoder.mlp"].flops == frozen["decoder.mlp"].flops
+    # Keys and values of the encoder's output are learnt, and nothing behind them: 4 FLOPs in place of 6.
+    assert 2 * plain["decoder.cross_attention.kv"].flops == 3 * frozen["decoder.cross_attention.kv"].flops
+    trained = m.parameters - m.encoder.stack_parameters
+    assert held(m, phase="training", target_len=100, freeze="encoder")["gradients"] == 2 * trained
+
+
+def test_prediction_modules_are_trained_where_asked():
+    m = Models["deepseek-v3"]
+    with_modules = Workload.of(m, phase="training", draft="mtp")
+    names = {op.name for op in with_modules.work().operators}
+    assert {"mtp.projection", "mtp.moe.experts", "mtp.head"} <= names
+    module = m.mtp_stack.stack_parameters
+    assert with_modules.memory_bytes()["gradients"] == 2 * (m.parameters + module)
+    assert with_modules.modifiers.to_dict() == {"draft": "mtp"}
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ({"freeze": "encoder"}, r"unknown freeze 'encoder' \(gpt2 has body\)"),
+        ({"freeze": "bdy"}, "did you mean body"),
+        ({"freeze": "body", "lora_rank": 8}, "freeze must be left out where lora_rank is given"),
+        ({"draft": "gpt2"}, "draft must be mtp in training"),
+        ({"draft": "mtp"}, "gpt2 has no multi-token-prediction modules"),
+        ({"acceptance": 0.5}, "acceptance must be left out outside decode"),
+    ],
+)
+def test_what_training_refuses(question, told):
+    with pytest.raises((InvalidValue, UnknownName, Problems), match=told):
+        Workload.of("gpt2", phase="training", **question)

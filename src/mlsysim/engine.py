@@ -73,9 +73,9 @@ class Engine:
             Raise instead of answering with the floor where the stated eta is above the ceiling.
         modified
             What makes the step other than the plain one. ``recompute`` (``none``, ``selective`` or ``full``, the
-            default) and ``lora_rank`` in training; ``draft`` (a smaller model, or ``"mtp"`` for the model's own
-            modules), ``draft_tokens`` and ``acceptance`` for speculative decoding; ``target_len``, tokens on the
-            decoder's side of a model with encoder; ``steps`` of a diffusion model.
+            default), ``lora_rank`` and ``freeze`` in training; ``draft`` (a smaller model, or ``"mtp"`` for the
+            model's own modules), ``draft_tokens`` and ``acceptance`` for speculative decoding; ``target_len``, tokens
+            on the decoder's side of a model with encoder; ``steps`` of a diffusion model.
 
         Raises
         ------

@@ -17,6 +17,7 @@ from mlsysim.models import (
     Sizes,
     Speculation,
     StateSpace,
+    Trained,
     TransformerSpec,
     lower,
 )
@@ -183,7 +184,7 @@ def test_speculation_by_hand():
 def test_lora_is_four_n():
     m = Models["llama-2-7b"]
     tokens = 2 * 4096
-    work = lower(m, "training", batch_size=2, seq_len=4096, context=0, lora_rank=16)
+    work = lower(m, "training", batch_size=2, seq_len=4096, context=0, trained=Trained(lora_rank=16))
     parts = {op.name: op for op in work.operators}
     frozen = sum(op.flops for op in work.operators if op.kind == "matmul" and op.name != "lora")
     assert frozen == 4 * m.matmul_parameters * tokens

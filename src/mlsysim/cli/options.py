@@ -72,6 +72,7 @@ _QUESTION = (
 _MODIFIERS = (
     click.option("--recompute", help="in training: none, selective or full  [default: full]"),
     click.option("--lora-rank", type=Word(), help="train low-rank adapters beside frozen weights"),
+    click.option("--freeze", help="train all but the encoder, or all but the body: encoder or body"),
     click.option("--draft", help="speculative decoding: a smaller model, or mtp for the model's own modules"),
     click.option("--draft-tokens", type=Word(), help="tokens drafted a step"),
     click.option("--acceptance", type=Word(), help="share of drafted tokens that is kept, in (0, 1]"),

@@ -5,6 +5,7 @@ from mlsysim.models.network import Layer, NetworkSpec
 from mlsysim.models.parts import Attention, Convolution, Experts, LatentAttention, LinearAttention, Mlp, StateSpace
 from mlsysim.models.registry import Models
 from mlsysim.models.spec import Block, ModelSpec, Stack, TransformerSpec, decoder
+from mlsysim.models.training import Trained
 from mlsysim.models.work import Speculation, lower
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Speculation",
     "Stack",
     "StateSpace",
+    "Trained",
     "TransformerSpec",
     "Work",
     "decoder",

@@ -12,7 +12,7 @@ from mlsysim.models.ledger import Work
 from mlsysim.models.network import NetworkSpec
 from mlsysim.models.parts import Attention, LatentAttention, LinearAttention, StateSpace
 from mlsysim.models.spec import ModelSpec, Stack
-from mlsysim.models.training import adapted_widths
+from mlsysim.models.training import ALL, Trained, adapted_widths
 
 _MIXING = "attention, scan and convolution by pair and token"
 _FORWARD = f"2 x (active matrix parameters x tokens + head x logits) + {_MIXING}"
@@ -37,11 +37,13 @@ def checked(
     seq_len: int,
     context: int,
     target_len: int | None = None,
-    lora_rank: int = 0,
+    trained: Trained = ALL,
 ) -> Check:
     """Return the second count of the work of a plain step, or of one that trains adapters, beside the ledger's."""
     if isinstance(model, NetworkSpec):
         return _published(model, phase, work, batch_size)
+    if trained.frozen or trained.mtp:
+        return Check(None, None, None)
     new = 1 if phase == "decode" else model.tokens or seq_len
     source = 0
     if model.encoder:
@@ -60,9 +62,9 @@ def checked(
     mixing += 2.0 * batch_size * sum(layer.macs for stem in stems for layer in stem)
     if phase != "training":
         return _compared(_FORWARD, matrices + head + mixing, work)
-    if lora_rank:
+    if trained.lora_rank:
         own, crossing = adapted_widths(model)
-        adapters = 6.0 * lora_rank * batch_size * (own * new + crossing * source)
+        adapters = 6.0 * trained.lora_rank * batch_size * (own * new + crossing * source)
         return _compared(_ADAPTERS, 2.0 * (matrices + head) + adapters + 3.0 * mixing, work)
     first = [stem[0].macs for stem in stems if stem]  # the stem's own input, which is data, needs no gradient
     mixing -= 2.0 / 3.0 * batch_size * sum(first)

@@ -13,21 +13,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mlsysim.models.ledger import Operator, Work
+from mlsysim.models.training import ALL, Trained
 from mlsysim.physics.transformer import TRAINING_OVER_FORWARD
 
 CONVENTIONS = ("causal", "full-attention", "6n", "hardware")
 _OUTSIDE_BLOCKS = frozenset({"embedding", "lm_head", "head", "optimizer"})
 
 
-def flops_by_convention(work: Work, full: Work, recompute: str = "none", frozen: bool = False) -> dict[str, float]:
+def flops_by_convention(work: Work, full: Work, recompute: str = "none", trained: Trained = ALL) -> dict[str, float]:
     """Return the FLOPs of a step under each of :data:`CONVENTIONS`.
 
     ``work`` is its ledger with causal attention, ``full`` that with all pairs; ``recompute`` says what a backward pass
-    computes again: nothing, attention (``selective``), or every block (``full``); ``frozen`` whether adapters alone are
-    trained.
+    computes again: nothing, attention (``selective``), or every block (``full``) that has a backward pass.
     """
     mixing = work.flops_of("attention") + work.flops_of("scan")
-    again = sum(_forward(op, frozen) for op in work.operators if _recomputed(op, recompute))
+    redone = "none" if trained.frozen == "body" else recompute
+    again = sum(_forward(op, trained) for op in work.operators if _recomputed(op, redone, trained))
     return {
         "causal": work.flops,
         "full-attention": full.flops,
@@ -41,13 +42,15 @@ def converted(efficiency: float, flops: Mapping[str, float], given: str, wanted:
     return efficiency * flops[wanted] / flops[given]
 
 
-def _forward(op: Operator, frozen: bool) -> float:
+def _forward(op: Operator, trained: Trained) -> float:
     """Return the part of an operator's training FLOPs that its forward pass takes."""
-    only_inputs = frozen and op.kind in {"matmul", "experts", "conv"} and op.name != "lora"
+    only_inputs = trained.lora_rank and op.kind in {"matmul", "experts", "conv"} and op.name != "lora"
     return float(op.flops) / (2.0 if only_inputs else TRAINING_OVER_FORWARD)
 
 
-def _recomputed(op: Operator, recompute: str) -> bool:
+def _recomputed(op: Operator, recompute: str, trained: Trained) -> bool:
+    if trained.frozen == "encoder" and op.name.startswith(("encoder.", "stem")):
+        return False
     if recompute == "selective":
         return op.kind == "attention"
     return recompute == "full" and op.name not in _OUTSIDE_BLOCKS

@@ -2,26 +2,63 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mlsysim.models.ledger import Operator, Sizes
 from mlsysim.models.spec import Stack, TransformerSpec
 from mlsysim.physics import transformer as physics
 from mlsysim.physics.elementwise import Real
 
+_HEADS = frozenset({"lm_head", "head"})
 _WITHOUT_WEIGHTS = frozenset({"attention", "scan", "lookup", "norm"})
 """Kinds of operator in which nothing is frozen: their inputs are activations alone."""
 
 
+class Trained(NamedTuple):
+    """What an optimizer step trains: all (plain), adapters of a rank beside frozen weights, or all but a frozen part.
+
+    ``frozen`` is ``encoder``, or ``body``: everything but the head. ``mtp`` trains the prediction modules too.
+    """
+
+    lora_rank: int = 0
+    frozen: str = ""
+    mtp: bool = False
+
+    def parameters(self, m: TransformerSpec) -> float:
+        """Return the parameters that are trained."""
+        if self.lora_rank:
+            return adapter_parameters(m, self.lora_rank)
+        if self.frozen == "body":
+            return m.head_weights + (m.outputs if m.head_bias else 0)
+        modules = m.mtp * m.mtp_stack.stack_parameters if self.mtp and m.mtp_stack else 0
+        without = m.encoder.stack_parameters if self.frozen == "encoder" and m.encoder else 0
+        return m.parameters + modules - without
+
+
+ALL = Trained()
+
+
 def with_training(
-    m: TransformerSpec, forward: list[Operator], sizes: Sizes, tokens: Real, source_tokens: Real, lora_rank: int
+    m: TransformerSpec, forward: list[Operator], sizes: Sizes, tokens: Real, source_tokens: Real, trained: Trained
 ) -> list[Operator]:
     """Return the ledger of an optimizer step from that of the forward pass over so many tokens."""
-    if not lora_rank:
-        first = {stack.front[0].name for stack in _stacks(m) if stack.front}  # data needs no gradient
-        both = [_with_one_gradient(op) if op.name in first else with_backward(op) for op in forward]
-        return [*both, optimizer(m.parameters, sizes)]
-    frozen = [with_backward(op) if op.kind in _WITHOUT_WEIGHTS else _with_one_gradient(op) for op in forward]
-    adapters = _adapters(m, sizes, tokens, source_tokens, lora_rank)
-    return [*frozen, with_backward(adapters), optimizer(adapter_parameters(m, lora_rank), sizes)]
+    update = optimizer(trained.parameters(m), sizes)
+    if trained.lora_rank:
+        frozen = [with_backward(op) if op.kind in _WITHOUT_WEIGHTS else _with_one_gradient(op) for op in forward]
+        return [*frozen, with_backward(_adapters(m, sizes, tokens, source_tokens, trained.lora_rank)), update]
+    if trained.frozen == "body":
+        return [*(_with_one_gradient(op) if op.name in _HEADS else op for op in forward), update]
+    first = {stack.front[0].name for stack in _stacks(m) if stack.front}  # data needs no gradient
+    if trained.frozen != "encoder":
+        return [*(_with_one_gradient(op) if op.name in first else with_backward(op) for op in forward), update]
+    stem = {layer.name for layer in m.encoder.front} if m.encoder else set()
+    ledger = []
+    for op in forward:
+        if op.name in stem or op.name.startswith("encoder."):
+            ledger.append(op)
+        else:  # of what the encoder made, no gradient is needed
+            ledger.append(_with_one_gradient(op) if op.name.endswith("cross_attention.kv") else with_backward(op))
+    return [*ledger, update]
 
 
 def adapter_parameters(m: TransformerSpec, rank: int) -> float:

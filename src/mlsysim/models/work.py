@@ -13,7 +13,7 @@ from mlsysim.models.ledger import Operator, Sizes, Work
 from mlsysim.models.network import NetworkSpec, Totals, totals
 from mlsysim.models.parts import Line
 from mlsysim.models.spec import ModelSpec, Stack, TransformerSpec
-from mlsysim.models.training import optimizer, with_backward, with_training
+from mlsysim.models.training import ALL, Trained, optimizer, with_backward, with_training
 from mlsysim.physics import mixture, speculation
 from mlsysim.physics import transformer as physics
 from mlsysim.physics.elementwise import Real, minimum
@@ -70,7 +70,7 @@ def lower(
     dequantized: bool = False,
     full_attention: bool = False,
     absorbed: bool | None = None,
-    lora_rank: int = 0,
+    trained: Trained = ALL,
     speculative: Speculation | None = None,
 ) -> Work:
     """Lower a model to the work of one step.
@@ -98,10 +98,10 @@ def lower(
         Count every query-key pair of a sequence, masked ones too: the convention of PaLM's MFU.
     absorbed
         Take latent attention against the cached latents; left out, in ``decode`` only.
-    lora_rank
-        Train low-rank adapters of this rank on all dense matrices of the blocks, everything else frozen; 0 trains all.
+    trained
+        What ``training`` trains of a sequence model: all, low-rank adapters, or all but a frozen part.
     speculative
-        Decode with drafted tokens; in ``training``, train the multi-token-prediction modules too.
+        Decode with drafted tokens.
     """
     found = sizes or Sizes(value_bytes, value_bytes, value_bytes)
     if isinstance(model, NetworkSpec):
@@ -118,9 +118,9 @@ def lower(
     logits = p.batch if last_only else p.tokens
     ledger = _model(model, p, logits)
     if phase == "training":
-        if speculative:
+        if trained.mtp:
             ledger += _mtp(model, p, logits)
-        ledger = with_training(model, ledger, found, p.tokens, p.batch * p.source, lora_rank)
+        ledger = with_training(model, ledger, found, p.tokens, p.batch * p.source, trained)
     elif dequantized:
         ledger.append(_dequantization(ledger, found))
     items, unit = _items(model, p)

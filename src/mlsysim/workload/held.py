@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlsysim.models import ModelSpec, NetworkSpec, TransformerSpec
-from mlsysim.models.training import adapter_parameters
+from mlsysim.models import ModelSpec, NetworkSpec, Stack, TransformerSpec
 from mlsysim.physics import memory
 from mlsysim.precision import roles
 from mlsysim.workload.modifiers import PLAIN, Modifiers
@@ -58,8 +57,10 @@ def bytes_needed(
 
 def _training_bytes(model: ModelSpec, r: Any, batch_size: int, seq_len: int, modifiers: Modifiers) -> dict[str, float]:
     trained, frozen = float(model.parameters), 0.0
-    if modifiers.lora_rank and isinstance(model, TransformerSpec):
-        trained, frozen = adapter_parameters(model, modifiers.lora_rank), float(model.parameters)
+    what = modifiers.trained
+    if isinstance(model, TransformerSpec):
+        trained = what.parameters(model)
+        frozen = model.parameters - (0.0 if what.lora_rank else min(trained, model.parameters))
     gradient = r.copy if r.gradient is None else r.gradient
     held = {
         "weights": frozen * r.weight + trained * r.copy,
@@ -70,9 +71,11 @@ def _training_bytes(model: ModelSpec, r: Any, batch_size: int, seq_len: int, mod
     if isinstance(model, NetworkSpec):
         held["activations"] = model.output_elements * batch_size * size
         return held
-    stacks = [(model, model.tokens or seq_len)]
+    stacks: list[tuple[Stack, int]] = [(model, model.tokens or seq_len)]
     if model.encoder:
-        stacks = [(model, modifiers.target_len or seq_len), (model.encoder, model.encoder.tokens or seq_len)]  # type: ignore[list-item]
+        stacks = [(model, modifiers.target_len or seq_len), (model.encoder, model.encoder.tokens or seq_len)]
+    if what.frozen:  # a frozen stack keeps nothing for a backward pass
+        stacks = stacks[:1] if what.frozen == "encoder" else []
     kept = workspace = 0.0
     for stack, length in stacks:
         if modifiers.recompute == "full":

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypedDict
 from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.models import ModelSpec, NetworkSpec, Speculation, TransformerSpec
 from mlsysim.models.network import DENOISING
+from mlsysim.models.training import ALL, Trained
 from mlsysim.registry import nearest
 from mlsysim.units import parse, whole
 from mlsysim.workload.named import model_of
@@ -25,6 +26,7 @@ class Modified(TypedDict, total=False):
     target_len: int | None
     recompute: str | None
     lora_rank: int | None
+    freeze: str | None
     draft: object
     draft_tokens: int | None
     acceptance: float | None
@@ -35,12 +37,12 @@ class Modifiers(NamedTuple):
     """What makes a step other than the plain one, checked.
 
     ``target_len`` tokens on the decoder's side of a model with encoder; ``recompute`` one of :data:`RECOMPUTE`;
-    ``lora_rank`` of low-rank adapters beside frozen weights (0: all is trained); ``speculative`` decoding.
+    ``trained`` what training trains; ``speculative`` decoding.
     """
 
     target_len: int | None = None
     recompute: str = "full"
-    lora_rank: int = 0
+    trained: Trained = ALL
     speculative: Speculation | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,8 +52,12 @@ class Modifiers(NamedTuple):
             found["target_len"] = self.target_len
         if self.recompute != PLAIN.recompute:
             found["recompute"] = self.recompute
-        if self.lora_rank:
-            found["lora_rank"] = self.lora_rank
+        if self.trained.lora_rank:
+            found["lora_rank"] = self.trained.lora_rank
+        if self.trained.frozen:
+            found["freeze"] = self.trained.frozen
+        if self.trained.mtp:
+            found["draft"] = "mtp"
         if self.speculative:
             s = self.speculative
             draft = s.draft.name if s.draft else "mtp"
@@ -96,10 +102,28 @@ def checked_modifiers(
     if recompute:
         found["recompute"] = recompute
     rank = take("lora_rank", training and sequence, "outside training of a sequence model", whole)
-    if rank:
-        found["lora_rank"] = rank
+    frozen = take("freeze", training and sequence, "outside training of a sequence model", _frozen, model)
+    if rank and frozen:
+        check.add(InvalidValue("freeze", "left out where lora_rank is given, which freezes all but adapters", frozen))
+    mtp = training and sequence and take("draft", True, "", _mtp, model) is not None
+    found["trained"] = Trained(rank or 0, frozen or "", mtp)
     found["speculative"] = _speculative(check, model, phase, given)
     return model, Modifiers(**found)
+
+
+def _frozen(value: object, field: str, model: TransformerSpec) -> str:
+    parts = [*(["encoder"] if model.encoder else []), *(["body"] if model.outputs else [])]
+    if value not in parts:
+        known = f"{model.name} has {', '.join(parts) or 'none'}"
+        raise UnknownName(field, str(value), nearest(str(value), parts), known)
+    return str(value)
+
+
+def _mtp(value: object, field: str, model: TransformerSpec) -> bool:
+    """Return whether the modules that a training step trains beside the model are there."""
+    if value != "mtp":
+        raise InvalidValue(field, "mtp in training: its own modules are what a model trains beside itself", value)
+    return not _draft(value, model)
 
 
 def _recompute(value: object, field: str) -> str:
@@ -109,16 +133,15 @@ def _recompute(value: object, field: str) -> str:
 
 
 def _speculative(check: Checks, model: ModelSpec, phase: str, given: Mapping[str, Any]) -> Speculation | None:
-    asked = {name: given[name] for name in ("draft", "draft_tokens", "acceptance") if name in given}
+    names = ("draft", "draft_tokens", "acceptance") if phase != "training" else ("draft_tokens", "acceptance")
+    asked = {name: given[name] for name in names if name in given}
     if not asked:
         return None
-    if not isinstance(model, TransformerSpec) or phase == "forward" or (phase == "training" and "draft" not in asked):
+    if not isinstance(model, TransformerSpec) or phase != "decode":
         for name, value in asked.items():
             check.add(InvalidValue(name, "left out outside decode", value))
         return None
     draft: Any = check(_draft, given.get("draft", "mtp"), model)
-    if phase == "training":
-        return Speculation(model.mtp, 1.0)
     tokens: Any = check(whole, given.get("draft_tokens", model.mtp or DRAFTED), "draft_tokens")
     if "acceptance" not in asked:
         hint = "the share of drafted tokens that is kept; measure it, or take 0.6 to 0.9 as a start"

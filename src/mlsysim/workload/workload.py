@@ -76,7 +76,11 @@ class Workload:
         if longest and asked > longest:
             message = f"{asked:,} tokens are more than the {longest:,} that {self.model.name} was made for"
             found.append(Note("beyond-max-context", message))
-        if self.phase == "training" and roles(self.precision).weight < TRAINED_IN and not self.modifiers.lora_rank:
+        if (
+            self.phase == "training"
+            and roles(self.precision).weight < TRAINED_IN
+            and not self.modifiers.trained.lora_rank
+        ):
             message = f"arithmetic in {self.precision}; weights and gradients are kept in 16 bits"
             found.append(Note("training-keeps-16-bits", message))
         return found
@@ -94,7 +98,7 @@ class Workload:
             dequantized=roles(self.precision).dequantized,
             full_attention=full_attention,
             absorbed=absorbed,
-            lora_rank=self.modifiers.lora_rank,
+            trained=self.modifiers.trained,
             speculative=self.modifiers.speculative,
         )
 
@@ -110,16 +114,14 @@ class Workload:
             seq_len=self.seq_len or 1,
             context=self.context or 0,
             target_len=self.modifiers.target_len,
-            lora_rank=self.modifiers.lora_rank,
+            trained=self.modifiers.trained,
         )
 
     def flops_by_convention(self) -> dict[str, float]:
         """Return the FLOPs of a step under each convention that they are counted by."""
         training = self.phase == "training" and isinstance(self.model, TransformerSpec)
         recompute = self.modifiers.recompute if training else "none"
-        return flops_by_convention(
-            self.work(), self.work(full_attention=True), recompute, bool(self.modifiers.lora_rank)
-        )
+        return flops_by_convention(self.work(), self.work(full_attention=True), recompute, self.modifiers.trained)
 
     def memory_bytes(self) -> dict[str, float]:
         """Return the bytes held by purpose, whatever the hardware [B]."""
