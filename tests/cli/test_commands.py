@@ -302,3 +302,16 @@ def test_modifiers_on_the_command_line():
     done = run(*where, "--draft", "mtp", "--acceptance", "2", "--lora-rank", "8")
     assert done.returncode == 2
     assert "2 problems" in done.stderr
+
+
+def test_a_broken_file_of_ones_own_does_not_hide_the_other_models(tmp_path):
+    folder = tmp_path / ".mlsysim" / "models"
+    folder.mkdir(parents=True)
+    (folder / "broken.json").write_text("{")
+    (folder / "good.toml").write_text("layers=2\nhidden=64\nheads=2\nkv_heads=2\nhead_dim=32\nffn=64\nvocab=100\n")
+    done = subprocess.run([*COMMAND, "models"], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60)
+    assert " good " in done.stdout
+    assert "gpt2" in done.stdout
+    assert done.returncode == 2
+    assert "broken.json" in done.stderr
+    assert "Traceback" not in done.stderr

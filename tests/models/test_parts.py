@@ -1,5 +1,7 @@
 """Parts of a block by hand: parameters, what is kept, and the work of each."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -179,6 +181,13 @@ def test_speculation_by_hand():
     assert names["draft.mlp"].weight_bytes == 3 * {op.name: op for op in draft.operators}["mlp"].weight_bytes
     # Contexts of 1,000, 1,001 and 1,002 tokens: three times the middle one.
     assert names["draft.attention.core"].flops == 3 * {op.name: op for op in draft.operators}["attention.core"].flops
+
+
+def test_each_drafted_token_is_one_pass_of_one_prediction_module():
+    m = replace(Models["deepseek-v3"], mtp=3)
+    two = lower(m, "decode", batch_size=1, seq_len=1, context=10, speculative=Speculation(2, 0.8))
+    heads = next(op for op in two.operators if op.name == "mtp.head")
+    assert heads.flops == 2 * 2 * m.hidden * m.vocab
 
 
 def test_lora_is_four_n():

@@ -16,6 +16,7 @@ from mlsysim.models import ModelSpec
 @options.output
 def command(name: str | None, output: str) -> None:
     """List the models, or show every fact of one with its source; NAME may be a file or folder too."""
+    from mlsysim.errors import Checks
     from mlsysim.models import Models
     from mlsysim.report.listings import model_table, models_table
     from mlsysim.report.tables import emit
@@ -25,8 +26,11 @@ def command(name: str | None, output: str) -> None:
         spec = model_of(name)
         emit(output, _data(spec), model_table(spec))
     else:
-        chosen = [*(Models[n] for n in Models), *(build() for build in Models.others().values())]
+        checks = Checks()  # one file of one's own that cannot be read does not hide the others
+        own = [checks(build) for build in Models.others().values()]
+        chosen = [*(Models[n] for n in Models), *(spec for spec in own if spec)]
         emit(output, [_data(m) for m in chosen], models_table(chosen))
+        checks.done()
 
 
 def _data(model: ModelSpec) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def lower(
     ledger = _model(model, p, logits)
     if phase == "training":
         if trained.mtp:
-            ledger += _mtp(model, p, logits)
+            ledger += [_times(op, model.mtp) for op in _module(model, p, logits)]
         ledger = with_training(model, ledger, found, p.tokens, p.batch * p.source, trained)
     elif dequantized:
         ledger.append(_dequantization(ledger, found))
@@ -266,18 +266,18 @@ def _decode_work(m: TransformerSpec, p: _Pass, speculative: Speculation | None, 
 def _drafted(m: TransformerSpec, s: Speculation, p: _Pass) -> list[Operator]:
     """Return the passes that draft: one a token, over a context that grows by one each time."""
     one = p._replace(new=1.0, context=p.context + (s.tokens - 1.0) / 2.0)
-    passes = _mtp(m, one, p.batch) if s.draft is None else _named("draft.", _model(s.draft, one, p.batch))
+    passes = _module(m, one, p.batch) if s.draft is None else _named("draft.", _model(s.draft, one, p.batch))
     return [_times(op, s.tokens) for op in passes]
 
 
-def _mtp(m: TransformerSpec, p: _Pass, logits: Real) -> list[Operator]:
-    """Return one pass of the multi-token-prediction modules, each with the head it shares with the model."""
+def _module(m: TransformerSpec, p: _Pass, logits: Real) -> list[Operator]:
+    """Return one pass of one multi-token-prediction module, with the head that it shares with the model."""
     module = m.mtp_stack
     if module is None:
         return []
     project = _matmul("mtp.projection", 1, p.tokens, 2 * m.hidden**2, 3 * m.hidden, p.sizes)
     head = _matmul("mtp.head", 1, logits, m.head_weights, m.hidden + m.outputs, p.sizes)
-    return [_times(op, m.mtp) for op in [project, *_stack(module, p, "mtp."), head]]
+    return [project, *_stack(module, p, "mtp."), head]
 
 
 def _named(prefix: str, ledger: Iterable[Operator]) -> list[Operator]:
@@ -285,8 +285,8 @@ def _named(prefix: str, ledger: Iterable[Operator]) -> list[Operator]:
 
 
 def _times(op: Operator, times: int) -> Operator:
-    totals = (times * value for value in op[2:])
-    return Operator(op.name, op.kind, *totals)  # type: ignore[arg-type]
+    more = (times * value for value in op[2:])
+    return Operator(op.name, op.kind, *more)  # type: ignore[arg-type]
 
 
 def _dequantization(ledger: Iterable[Operator], sizes: Sizes) -> Operator:
