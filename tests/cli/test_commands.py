@@ -315,3 +315,36 @@ def test_a_broken_file_of_ones_own_does_not_hide_the_other_models(tmp_path):
     assert done.returncode == 2
     assert "broken.json" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_device_as_json_keeps_its_contract():
+    data = json.loads(run("hardware", "h100-sxm", "-o", "json").stdout)
+    keys = {"name", "aliases", "kind", "generation", "memory_class", "peaks", "memory", "tdp_w", "price", "unknown"}
+    assert keys <= set(data)
+    assert all({"precision", "sparsity", "flops_per_s", "source", "retrieved"} <= set(p) for p in data["peaks"])
+    assert all({"level", "bytes", "bytes_per_s", "source", "retrieved"} <= set(m) for m in data["memory"])
+    dense, sparse = (
+        {p["precision"]: p["flops_per_s"] for p in data["peaks"] if p["sparsity"] == s} for s in ("dense", "sparse")
+    )
+    assert dense["bf16"] == 989e12
+    assert sparse["bf16"] == pytest.approx(2 * dense["bf16"], rel=1e-3)
+    assert [m["level"] for m in data["memory"]] == ["hbm", "l2"]
+    assert data["memory"][0]["bytes_per_s"] == 3.35e12
+
+
+def test_devices_side_by_side():
+    done = run("hardware", "--compare", "a100", "h100", "b200", "mi300x")
+    assert done.returncode == 0
+    head = next(line for line in done.stdout.splitlines() if "a100-sxm-80gb" in line)
+    assert head.split() == ["figure", "a100-sxm-80gb", "h100-sxm", "b200", "mi300x"]
+    assert any(line.split()[:3] == ["ridge", "point,", "bf16"] for line in done.stdout.splitlines())
+    wrong = run("hardware", "--compare", "h10", "b20")
+    assert wrong.returncode == 2
+    assert "2 problems" in wrong.stderr
+    assert run("hardware", "--compare", "h100").returncode == 2
+
+
+def test_what_no_document_was_found_for_is_listed():
+    rows = json.loads(run("hardware", "--unverified", "-o", "json").stdout)
+    assert rows
+    assert all("recalled" in row["source"] for row in rows)

@@ -1,25 +1,40 @@
-"""``mlsysim hardware [NAME]``."""
+"""``mlsysim hardware [NAME ...]``."""
 
 from __future__ import annotations
-
-from dataclasses import asdict
 
 import click
 
 from mlsysim.cli import options
 
 
-@click.command("hardware", short_help="List the hardware, or show one device.")
-@click.argument("name", required=False)
+@click.command("hardware", short_help="List the hardware, show or compare devices.")
+@click.argument("names", nargs=-1)
+@click.option("--compare", is_flag=True, help="the devices named, side by side")
+@click.option("--unverified", is_flag=True, help="the figures that no document was found for")
 @options.output
-def command(name: str | None, output: str) -> None:
-    """List the hardware, or show every figure of one device with its source and date."""
+def command(names: tuple[str, ...], compare: bool, unverified: bool, output: str) -> None:
+    """List the hardware, or show every figure of a device with its source and date, and what is not known.
+
+    NAMES are as the list has them, in any spelling; several are shown side by side.
+    """
+    from mlsysim.errors import Checks, InvalidValue
     from mlsysim.hardware import Hardware
-    from mlsysim.report.listings import device_table, hardware_table
+    from mlsysim.report.listings import comparison_table, device_table, hardware_table, unverified_table
     from mlsysim.report.tables import emit
 
-    if name:
-        emit(output, asdict(Hardware[name]), device_table(Hardware[name]))
+    if compare and len(names) < 2:
+        raise InvalidValue("compare", "given at least two devices", " ".join(names))
+    checks = Checks()
+    found = [checks(Hardware.__getitem__, name) for name in names or Hardware]
+    checks.done()
+    devices = [d for d in found if d]
+    data = [d.to_dict() for d in devices]
+    if unverified:
+        table = unverified_table(devices)
+        emit(output, [dict(zip(table.columns, row, strict=True)) for row in table.rows], table)
+    elif len(names) == 1:
+        emit(output, data[0], device_table(devices[0]))
+    elif names:
+        emit(output, data, comparison_table(devices))
     else:
-        devices = [Hardware[n] for n in Hardware]
-        emit(output, [asdict(d) for d in devices], hardware_table(devices))
+        emit(output, data, hardware_table(devices))

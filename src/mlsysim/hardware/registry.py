@@ -35,7 +35,9 @@ def _build(row: Row) -> HardwareSpec:
     for item in _figures()[row["name"]]:
         field, dimension = _ONE.get(item["quantity"], ("", "FLOP/s"))
         value = parse(f"{item['value']} {item['unit']}", dimension, f"{row['name']}.{item['quantity']}")
-        figure = Figure(value, item["source"], item["retrieved"], item["note"])
+        figure = Figure(
+            value, item["source"], item["retrieved"], item["note"], "" if "peak" in item["quantity"] else item["of"]
+        )
         precision, _, structure = item["of"].partition(" ")
         field = "flash" if item["of"] == "flash" else field
         if field:
@@ -45,7 +47,9 @@ def _build(row: Row) -> HardwareSpec:
         else:
             other[item["of"]] = figure
     about = ("name", "kind", "title", "vendor", "generation", "memory_class", "released", "note")
-    return HardwareSpec(**{key: row[key] for key in about}, peaks=peaks, other_peaks=other, **single)  # type: ignore[arg-type]
+    aliases = tuple(filter(None, row["aliases"].split(";")))
+    texts: dict[str, Any] = {key: row[key] for key in about}
+    return HardwareSpec(**texts, peaks=peaks, other_peaks=other, aliases=aliases, **single)
 
 
 Hardware: Registry[HardwareSpec] = Registry(

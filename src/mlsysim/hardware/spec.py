@@ -21,12 +21,18 @@ _BY_WIDTH = (*BYTES.items(), *WEIGHT_ONLY.items())
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of a device in SI units, with where and when it was read."""
+    """One figure of a device in SI units, with where and when it was read; ``of`` says which memory it is of."""
 
     value: float
     source: str
     retrieved: str
     note: str = ""
+    of: str = ""
+
+    @property
+    def unverified(self) -> bool:
+        """Return whether the figure comes from memory: no document was found that gives it."""
+        return "recalled" in self.source
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -55,6 +61,7 @@ class HardwareSpec:
     memory_class: str = ""
     released: str = ""
     note: str = ""
+    aliases: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<HardwareSpec {self.name}: {', '.join(self.precisions)}>"
@@ -116,6 +123,56 @@ class HardwareSpec:
         narrow = [p for p in self.precisions if BYTES[p] <= BYTES["fp32"]]
         return (narrow or list(self.precisions))[0]
 
+    @property
+    def figures(self) -> dict[str, tuple[Figure | None, str]]:
+        """Return every figure by name with its unit; None where no public document gives it."""
+        return {
+            **{f"peak, {p} dense": (f, "FLOP/s") for p, f in self.peaks.items()},
+            **{f"peak, {p}": (f, "FLOP/s") for p, f in self.other_peaks.items()},
+            "memory": (self.memory, "B"),
+            "bandwidth": (self.bandwidth, "B/s"),
+            "cache, last level": (self.cache, "B"),
+            **({"flash": (self.flash, "B")} if self.flash else {}),
+            "rated power": (self.tdp_w, "W"),
+            "price": (self.usd_per_hour, "USD/h"),
+        }
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Return the figures that no public document gives."""
+        return tuple(name for name, (figure, _) in self.figures.items() if figure is None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the device as plain data, ready for JSON: every figure with where and when it was read."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "aliases": list(self.aliases),
+            "vendor": self.vendor,
+            "kind": self.kind,
+            "generation": self.generation,
+            "memory_class": self.memory_class,
+            "released": self.released,
+            "peaks": [_peak_data(p, f) for p, f in {**self._dense(), **self.other_peaks}.items()],
+            "memory": [level for level in self._levels() if level],
+            "tdp_w": self.tdp_w.value if self.tdp_w else None,
+            "price": _priced(self.usd_per_hour) if self.usd_per_hour else None,
+            "unknown": list(self.unknown),
+            "note": self.note,
+        }
+
+    def _dense(self) -> dict[str, Figure]:
+        return {f"{precision} dense": figure for precision, figure in self.peaks.items()}
+
+    def _levels(self) -> list[dict[str, Any] | None]:
+        main, cache, flash = self.memory, self.cache, self.flash
+        first = main or self.bandwidth
+        return [
+            _level(first.of or self.memory_class or "memory", main, self.bandwidth) if first else None,
+            _level(cache.of or "cache", cache, None) if cache else None,
+            _level("flash", flash, None) if flash else None,
+        ]
+
     def replace(self, *, name: str = "", **changes: Any) -> HardwareSpec:
         """Return a device with other figures, for what-ifs: ``replace(bandwidth="4 TB/s")``.
 
@@ -135,3 +192,32 @@ class HardwareSpec:
                 known = [*dimension, "peaks", "name"]
                 raise UnknownName("figure", key, nearest(key, known), "known: " + ", ".join(known))
         return replace(self, name=name or f"{self.name} (changed)", **figures)
+
+
+def _peak_data(label: str, figure: Figure) -> dict[str, Any]:
+    precision, structure, *accumulate = label.split()
+    return {
+        "precision": precision,
+        "sparsity": structure,
+        "accumulate": accumulate[0].removesuffix("-accumulate") if accumulate else None,
+        "flops_per_s": figure.value,
+        **_read(figure),
+    }
+
+
+def _level(level: str, size: Figure | None, rate: Figure | None) -> dict[str, Any]:
+    figure = size or rate
+    return {
+        "level": level,
+        "bytes": size.value if size else None,
+        "bytes_per_s": rate.value if rate else None,
+        **(_read(figure) if figure else {}),
+    }
+
+
+def _priced(figure: Figure) -> dict[str, Any]:
+    return {"usd_per_hour": figure.value, **_read(figure)}
+
+
+def _read(figure: Figure) -> dict[str, str]:
+    return {"source": figure.source, "retrieved": figure.retrieved, "note": figure.note}

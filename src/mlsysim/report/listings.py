@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mlsysim.efficiency.evidence import Percentiles
@@ -21,6 +21,8 @@ from mlsysim.models import (
     StateSpace,
 )
 from mlsysim.models.parts import Part
+from mlsysim.physics.performance import ridge_point
+from mlsysim.precision import BYTES
 from mlsysim.report.tables import Table
 from mlsysim.units import si
 
@@ -103,30 +105,57 @@ def hardware_table(devices: Iterable[HardwareSpec]) -> Table:
 
 
 def device_table(d: HardwareSpec) -> Table:
-    """Return every figure of a device with its source and date."""
-    single = {
-        "memory": (d.memory, "B"),
-        "bandwidth": (d.bandwidth, "B/s"),
-        "cache, last level": (d.cache, "B"),
-        "flash": (d.flash, "B"),
-        "rated power": (d.tdp_w, "W"),
-        "price": (d.usd_per_hour, "USD/h"),
-    }
-    figures = [
-        *((f"peak, {p} dense", f, "FLOP/s") for p, f in d.peaks.items()),
-        *((f"peak, {p}", f, "FLOP/s") for p, f in d.other_peaks.items()),
-        *((name, f, unit) for name, (f, unit) in single.items() if f),
-    ]
-    rows = [(name, si(f.value, unit, 4), f.source, f.retrieved, f.note) for name, f, unit in figures]
-    unknown = [name for name, (f, _) in single.items() if f is None and name != "flash"]
-    caption = f"not known: {', '.join(unknown)}" if unknown else ""
+    """Return every figure of a device with its source and date, and what is not known."""
+    rows = [(name, si(f.value, unit, 4), f.source, f.retrieved, f.note) for name, (f, unit) in d.figures.items() if f]
+    about = [f"not known: {', '.join(d.unknown)}" if d.unknown else "", d.note]
     return Table(
         f"{d.title or d.name} ({d.name})",
         ("figure", "value", "source", "read on", "note"),
         rows,
         frozenset({"value"}),
-        caption=caption,
+        caption="\n".join(filter(None, about)),
     )
+
+
+def unverified_table(devices: Iterable[HardwareSpec]) -> Table:
+    """Return the figures that come from memory: no document was found that gives them."""
+    rows = [
+        (d.name, name, si(f.value, unit, 4), f.source, f.note)
+        for d in devices
+        for name, (f, unit) in d.figures.items()
+        if f and f.unverified
+    ]
+    return Table("Unverified figures", ("device", "figure", "value", "source", "note"), rows, frozenset({"value"}))
+
+
+def comparison_table(devices: Sequence[HardwareSpec]) -> Table:
+    """Return devices side by side, a figure a row; a dash where none is known."""
+    names = sorted(dict.fromkeys(name for d in devices for name in d.figures), key=_order)
+    rows = [
+        (
+            name,
+            *(si(found[0].value, found[1], 4) if (found := d.figures.get(name)) and found[0] else "-" for d in devices),
+        )
+        for name in names
+    ]
+    ridges = [(f"ridge point, {p}", *(_ridge(d, p) for d in devices)) for p in ("bf16", "fp16", "fp8", "int8")]
+    rows += [row for row in ridges if set(row[1:]) != {"-"}]
+    columns = ("figure", *(d.name for d in devices))
+    return Table("Hardware", columns, rows, frozenset(columns[1:]))
+
+
+def _order(name: str) -> tuple[int, int]:
+    """Return what sorts figures: dense peaks from wide to narrow, then the others, then what is no peak as it stands."""
+    if not name.startswith("peak, "):
+        return 2, 0
+    precision, structure = name.removeprefix("peak, ").split()[:2]
+    return int(structure != "dense" or "accumulate" in name), [*BYTES].index(precision)
+
+
+def _ridge(d: HardwareSpec, precision: str) -> str:
+    if precision not in d.peaks or d.bandwidth is None:
+        return "-"
+    return f"{ridge_point(d.peaks[precision].value, d.bandwidth.value):.4g} FLOP/B"
 
 
 def _shape(m: ModelSpec) -> str:
