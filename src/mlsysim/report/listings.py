@@ -131,21 +131,20 @@ def unverified_table(devices: Iterable[HardwareSpec]) -> Table:
 def comparison_table(devices: Sequence[HardwareSpec]) -> Table:
     """Return devices side by side, a figure a row; a dash where none is known."""
     names = sorted(dict.fromkeys(name for d in devices for name in d.figures), key=_order)
-    rows = [
-        (
-            name,
-            *(si(found[0].value, found[1], 4) if (found := d.figures.get(name)) and found[0] else "-" for d in devices),
-        )
-        for name in names
-    ]
+    rows = [(name, *(_shown(d, name) for d in devices)) for name in names]
     ridges = [(f"ridge point, {p}", *(_ridge(d, p) for d in devices)) for p in ("bf16", "fp16", "fp8", "int8")]
     rows += [row for row in ridges if set(row[1:]) != {"-"}]
     columns = ("figure", *(d.name for d in devices))
     return Table("Hardware", columns, rows, frozenset(columns[1:]))
 
 
+def _shown(d: HardwareSpec, name: str) -> str:
+    figure, unit = d.figures.get(name, (None, ""))
+    return si(figure.value, unit, 4) if figure else "-"
+
+
 def _order(name: str) -> tuple[int, int]:
-    """Return what sorts figures: dense peaks from wide to narrow, then the others, then what is no peak as it stands."""
+    """Return what sorts figures: dense peaks from wide to narrow, then other peaks, then the rest as it stands."""
     if not name.startswith("peak, "):
         return 2, 0
     precision, structure = name.removeprefix("peak, ").split()[:2]
