@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlsysim.calibration import Calibration, calibrate
     from mlsysim.efficiency.guide import Efficiency
     from mlsysim.engine import Engine
-    from mlsysim.hardware import Hardware, HardwareSpec
+    from mlsysim.hardware import Cluster, Hardware, HardwareSpec, Nodes
     from mlsysim.models import Models, NetworkSpec, TransformerSpec
     from mlsysim.models.importers import load_model
     from mlsysim.models.importers.jax_function import from_jax
@@ -26,12 +26,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "Calibration": "calibration",
     "calibrate": "calibration",
+    "Cluster": "hardware",
     "Efficiency": "efficiency.guide",
     "Engine": "engine",
     "Hardware": "hardware",
     "HardwareSpec": "hardware",
     "Models": "models",
     "NetworkSpec": "models",
+    "Nodes": "hardware",
     "TransformerSpec": "models",
     "Interval": "results",
     "Result": "results",
@@ -43,6 +45,7 @@ _HOMES = {
 }
 __all__ = [
     "Calibration",
+    "Cluster",
     "Efficiency",
     "Engine",
     "Hardware",
@@ -50,6 +53,7 @@ __all__ = [
     "Interval",
     "Models",
     "NetworkSpec",
+    "Nodes",
     "Result",
     "TransformerSpec",
     "Workload",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TypeAlias, Unpack
+from typing import TYPE_CHECKING, TypeAlias, Unpack
 
 from mlsysim.calibration import Calibration, moved
 from mlsysim.efficiency.estimate import Estimate, assumed, checked_efficiency
@@ -19,6 +19,9 @@ from mlsysim.scenario import Roofline, Scenario
 from mlsysim.units import parse, si
 from mlsysim.workload import Modified
 
+if TYPE_CHECKING:
+    from mlsysim.hardware import Cluster
+
 Stated: TypeAlias = float | Calibration | None
 
 
@@ -28,7 +31,7 @@ class Engine:
     @staticmethod
     def solve(
         model: ModelSpec | str | os.PathLike[str],
-        hardware: HardwareSpec | str,
+        hardware: HardwareSpec | Cluster | str,
         *,
         phase: str | None = None,
         batch_size: int | None = None,
@@ -46,7 +49,8 @@ class Engine:
         Parameters
         ----------
         model, hardware
-            A spec or a name, in any letter case; for a model also the path of its file or folder.
+            A spec or a name, in any letter case; for a model also the path of its file or folder, for hardware also a
+            node or cluster, whose devices share the work.
         phase
             ``forward`` (a prefill pass for a language model), ``decode`` (one token for each sequence), ``training``
             (one optimizer step); ``forward`` if not given.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlsysim.errors import Checks, InvalidValue
 from mlsysim.hardware import Hardware, HardwareSpec
@@ -15,6 +15,9 @@ from mlsysim.results import Memory, Note
 from mlsysim.units import whole
 from mlsysim.workload import Workload
 from mlsysim.workload.asked import checked_fields
+
+if TYPE_CHECKING:
+    from mlsysim.hardware import Cluster
 
 MANY_DEVICES = 8
 """Devices that one scale-up domain commonly joins (an HGX board), within which one item may be split."""
@@ -69,12 +72,17 @@ class Scenario(Workload):
             One or more fields break a rule.
         """
         check = checks or Checks()
-        device = check(hardware_of, hardware)
+        cluster = cluster_of(hardware)
+        if cluster is not None and devices is not None:
+            hint = f"{cluster!r} says how many"
+            check.add(InvalidValue("devices", "left out where hardware is a node or cluster", devices, hint))
+        device = cluster.device if cluster else check(hardware_of, hardware)
         wanted = device.default_precision if device else None
         fields = checked_fields(check, model, wanted, phase, batch_size, seq_len, context, precision, modified)
-        if devices is None:
+        if devices is None and cluster is None:
             fields["defaults"]["devices"] = 1
-        count = 1 if devices is None else check(whole, devices, "devices")
+        one = cluster.devices if cluster else 1
+        count = one if devices is None or cluster else check(whole, devices, "devices")
         if device is not None and fields["precision"] is not None:
             check(device.peak, fields["precision"])
         check.done()
@@ -128,6 +136,15 @@ class Scenario(Workload):
         capacity = self.devices * self.hardware.memory.value if self.hardware.memory else float("inf")
         flash = self.devices * self.hardware.flash.value if self.hardware.flash else 0.0
         return Memory(self.memory_bytes(), capacity, flash)
+
+
+def cluster_of(hardware: object) -> Cluster | None:
+    """Return a cluster that is given, or one node of a name that is no device; None where hardware is a device."""
+    if isinstance(hardware, str) and hardware not in Hardware:
+        from mlsysim.hardware.nodes import Cluster, Nodes
+
+        return Cluster(hardware) if hardware in Nodes else None
+    return hardware if hasattr(hardware, "nodes") else None  # type: ignore[return-value]  # a cluster alone has nodes
 
 
 def hardware_of(hardware: object) -> HardwareSpec:

@@ -10,20 +10,33 @@ from mlsysim.cli import options
 @click.command("hardware", short_help="List the hardware, show or compare devices.")
 @click.argument("names", nargs=-1)
 @click.option("--compare", is_flag=True, help="the devices named, side by side")
+@click.option("--nodes", is_flag=True, help="list nodes, racks, pods and cloud shapes")
 @click.option("--unverified", is_flag=True, help="the figures that no document was found for")
 @options.output
-def command(names: tuple[str, ...], compare: bool, unverified: bool, output: str) -> None:
+def command(names: tuple[str, ...], compare: bool, nodes: bool, unverified: bool, output: str) -> None:
     """List the hardware, or show every figure of a device with its source and date, and what is not known.
 
-    NAMES are as the list has them, in any spelling; several are shown side by side.
+    NAMES are as the list has them, in any spelling; several are shown side by side. A node has figures of its own.
     """
     from mlsysim.errors import Checks, InvalidValue
-    from mlsysim.hardware import Hardware
-    from mlsysim.report.listings import comparison_table, device_table, hardware_table, unverified_table
+    from mlsysim.hardware import Hardware, Nodes
+    from mlsysim.report.listings import (
+        comparison_table,
+        device_table,
+        hardware_table,
+        node_table,
+        nodes_table,
+        unverified_table,
+    )
     from mlsysim.report.tables import emit
 
     if compare and len(names) < 2:
         raise InvalidValue("compare", "given at least two devices", " ".join(names))
+    if nodes or (len(names) == 1 and names[0] not in Hardware and names[0] in Nodes):
+        machines = [Nodes[name] for name in names or Nodes]
+        listed = nodes_table(machines) if not names else node_table(machines[0])
+        emit(output, machines[0].to_dict() if names else [n.to_dict() for n in machines], listed)
+        return
     checks = Checks()
     found = [checks(Hardware.__getitem__, name) for name in names or Hardware]
     checks.done()

@@ -7,7 +7,8 @@ from typing import Any
 
 from mlsysim.efficiency.evidence import Percentiles
 from mlsysim.efficiency.guide import Factor, GuideRow
-from mlsysim.hardware import HardwareSpec
+from mlsysim.hardware import Figure, HardwareSpec
+from mlsysim.hardware.nodes import DIMENSIONS, NodeSpec
 from mlsysim.models import (
     Attention,
     Block,
@@ -115,6 +116,46 @@ def device_table(d: HardwareSpec) -> Table:
         frozenset({"value"}),
         caption="\n".join(filter(None, about)),
     )
+
+
+def nodes_table(nodes: Iterable[NodeSpec]) -> Table:
+    """Return nodes by name with their devices and fabric."""
+    rows = [
+        (
+            n.name,
+            n.kind,
+            f"{n.devices:,} x {n.device}",
+            f"{n.fabric}, {n.topology}" if n.fabric else "",
+            _bandwidth(n, "scale_up_bandwidth"),
+            _bandwidth(n, "scale_out_bandwidth"),
+        )
+        for n in nodes
+    ]
+    columns = ("name", "kind", "devices", "scale-up", "a device", "scale-out, a node")
+    caption = "bandwidths are one direction"
+    return Table("Nodes", columns, rows, frozenset(columns[4:]), caption=caption)
+
+
+def node_table(n: NodeSpec) -> Table:
+    """Return every figure of a node with its source and date, and what is not known."""
+    rows = [
+        (name.replace("_", " "), _quantity(name, f), f.source, f.retrieved, f.note) for name, f in n.figures.items()
+    ]
+    joined = f"{n.devices:,} x {n.device}; {n.domain:,} joined by {n.fabric}, {n.topology}"
+    unknown = f"not known: {', '.join(n.unknown).replace('_', ' ')}" if n.unknown else ""
+    caption = "\n".join(filter(None, (joined, "bandwidths are one direction", unknown, n.note)))
+    columns = ("figure", "value", "source", "read on", "note")
+    return Table(f"{n.title} ({n.name})", columns, rows, frozenset({"value"}), caption=caption)
+
+
+def _bandwidth(n: NodeSpec, name: str) -> str:
+    figure = n.figures.get(name)
+    return si(figure.value, "B/s") if figure else ""
+
+
+def _quantity(name: str, figure: Figure) -> str:
+    unit = DIMENSIONS[name]
+    return f"{figure.value:g}" if unit == "1" else si(figure.value, unit, 4)
 
 
 def unverified_table(devices: Iterable[HardwareSpec]) -> Table:
