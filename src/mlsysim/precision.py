@@ -2,8 +2,8 @@
 
 One name states all roles. A plain format (``fp8``) is used for weights, activations and cache alike; ``w4a16kv8`` has
 4-bit weights, 16-bit activations and an 8-bit cache; a format of GGUF files (``q4_k_m``, or ``gguf4.85`` for a file of
-so many bits a weight) has its weights alone. Behind either may follow ``kv``, ``acc``, ``grad`` and ``opt`` with a
-width: ``bf16grad32opt8``.
+so many bits a weight) has its weights alone. Behind either may follow ``e`` (embedding and head), ``kv``, ``acc``,
+``grad`` and ``opt`` with a width: ``fp8e16``, ``bf16grad32opt8``.
 
 Block formats count their scales: nvfp4 has one fp8 scale for 16 values (NVIDIA, NVFP4 blog, 2025-06), mxfp4 and
 mxfp8 one 8-bit scale for 32 (OCP Microscaling Formats v1.0, 2023-09); those of GGUF files are in ``formats.csv``.
@@ -70,8 +70,8 @@ _WIDTHS = {"32": "fp32", "16": "16", "8": "int8", "4": "int4"}
 class Roles(NamedTuple):
     """Bytes of a value in each role [B], and the formats that arithmetic may run in, first choice first.
 
-    ``accumulation`` is the format of sums; ``gradient`` None where gradients are kept like weights; ``moment`` the
-    bytes of each of Adam's two moments.
+    ``accumulation`` is the format of sums; ``gradient`` None where gradients are kept like weights, ``table`` None
+    where embedding and head are; ``moment`` the bytes of each of Adam's two moments.
     """
 
     weight: float
@@ -81,6 +81,7 @@ class Roles(NamedTuple):
     accumulation: str = "fp32"
     gradient: float | None = None
     moment: float = 4.0
+    table: float | None = None
 
     @property
     def dequantized(self) -> bool:
@@ -129,7 +130,7 @@ def _parts(key: str) -> dict[str, str] | None:
     plain = "|".join(sorted([*BYTES, *_ALIASES], key=len, reverse=True))
     one = rf"(?:{plain}|\d+(?:\.\d+)?)"
     first = "|".join([*sorted(stored, key=len, reverse=True), plain, r"gguf\d+(?:\.\d+)?"])
-    tail = "".join(rf"(?P<{role}>{role}{one})?" for role in ("kv", "acc", "grad", "opt"))
+    tail = "".join(rf"(?P<{role}>{role}{one})?" for role in ("e", "kv", "acc", "grad", "opt"))
     match = re.fullmatch(rf"(?:(?P<w>w{one})(?P<a>a{one})|(?P<base>{first})){tail}", key)
     if match is None:
         return None
@@ -180,6 +181,8 @@ def roles(precision: str) -> Roles:
         weight = float(base[4:]) / 8 if base.startswith("gguf") else stored_formats()[base]
         state = Roles(weight, 2.0, 2.0, ("int8", *_SIXTEEN), "int32")
     changes: dict[str, object] = {}
+    if "e" in found:
+        changes["table"] = _width(found["e"][1:])
     if "kv" in found:
         changes["cache"] = _width(found["kv"][2:])
     if "acc" in found:

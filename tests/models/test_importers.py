@@ -67,19 +67,76 @@ def test_plain_formats_of_files(tmp_path):
     assert load_model(write_safetensors(tmp_path / "x.safetensors", llama_tensors("F32"))).precision == "fp32"
 
 
+FP8 = {"num_bits": 8, "type": "float"}
+INT4 = {"num_bits": 4, "type": "int"}
+
+
 @pytest.mark.parametrize(
     ("stated", "precision"),
     [
-        ({"quant_method": "fp8"}, "fp8"),
-        ({"quant_method": "awq", "bits": 4}, "w4a16"),
-        ({"quant_method": "gptq", "bits": 8}, "w8a16"),
-        ({"quant_method": "mxfp4"}, "wmxfp4a16"),
-        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "w4a16"),
+        # Embedding and head stay in 16 bits; 128 weights share a 16-bit scale, and in AWQ a 4-bit zero point.
+        ({"quant_method": "fp8"}, "fp8e16"),
+        ({"quant_method": "awq", "bits": 4, "group_size": 128}, "w4.156a16e16"),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": True}, "w4.125a16e16"),
+        ({"quant_method": "gptq", "bits": 8}, "w8a16e16"),
+        ({"quant_method": "mxfp4"}, "wmxfp4a16e16"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "w4a16e16"),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {"group_0": {"weights": FP8, "input_activations": FP8}},
+            },
+            "fp8e16",
+        ),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "config_groups": {"group_0": {"weights": {**INT4, "group_size": 128}, "input_activations": None}},
+                "kv_cache_scheme": {"num_bits": 8, "type": "float"},
+            },
+            "w4.125a16e16kv8",
+        ),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_quant_algo": "FP8"}, "nvfp4e16kv8"),
         ({"quant_method": "something new"}, ""),
+        ({"quant_method": "gptq", "bits": "four"}, ""),
     ],
 )
 def test_the_format_of_a_quantized_checkpoint_is_taken_from_its_configuration(tmp_path, stated, precision):
     assert load_model(write_config(tmp_path, {**LLAMA, "quantization_config": stated})).precision == precision
+
+
+def test_a_quantized_checkpoint_is_as_large_as_published(tmp_path):
+    # hugging-quants/Meta-Llama-3.1-8B-Instruct-AWQ-INT4: files of 5.73 GB, of which 16-bit embedding and head are 2.1.
+    awq = {"quant_method": "awq", "bits": 4, "group_size": 128}
+    config = {
+        **LLAMA,
+        "hidden_size": 4096,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+    }
+    config |= {"intermediate_size": 14336, "vocab_size": 128256, "quantization_config": awq}
+    spec = load_model(write_config(tmp_path, config))
+    assert spec.parameters == Models["llama-3.1-8b"].parameters
+    assert Workload.of(spec, phase="decode").memory_bytes()["weights"] == pytest.approx(5.73e9, rel=0.002)
+    head = next(op for op in Workload.of(spec, phase="decode").work().operators if op.name == "lm_head")
+    assert head.weight_bytes == 2 * 128256 * 4096
+
+
+def test_a_quantization_that_is_not_known_is_said(tmp_path):
+    path = write_config(tmp_path, {**LLAMA, "quantization_config": {"quant_method": "novel"}})
+    assert "quantization-unknown" in {n.code for n in Engine.solve(path, "h100").notes}
+    assert "quantization-unknown" not in {n.code for n in Engine.solve(path, "h100", precision="fp8").notes}
+
+
+def test_what_a_nested_configuration_leaves_out_is_as_its_class_has_it(tmp_path):
+    # As published with google/gemma-3-4b-it: the text model's file states its differences from the class alone.
+    text = {"hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text", "num_hidden_layers": 34}
+    spec = load_model(write_config(tmp_path, {"model_type": "gemma3", "text_config": {**text, "sliding_window": 1024}}))
+    assert spec.parameters == Models["gemma-3-4b"].parameters
+    assert "not stated, so as transformers has it for gemma3_text: num_attention_heads = 8" in spec.note
+    with pytest.raises(Problems):  # at the top nothing is left out, so that what is missing is a mistake
+        load_model(write_config(tmp_path, text))
 
 
 def test_a_gguf_in_several_files_and_one_without_tokens(tmp_path):

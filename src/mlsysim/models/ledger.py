@@ -27,7 +27,10 @@ class Operator(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """Bytes of a value in each role: activation, weight, cache element; and of training's copies and states [B]."""
+    """Bytes of a value in each role: activation, weight, cache element; of training's copies and states [B].
+
+    ``table`` are those of a weight of embedding and head, None where they are as all others.
+    """
 
     value: Real
     weight: Real
@@ -35,6 +38,7 @@ class Sizes(NamedTuple):
     copy: Real = 2.0
     gradient: Real = 2.0
     state: Real = memory.ADAM_STATE_BYTES
+    table: Real | None = None
 
 
 @dataclass(frozen=True, slots=True)

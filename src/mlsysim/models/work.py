@@ -158,7 +158,8 @@ def _model(m: TransformerSpec, p: _Pass, logits: Real) -> list[Operator]:
     ledger += _stack(m, p, prefix)
     if m.outputs:
         name = "lm_head" if m.head < 0 else "head"
-        ledger.append(_matmul(name, 1, logits, m.head_weights, m.hidden + m.outputs, p.sizes))
+        sizes = p.sizes if p.sizes.table is None else p.sizes._replace(weight=p.sizes.table)
+        ledger.append(_matmul(name, 1, logits, m.head_weights, m.hidden + m.outputs, sizes))
     return ledger
 
 
@@ -291,7 +292,9 @@ def _times(op: Operator, times: int) -> Operator:
 
 def _dequantization(ledger: Iterable[Operator], sizes: Sizes) -> Operator:
     """Return the conversion of every weight that is read: elementwise, and no model FLOPs."""
-    read = [op for op in ledger if op.kind in {"matmul", "experts", "conv", "depthwise", "linear"}]
+    wide = {"lm_head", "head"} if sizes.table is not None else set()
+    kinds = {"matmul", "experts", "conv", "depthwise", "linear"}
+    read = [op for op in ledger if op.kind in kinds and op.name not in wide]
     values = sum(op.weight_bytes for op in read) / sizes.weight
     count = sum(op.count for op in read)
     return Operator("dequantization", "dequantize", count, 0.0, 0.0, 0.0, 0.0, DEQUANTIZE_OPERATIONS * values)

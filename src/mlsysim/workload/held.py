@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mlsysim.models import ModelSpec, NetworkSpec, Stack, TransformerSpec
 from mlsysim.physics import memory
-from mlsysim.precision import roles
+from mlsysim.precision import Roles, roles
 from mlsysim.workload.modifiers import PLAIN, Modifiers
 
 TRAINED_IN = 2.0
@@ -30,7 +28,7 @@ def bytes_needed(
     r = roles(precision)
     if phase == "training":
         return _training_bytes(model, r, batch_size, seq_len, modifiers)
-    held = {"weights": model.parameters * r.weight}
+    held = {"weights": _weights(model, r)}
     if isinstance(model, NetworkSpec):
         held["activations"] = model.widest_elements * batch_size * r.activation
         return held
@@ -55,7 +53,17 @@ def bytes_needed(
     return held
 
 
-def _training_bytes(model: ModelSpec, r: Any, batch_size: int, seq_len: int, modifiers: Modifiers) -> dict[str, float]:
+def _weights(model: ModelSpec, r: Roles) -> float:
+    """Return the bytes of all weights; embedding and head may be kept wider."""
+    if r.table is None or isinstance(model, NetworkSpec):
+        return model.parameters * r.weight
+    tables = model.head_weights + (0 if model.tied else model.vocab * model.hidden)
+    return (model.parameters - tables) * r.weight + tables * r.table
+
+
+def _training_bytes(
+    model: ModelSpec, r: Roles, batch_size: int, seq_len: int, modifiers: Modifiers
+) -> dict[str, float]:
     trained, frozen = float(model.parameters), 0.0
     what = modifiers.trained
     if isinstance(model, TransformerSpec):

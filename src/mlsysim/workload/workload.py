@@ -10,6 +10,7 @@ from mlsysim.errors import Checks
 from mlsysim.models import ModelSpec, Sizes, TransformerSpec, Work, lower
 from mlsysim.models.check import Check, checked
 from mlsysim.models.conventions import flops_by_convention
+from mlsysim.models.importers.quantization import UNKNOWN
 from mlsysim.precision import roles
 from mlsysim.results import Note
 from mlsysim.workload.asked import checked_fields
@@ -76,6 +77,8 @@ class Workload:
         if longest and asked > longest:
             message = f"{asked:,} tokens are more than the {longest:,} that {self.model.name} was made for"
             found.append(Note("beyond-max-context", message))
+        if UNKNOWN in self.model.note and "precision" in self.defaults:
+            found.append(Note("quantization-unknown", self.model.note))
         if (
             self.phase == "training"
             and roles(self.precision).weight < TRAINED_IN
@@ -140,4 +143,4 @@ def sizes_of(precision: str) -> Sizes:
     """Return the bytes of a value in each role [B]; training computes with copies of 16 bits at least."""
     r = roles(precision)
     gradient = r.copy if r.gradient is None else r.gradient
-    return Sizes(r.activation, r.weight, r.cache, r.copy, gradient, r.state)
+    return Sizes(r.activation, r.weight, r.cache, r.copy, gradient, r.state, r.table)

@@ -13,8 +13,9 @@ from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.models.importers import decoders, encoders, hybrids
 from mlsysim.models.importers.families import ALIKE
 from mlsysim.models.importers.fields import Fields
+from mlsysim.models.importers.quantization import quantization
 from mlsysim.models.spec import TransformerSpec
-from mlsysim.registry import nearest
+from mlsysim.registry import nearest, read_table
 
 LARGEST_BYTES = 8_000_000
 """No configuration is larger; the usual one has some kilobytes."""
@@ -84,17 +85,30 @@ def spec_of(config: Mapping[str, Any], file: str, name: str) -> TransformerSpec:
         As for :func:`load_config`.
     """
     values, note = _text(config)
+    inside = values is not config
     family = values.get("model_type")
     family = ALIKE.get(family, family) if isinstance(family, str) else family
     build = BUILDERS.get(family) if isinstance(family, str) else None
     if build is None:
         raise _unknown(values, file)
-    fields = Fields(values, file, str(family))
+    fields = Fields(values, file, str(family), usual=_defaults(str(family)) if inside else None)
     spec = build(fields)
     fields.checks.done()
+    if fields.assumed:
+        told = ", ".join(f"{name} = {value}" for name, value in fields.assumed.items())
+        note += f"; not stated, so as transformers has it for {family}: {told}"
     today = datetime.now(tz=UTC).date().isoformat()
-    stored = _quantized(config)
-    return replace(spec, name=name, title=name, source=f"the file {file}", retrieved=today, note=note, precision=stored)
+    stored, unknown = quantization(config)
+    if unknown:
+        note += ("; " if note else "") + unknown
+    about: dict[str, Any] = {"title": name, "source": f"the file {file}", "retrieved": today, "note": note}
+    return replace(spec, name=name, precision=stored, **about)
+
+
+def _defaults(family: str) -> dict[str, Any]:
+    """Return what a configuration inside another leaves out: it is saved as its difference from its class."""
+    rows = read_table("mlsysim.models", "defaults.csv")
+    return {r["field"]: json.loads(r["value"]) for r in rows if r["family"] == family}
 
 
 def _text(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
@@ -122,20 +136,3 @@ def _unknown(values: Mapping[str, Any], file: str) -> Exception:
     elif near:
         known = f"it states every size that {near[0]} does: set model_type to {near[0]} if it is built alike; {known}"
     return UnknownName(f"model_type in {file}:", kind, near, known)
-
-
-def _quantized(config: Mapping[str, Any]) -> str:
-    """Return the format that weights are stored in where it is stated and is not an ordinary one."""
-    stated = config.get("quantization_config")
-    if not isinstance(stated, Mapping):
-        return ""
-    method, bits = str(stated.get("quant_method", "")).lower(), stated.get("bits", stated.get("w_bit"))
-    if method in {"fp8", "fbgemm_fp8"}:
-        return "fp8"
-    if method == "mxfp4":
-        return "wmxfp4a16"
-    if method in {"gptq", "awq", "auto-round", "autoround", "hqq"} and isinstance(bits, int) and 2 <= bits <= 8:
-        return f"w{bits}a16"
-    if method == "bitsandbytes":
-        return "w4a16" if stated.get("load_in_4bit") or stated.get("_load_in_4bit") else "w8a16"
-    return ""

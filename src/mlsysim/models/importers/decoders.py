@@ -20,7 +20,7 @@ def shape(f: Fields) -> Sizes:
     """Return the sizes that every transformer states, in whichever spelling."""
     return {
         "layers": f.count("num_hidden_layers", "n_layer", "n_layers", "num_layers", most=MOST_LAYERS),
-        "hidden": f.count("hidden_size", "n_embd", "d_model"),
+        "hidden": f.count("hidden_size", "n_embd", "n_embed", "d_model"),
         "heads": f.count("num_attention_heads", "n_head", "n_heads"),
         "vocab": f.count("vocab_size", "padded_vocab_size"),
     }

@@ -13,12 +13,22 @@ MOST_LAYERS = 10_000
 
 
 class Fields:
-    """Typed access to a mapping; a problem is kept in ``checks`` and a harmless value returned in its place."""
+    """Typed access to a mapping; a problem is kept in ``checks`` and a harmless value returned in its place.
+
+    ``usual`` are values of fields that may be left out of a file; which of them were needed is kept in ``assumed``.
+    """
 
     def __init__(
-        self, values: Mapping[str, Any], file: str, family: str, checks: Checks | None = None, prefix: str = ""
+        self,
+        values: Mapping[str, Any],
+        file: str,
+        family: str,
+        checks: Checks | None = None,
+        prefix: str = "",
+        usual: Mapping[str, Any] | None = None,
     ) -> None:
         self.values, self.file, self.family = values, file, family
+        self.usual, self.assumed = usual or {}, dict[str, Any]()
         self.checks, self.prefix = checks or Checks(), prefix
         self.wrong: set[str] = set()
 
@@ -49,6 +59,10 @@ class Fields:
                 self.problem(name, f"from {least:,} to {most:,}", value)
                 return max(least, 1)
             return value
+        for name in names:
+            if name in self.usual:
+                self.assumed[name] = self.usual[name]
+                return int(self.usual[name])
         if default is not None:
             return default
         self.problem(names[0], "given", None, f"also spelled {', '.join(names[1:])}" if names[1:] else "")
@@ -74,6 +88,10 @@ class Fields:
                 self.problem(name, "true or false", value)
                 return default
             return bool(value)
+        for name in names:
+            if name in self.usual:
+                self.assumed[name] = self.usual[name]
+                return bool(self.usual[name])
         return default
 
     def words(self, name: str, known: Iterable[str], length: int | None = None) -> list[str] | None:

@@ -23,11 +23,11 @@ def load(path: Path) -> ModelSpec:
 
         return spec_from(values, path)
     if "weight_map" in values or "_class_name" in values:
-        hint = (
-            "give the folder's config.json"
-            if "weight_map" in values
-            else "a pipeline of several networks; see `mlsysim models`"
-        )
+        hint = "give the folder's config.json"
+        if "_class_name" in values:
+            hint = (
+                f"this is one of diffusers ({values['_class_name']}); see `mlsysim models`, or use mlsysim.from_torch"
+            )
         raise InvalidValue("model", "a configuration with a model_type", str(path), hint)
     spec = spec_of(values, path.name, path.parent.resolve().name or path.stem)
     shards = sorted(path.parent.glob("*.safetensors"))
