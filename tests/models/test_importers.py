@@ -17,6 +17,7 @@ from mlsysim.errors import InvalidValue, MlsysimError, Problems, UnknownName
 from mlsysim.models import lower
 from mlsysim.models.importers import load_model
 from mlsysim.models.importers.config import BUILDERS, spec_of
+from mlsysim.models.importers.weights import TOLERANCE
 from mlsysim.models.registry import _rows
 from mlsysim.precision import roles
 
@@ -583,3 +584,28 @@ def test_a_published_configuration_with_strange_fields_never_crashes(name, data)
     with suppress(MlsysimError):
         spec = spec_of(config, "config.json", "x")
         assert Workload.of(spec).work().flops >= 0
+
+
+def test_towers_beside_a_language_model_and_prediction_modules_in_a_gguf(tmp_path):
+    config = {"model_type": "llava", "text_config": LLAMA}
+    write_config(tmp_path, config)
+    write_safetensors(tmp_path / "model.safetensors", {**llama_tensors(), "vision.tower": ("BF16", (1000, 1000))})
+    assert load_model(tmp_path).parameters == LLAMA_PARAMETERS
+    glm = {"general.architecture": "glm4moe"} | {
+        f"glm4moe.{key}": value
+        for key, value in {
+            "block_count": 3, "nextn_predict_layers": 1, "embedding_length": 256, "attention.head_count": 8,
+            "attention.head_count_kv": 2, "attention.key_length": 32, "feed_forward_length": 512,
+            "context_length": 2048,
+            "expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 128, "expert_shared_count": 1,
+            "leading_dense_block_count": 1,
+        }.items()
+    }  # fmt: skip
+    attention = 256 * (256 + 2 * 64) + 256 * 256
+    sparse = attention + 5 * 3 * 256 * 128 + 256 * 4
+    total = 2 * 1024 * 256 + attention + 3 * 256 * 512 + sparse
+    tensors = {"token_embd.weight": (1, (256, 1024)), "output.weight": (1, (256, 1024))}
+    tensors["blk.0.all"] = (1, (total - 2 * 1024 * 256,))
+    spec = load_model(write_gguf(tmp_path / "glm.gguf", glm, tensors))
+    assert (spec.layers, spec.mtp) == (2, 1)
+    assert spec.parameters == pytest.approx(total, rel=TOLERANCE)

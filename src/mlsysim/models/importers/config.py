@@ -19,6 +19,8 @@ from mlsysim.registry import nearest, read_table
 
 LARGEST_BYTES = 8_000_000
 """No configuration is larger; the usual one has some kilobytes."""
+LANGUAGE_ALONE = "the language model alone; towers for images or sound are left out"
+"""What the note of a spec begins with that is part of a larger model."""
 BUILDERS = {**decoders.BUILDERS, **hybrids.BUILDERS, **encoders.BUILDERS}
 SIZES = {
     "num_hidden_layers": ("n_layer", "n_layers", "num_layers"),
@@ -119,7 +121,7 @@ def _text(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
         return config, ""
     kind = inner.get("model_type") or kind
     tied = {k: config[k] for k in ("tie_word_embeddings",) if k in config and k not in inner}
-    return {**tied, **inner, "model_type": kind}, "the language model alone; towers for images or sound are left out"
+    return {**tied, **inner, "model_type": kind}, LANGUAGE_ALONE
 
 
 def _unknown(values: Mapping[str, Any], file: str) -> Exception:

@@ -79,6 +79,7 @@ _KEYS = {
     "time_step_rank": "ssm.time_step_rank",
     "n_groups": "ssm.group_count",
     "interleave_moe_layer_step": "interleave_moe_layer_step",
+    "num_nextn_predict_layers": "nextn_predict_layers",
 }
 """Fields of a configuration, and what GGUF calls them behind the name of the architecture."""
 
@@ -119,6 +120,9 @@ def _gguf_config(
         value = pairs.get(f"{architecture}.{key}")
         if value is not None:
             found[field] = max(value) if isinstance(value, list) and value else value
+    modules = found.get("num_nextn_predict_layers")
+    if isinstance(modules, int) and isinstance(found.get("num_hidden_layers"), int):
+        found["num_hidden_layers"] -= modules  # which GGUF counts among the blocks
     embedding = tensors.get("token_embd.weight")
     words = pairs.get("tokenizer.ggml.tokens")
     if embedding:

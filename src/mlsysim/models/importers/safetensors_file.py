@@ -11,7 +11,7 @@ from typing import Any
 from mlsysim.errors import InvalidValue
 from mlsysim.models.importers.config import spec_of
 from mlsysim.models.importers.safetensors_header import Tensor, quantized, read_shards, stored_bits
-from mlsysim.models.importers.weights import TOLERANCE, plain_format, refuse_others, shards
+from mlsysim.models.importers.weights import agrees, plain_format, refuse_others, shards
 from mlsysim.models.spec import TransformerSpec
 
 
@@ -61,26 +61,18 @@ def checked_against(spec: TransformerSpec, files: Sequence[Path]) -> Transformer
         bits = stored_bits(tensors, spec.parameters)
         return spec if spec.precision else replace(spec, precision=f"w{bits:.4g}a16")
     total = sum(t.elements for t in tensors.values())
-    if not _are_all(files):
+    if not _are_all(files) or agrees(total, spec):
         return spec
-    missing = abs(total - spec.parameters - _mtp(spec)) > TOLERANCE * total
-    if missing and abs(total - spec.parameters) > TOLERANCE * total:
-        names = f"{files[0].name} and {len(files) - 1} more" if len(files) > 1 else files[0].name
-        hint = f"by config.json it has {spec.parameters:,}; are the two of one model, and are all files there?"
-        raise InvalidValue(
-            "model", "a folder of one model", str(files[0].parent), f"{names} hold {total:,} parameters; {hint}"
-        )
-    return spec
+    names = f"{files[0].name} and {len(files) - 1} more" if len(files) > 1 else files[0].name
+    hint = f"by config.json it has {spec.parameters:,}; are the two of one model, and are all files there?"
+    told = f"{names} hold {total:,} parameters; {hint}"
+    raise InvalidValue("model", "a folder of one model", str(files[0].parent), told)
 
 
 def _are_all(files: Sequence[Path]) -> bool:
     """Return whether all parts of a model are there, by the numbers in their names."""
     counts = {int(m[1]) for s in files if (m := re.search(r"-of-0*(\d+)\.", s.name))}
     return not counts or counts == {len(files)}
-
-
-def _mtp(spec: TransformerSpec) -> int:
-    return spec.mtp * spec.mtp_stack.stack_parameters if spec.mtp_stack else 0
 
 
 def _named_like_llama(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any] | None:

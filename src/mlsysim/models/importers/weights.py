@@ -10,19 +10,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlsysim.errors import InvalidValue
+from mlsysim.models.importers.config import LANGUAGE_ALONE
 from mlsysim.models.spec import TransformerSpec
 
 TOLERANCE = 0.005
 """Share by which parameters may differ from those of the tensors: small tables that are stored and not trained."""
 
 
+def agrees(total: int, spec: TransformerSpec) -> bool:
+    """Return whether tensors of so many parameters are those of a model; prediction modules may be among them.
+
+    Beside a language model that is part of a larger one there may be others.
+    """
+    if spec.note.startswith(LANGUAGE_ALONE):
+        return total >= (1 - TOLERANCE) * spec.parameters
+    modules = spec.mtp * spec.mtp_stack.stack_parameters if spec.mtp_stack else 0
+    return any(abs(total - expected) <= TOLERANCE * total for expected in (spec.parameters, spec.parameters + modules))
+
+
 def refuse_others(path: Path, total: int, spec: TransformerSpec, names: Sequence[str]) -> None:
     """Refuse a file whose tensors hold another number of parameters than the model that its header describes."""
-    if abs(total - spec.parameters) <= TOLERANCE * total:
+    if agrees(total, spec):
         return
-    hint = (
-        f"by the sizes in its header it would have {spec.parameters:,}; its tensors are {', '.join(sorted(names)[:12])}"
-    )
+    shown = ", ".join(sorted(names)[:12])
+    hint = f"by the sizes in its header it would have {spec.parameters:,}; its tensors are {shown}"
     raise InvalidValue("model", "a file that is built as it says", str(path), f"it holds {total:,} parameters; {hint}")
 
 
