@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlsysim.errors import Checks, InvalidValue
@@ -19,6 +21,7 @@ from mlsysim.workload.asked import checked_fields
 if TYPE_CHECKING:
     from mlsysim.hardware import Cluster
 
+_FILES = (".toml", ".yaml", ".yml", ".json")
 MANY_DEVICES = 8
 """Devices that one scale-up domain commonly joins (an HGX board), within which one item may be split."""
 
@@ -157,6 +160,10 @@ def hardware_of(hardware: object) -> HardwareSpec:
     """
     if isinstance(hardware, HardwareSpec):
         return hardware
+    if isinstance(hardware, os.PathLike) or (isinstance(hardware, str) and hardware.lower().endswith(_FILES)):
+        from mlsysim.hardware.device_file import read_device
+
+        return read_device(Path(hardware).expanduser()).spec
     several = re.match(r"(\d+)\s*[x*×]\s*(.+)", hardware) if isinstance(hardware, str) else None
     if several and several[2] in Hardware:
         raise InvalidValue("hardware", "the name of one device", hardware, f"{several[2]} with devices = {several[1]}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from mlsysim.cli import options
@@ -17,9 +19,12 @@ def command(names: tuple[str, ...], compare: bool, nodes: bool, unverified: bool
     """List the hardware, or show every figure of a device with its source and date, and what is not known.
 
     NAMES are as the list has them, in any spelling; several are shown side by side. A node has figures of its own.
+
+    `mlsysim hardware check FILE` reads a device of your own (TOML, YAML or JSON) and says what is wrong or unlikely.
     """
     from mlsysim.errors import Checks, InvalidValue
     from mlsysim.hardware import Hardware, Nodes
+    from mlsysim.hardware.device_file import read_device
     from mlsysim.report.listings import (
         comparison_table,
         device_table,
@@ -30,6 +35,11 @@ def command(names: tuple[str, ...], compare: bool, nodes: bool, unverified: bool
     )
     from mlsysim.report.tables import emit
 
+    if names[:1] == ("check",) and len(names) == 2:
+        device = read_device(Path(names[1]))
+        emit(output, device.spec.to_dict(), device_table(device.spec))
+        options.say_notes(device.notes)
+        return
     if compare and len(names) < 2:
         raise InvalidValue("compare", "given at least two devices", " ".join(names))
     if nodes or (len(names) == 1 and names[0] not in Hardware and names[0] in Nodes):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlsysim.errors import InvalidValue, UnknownName
+from mlsysim.files import read_json
 from mlsysim.models.importers import decoders, encoders, hybrids
 from mlsysim.models.importers.families import ALIKE
 from mlsysim.models.importers.fields import Fields
@@ -17,8 +18,6 @@ from mlsysim.models.importers.quantization import quantization
 from mlsysim.models.spec import TransformerSpec
 from mlsysim.registry import nearest, read_table
 
-LARGEST_BYTES = 8_000_000
-"""No configuration is larger; the usual one has some kilobytes."""
 LANGUAGE_ALONE = "the language model alone; towers for images or sound are left out"
 """What the note of a spec begins with that is part of a larger model."""
 BUILDERS = {**decoders.BUILDERS, **hybrids.BUILDERS, **encoders.BUILDERS}
@@ -41,41 +40,6 @@ def load_config(path: Path) -> TransformerSpec:
         Missing, too large, no JSON object; an architecture that is not known; or fields that break a rule, all told.
     """
     return spec_of(read_json(path), str(path), path.parent.resolve().name or path.stem)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object of moderate size.
-
-    Raises
-    ------
-    InvalidValue
-        Missing, unreadable, too large, or no JSON object.
-    """
-    content = read_whole(path)
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError) as problem:
-        why = f"line {problem.lineno}: {problem.msg}" if isinstance(problem, json.JSONDecodeError) else "not UTF-8 JSON"
-        raise InvalidValue("model", "a JSON file", str(path), why) from None
-    if not isinstance(found, dict):
-        raise InvalidValue("model", "a JSON object", str(path), f"it holds a {type(found).__name__}")
-    return found
-
-
-def read_whole(path: Path) -> bytes:
-    """Read a file of moderate size.
-
-    Raises
-    ------
-    InvalidValue
-        Missing, unreadable or too large.
-    """
-    try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise InvalidValue("model", f"a configuration of at most {LARGEST_BYTES / 1e6:g} MB", str(path))
-        return path.read_bytes()
-    except OSError as problem:
-        raise InvalidValue("model", "a file that can be read", str(path), problem.strerror or "") from None
 
 
 def spec_of(config: Mapping[str, Any], file: str, name: str) -> TransformerSpec:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlsysim.errors import InvalidValue
-from mlsysim.models.importers.config import read_json, spec_of
+from mlsysim.files import read_json
+from mlsysim.models.importers.config import spec_of
 from mlsysim.models.spec import ModelSpec
 
 

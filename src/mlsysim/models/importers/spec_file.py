@@ -8,15 +8,14 @@ of a block names its ``kind``: attention, latent_attention, state_space, linear_
 from __future__ import annotations
 
 import inspect
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from mlsysim.errors import Checks, InvalidValue, MissingExtra, UnknownName
+from mlsysim.errors import Checks, InvalidValue, UnknownName
+from mlsysim.files import read_fields
 from mlsysim.models import parts
-from mlsysim.models.importers.config import read_json, read_whole
 from mlsysim.models.network import Layer, NetworkSpec
 from mlsysim.models.spec import Block, ModelSpec, Stack, TransformerSpec, decoder
 from mlsysim.registry import nearest
@@ -40,7 +39,7 @@ def load(path: Path) -> ModelSpec:
     InvalidValue, UnknownName, Problems, MissingExtra
         No TOML, YAML or JSON; or fields that are unknown, missing or of the wrong kind, all told with their paths.
     """
-    return spec_from(_read(path), path)
+    return spec_from(read_fields(path), path)
 
 
 def spec_from(values: Mapping[str, Any], path: Path) -> ModelSpec:
@@ -63,37 +62,6 @@ def spec_from(values: Mapping[str, Any], path: Path) -> ModelSpec:
         found = _decoder(checks, given, place)
     checks.done()
     return found  # type: ignore[no-any-return]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if path.suffix.lower() == ".json":
-        return read_json(path)
-    try:
-        text = read_whole(path).decode()
-    except UnicodeDecodeError:
-        raise InvalidValue("model", "a text file", str(path), "it is not UTF-8") from None
-    found = _toml(path, text) if path.suffix.lower() == ".toml" else _yaml(path, text)
-    if not isinstance(found, dict):
-        raise InvalidValue("model", "a file of fields", str(path), f"it holds a {type(found).__name__}")
-    return found
-
-
-def _toml(path: Path, text: str) -> Any:
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as problem:
-        raise InvalidValue("model", "a TOML file", str(path), str(problem)) from None
-
-
-def _yaml(path: Path, text: str) -> Any:
-    try:
-        import yaml
-    except ImportError:
-        raise MissingExtra("pyyaml", "models", f"reading {path.name}") from None
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as problem:
-        raise InvalidValue("model", "a YAML file", str(path), str(problem).replace("\n", " ")) from None
 
 
 def _each(value: object, checks: Checks, place: str) -> list[Any]:

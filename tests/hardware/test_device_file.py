@@ -1,0 +1,91 @@
+"""A device of one's own: read, held to what is possible, and told what is unusual."""
+
+import subprocess
+import sys
+
+import pytest
+
+from mlsysim import Engine
+from mlsysim.errors import MlsysimError
+from mlsysim.hardware.device_file import read_device
+
+GOOD = """
+name = "our-gpu"
+kind = "gpu"
+source = "data sheet of 2026-03"
+memory = "48 GB"
+bandwidth = "960 GB/s"
+[peaks]
+bf16 = "210 TFLOP/s"
+"bf16 sparse" = "420 TFLOP/s"
+fp8 = "420 TFLOP/s"
+"""
+
+
+def check(path):
+    command = [sys.executable, "-c", "from mlsysim.cli.app import main; main()", "hardware", "check", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def written(tmp_path, text):
+    path = tmp_path / "device.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_device_file_answers_as_a_packaged_device_would(tmp_path):
+    path = written(tmp_path, GOOD)
+    device = read_device(path)
+    assert device.spec.peaks["bf16"].value == 210e12
+    assert device.spec.bandwidth is not None
+    assert device.spec.bandwidth.source == "data sheet of 2026-03"
+    assert device.notes == ()
+    solution = Engine().solve("llama-3.1-8b", path, phase="prefill", seq_len=1024)
+    assert solution.time_s.value > 2 * 8e9 * 1024 / 210e12, "more than the arithmetic at the full peak"
+
+
+def test_what_is_rare_is_said(tmp_path):
+    path = written(tmp_path, GOOD.replace('fp8 = "420', 'fp8 = "900'))
+    (note,) = read_device(path).notes
+    assert note.code == "figure-unlikely"
+    assert "4.29 times" in note.message
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (('bf16 = "210', 'bf16 = "420'), "is this the sparse one, twice the dense?"),
+        (('memory = "48 GB"', 'memory = "48"'), "memory"),
+        (('kind = "gpu"', 'kind = "gpuu"'), "did you mean gpu"),
+        (('"960 GB/s"', '"960 EB/s"'), "is the unit right?"),
+        (('name = "our-gpu"', 'name = "H100"'), "one that is not packaged"),
+        (("bandwidth =", "bandwith ="), "bandwidth"),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path, change, told):
+    with pytest.raises(MlsysimError) as caught:
+        read_device(written(tmp_path, GOOD.replace(*change)))
+    assert told in str(caught.value)
+
+
+def test_a_peak_is_held_to_units_times_clock_times_operations(tmp_path):
+    clock = '[clock]\nunits = 100\nboost = "2 GHz"\n[clock.operations]\nbf16 = {}\n'
+    assert read_device(written(tmp_path, GOOD + clock.format(1050))).spec.name == "our-gpu"  # 210e12 exactly
+    with pytest.raises(MlsysimError) as caught:
+        read_device(written(tmp_path, GOOD + clock.format(512)))  # 102.4e12
+    assert "at most 1.024e+14 FLOP/s by the clock" in str(caught.value)
+
+
+def test_every_problem_of_a_file_is_told_at_once(tmp_path):
+    text = 'name = 3\nkind = "gpuu"\nmemory = "48"\nbandwith = "1 GB/s"\n[peaks]\nbf17 = "1 TFLOP/s"\n'
+    result = check(written(tmp_path, text))
+    assert result.returncode == 2
+    for field in ("name", "gpuu", "memory", "bandwith", "bf17"):
+        assert field in result.stderr
+
+
+def test_check_shows_the_device_and_its_notes(tmp_path):
+    result = check(written(tmp_path, GOOD.replace('bandwidth = "960 GB/s"\n', "")))
+    assert result.returncode == 0
+    assert "210" in result.stdout
+    assert "no bandwidth is stated" in result.stderr
