@@ -76,7 +76,7 @@ INT4 = {"num_bits": 4, "type": "int"}
     ("stated", "precision"),
     [
         # Embedding and head stay in 16 bits; 128 weights share a 16-bit scale, and in AWQ a 4-bit zero point.
-        ({"quant_method": "fp8"}, "fp8e16"),
+        ({"quant_method": "fp8"}, "fp8e16kv16"),
         ({"quant_method": "awq", "bits": 4, "group_size": 128}, "w4.156a16e16"),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": True}, "w4.125a16e16"),
         ({"quant_method": "gptq", "bits": 8}, "w8a16e16"),
@@ -87,7 +87,7 @@ INT4 = {"num_bits": 4, "type": "int"}
                 "quant_method": "compressed-tensors",
                 "config_groups": {"group_0": {"weights": FP8, "input_activations": FP8}},
             },
-            "fp8e16",
+            "fp8e16kv16",
         ),
         (
             {

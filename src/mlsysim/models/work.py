@@ -204,10 +204,10 @@ def _mixer(name: str, count: int, line: Line, p: _Pass) -> Operator:
         each = line.cached_pair_flops if p.absorbed else line.pair_flops
         flops = count * each * p.batch * _pairs(line, p)
         kept = line.cached * p.batch * _read_and_written(line, p)
-    elif line.state:  # a state that goes on is read before it is written
-        kept = line.state * p.batch * (1.0 if p.fresh else 2.0)
     moved = count * p.tokens * line.width * p.sizes.value
-    return Operator(name, line.kind, count, flops, 0.0, moved, count * kept * p.sizes.kv)
+    state = line.state * p.batch * (1.0 if p.fresh else 2.0)  # one that goes on is read before it is written
+    cache = count * (kept * p.sizes.kv + state * p.sizes.value)
+    return Operator(name, line.kind, count, flops, 0.0, moved, cache)
 
 
 def _pairs(line: Line, p: _Pass) -> Any:
@@ -227,7 +227,9 @@ def _read_and_written(line: Line, p: _Pass) -> Any:
     reach = line.reach
     if reach.cross:
         return p.source
-    limit = reach.window or reach.chunk or reach.selected
+    if reach.chunk:
+        return p.context % reach.chunk + p.new
+    limit = reach.window or reach.selected
     return (minimum(p.context, limit) if limit else p.context) + p.new
 
 

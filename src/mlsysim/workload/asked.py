@@ -9,7 +9,7 @@ from mlsysim.errors import Checks, InvalidValue
 from mlsysim.models import ModelSpec, NetworkSpec, TransformerSpec
 from mlsysim.precision import parse_precision
 from mlsysim.units import whole
-from mlsysim.workload.modifiers import PLAIN, checked_modifiers
+from mlsysim.workload.modifiers import PLAIN, Modifiers, checked_modifiers
 from mlsysim.workload.named import model_of, phase_of
 
 DEFAULT_TOKENS = 2048
@@ -52,6 +52,7 @@ def checked_fields(
         check(_refuse_lengths, the_model, the_phase, seq_len, context)
         check(_refuse_decode, the_model, the_phase)
         the_model, found = checked_modifiers(check, the_model, the_phase, modified)
+        found = _usual_modifiers(found, the_model, the_phase, tokens, usual, modified, defaults)
     return {
         "model": the_model,
         "phase": the_phase,
@@ -62,6 +63,27 @@ def checked_fields(
         "modifiers": found,
         "defaults": defaults,
     }
+
+
+def _usual_modifiers(
+    found: Modifiers,
+    model: ModelSpec,
+    phase: str,
+    tokens: int | None,
+    usual: int,
+    modified: Mapping[str, object],
+    defaults: dict[str, object],
+) -> Modifiers:
+    """Name the modifiers that were not given and yet count."""
+    if found.speculative:
+        drafts = {"draft": found.speculative.draft or "mtp", "draft_tokens": found.speculative.tokens}
+        defaults |= {name: value for name, value in drafts.items() if modified.get(name) is None}
+    if getattr(model, "encoder", None) and phase != "decode" and found.target_len is None:
+        target = (tokens or usual) if phase == "training" else 1
+        defaults["target_len"] = target
+        if tokens is None:  # the input fixes its length, and the target has one of its own
+            found = found._replace(target_len=target)
+    return found
 
 
 def used_lengths(model: ModelSpec, phase: str) -> tuple[str, ...]:

@@ -10,6 +10,9 @@ from mlsysim.workload.modifiers import PLAIN, Modifiers
 TRAINED_IN = 2.0
 """Bytes of the narrowest copy of a weight that training computes its update from [B]."""
 
+LOGIT = 4.0
+"""Bytes of a logit in training, whose loss is taken in fp32 [B]."""
+
 
 def bytes_needed(
     model: ModelSpec,
@@ -23,7 +26,7 @@ def bytes_needed(
     """Return the bytes that a step holds, by purpose [B].
 
     ``weights``, ``kv_cache`` (recurrent states too), ``activations`` that outlive an operator, ``workspace`` of the one
-    at work, and in training ``gradients`` and ``optimizer`` states.
+    at work (the block that is computed again, or the logits), and in training ``gradients`` and ``optimizer`` states.
     """
     r = roles(precision)
     if phase == "training":
@@ -40,17 +43,22 @@ def bytes_needed(
         widest = max(model.live_elements, 0 if decode else model.encoder.live_elements * source)
         held["kv_cache"], held["activations"] = batch_size * kept * r.cache, batch_size * widest * r.activation
         return held
-    kv = model.cached_elements(cached) if model.decodes else 0
-    held["kv_cache"] = batch_size * kv * r.cache
+    held["kv_cache"] = batch_size * _kept(model, cached, r) if model.decodes else 0.0
     drafted = modifiers.speculative
     if drafted and drafted.draft:
         held["weights"] += drafted.draft.parameters * r.weight
-        held["kv_cache"] += batch_size * drafted.draft.cached_elements(cached) * r.cache
+        held["kv_cache"] += batch_size * _kept(drafted.draft, cached, r)
     elif drafted and model.mtp_stack:
         held["weights"] += model.mtp * model.mtp_stack.stack_parameters * r.weight
-        held["kv_cache"] += batch_size * model.mtp * model.mtp_stack.cached_elements(cached) * r.cache
+        held["kv_cache"] += batch_size * model.mtp * _kept(model.mtp_stack, cached, r)
     held["activations"] = batch_size * new * model.live_elements * r.activation
     return held
+
+
+def _kept(stack: Stack, tokens: int, r: Roles) -> float:
+    """Return the bytes that are kept of a sequence: keys and values, and recurrent states as activations are."""
+    state = stack.state_elements
+    return (float(stack.cached_elements(tokens)) - state) * r.cache + state * r.activation
 
 
 def _weights(model: ModelSpec, r: Roles) -> float:
@@ -94,5 +102,8 @@ def _training_bytes(
             if modifiers.recompute == "none":
                 kept += memory.score_elements(length, stack.attention_heads)
     held["activations"] = batch_size * kept * size
-    held["workspace"] = batch_size * workspace * size
+    logits = 0.0
+    if isinstance(model, TransformerSpec) and not model.pooled:
+        logits = stacks[0][1] * model.outputs * LOGIT if stacks else 0.0
+    held["workspace"] = batch_size * max(workspace * size, logits)
     return held

@@ -95,13 +95,14 @@ def checked_modifiers(
     if steps and isinstance(model, NetworkSpec):
         model = replace(model, steps=steps, sample="image")
     encoded = sequence and getattr(model, "encoder", None) is not None
-    target = take("target_len", encoded, f"for {model.name}, which has no encoder", whole)
+    why = "in decode, which makes one token" if encoded else f"for {model.name}, which has no encoder"
+    target = take("target_len", encoded and phase != "decode", why, whole)
     if target:
         found["target_len"] = target
     recompute = take("recompute", training and sequence, "outside training of a sequence model", _recompute)
     if recompute:
         found["recompute"] = recompute
-    rank = take("lora_rank", training and sequence, "outside training of a sequence model", whole)
+    rank = take("lora_rank", training and sequence, "outside training of a sequence model", _rank, model)
     frozen = take("freeze", training and sequence, "outside training of a sequence model", _frozen, model)
     if rank and frozen:
         check.add(InvalidValue("freeze", "left out where lora_rank is given, which freezes all but adapters", frozen))
@@ -109,6 +110,13 @@ def checked_modifiers(
     found["trained"] = Trained(rank or 0, frozen or "", mtp)
     found["speculative"] = _speculative(check, model, phase, given)
     return model, Modifiers(**found)
+
+
+def _rank(value: object, field: str, model: TransformerSpec) -> int:
+    found = whole(value, field)
+    if found > model.hidden:
+        raise InvalidValue(field, f"at most {model.hidden}, the hidden size of {model.name}", value)
+    return found
 
 
 def _frozen(value: object, field: str, model: TransformerSpec) -> str:
@@ -140,6 +148,10 @@ def _speculative(check: Checks, model: ModelSpec, phase: str, given: Mapping[str
     if not isinstance(model, TransformerSpec) or phase != "decode":
         for name, value in asked.items():
             check.add(InvalidValue(name, "left out outside decode", value))
+        return None
+    if "draft" not in asked and not model.mtp:
+        hint = f"name a smaller model: {model.name} has no modules of its own that draft"
+        check.add(InvalidValue("draft", f"given with {' and '.join(asked)}", None, hint))
         return None
     draft: Any = check(_draft, given.get("draft", "mtp"), model)
     tokens: Any = check(whole, given.get("draft_tokens", model.mtp or DRAFTED), "draft_tokens")

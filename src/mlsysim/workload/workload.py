@@ -73,7 +73,7 @@ class Workload:
         given = ", ".join(f"{name} = {value}" for name, value in self.defaults.items() if name != "devices")
         if given:
             found.append(Note("defaults-used", f"not given, so assumed: {given}"))
-        longest, asked = getattr(self.model, "max_context", None), (self.seq_len or 0) + (self.context or 0)
+        longest, asked = getattr(self.model, "max_context", None), self._tokens_at_once
         if longest and asked > longest:
             message = f"{asked:,} tokens are more than the {longest:,} that {self.model.name} was made for"
             found.append(Note("beyond-max-context", message))
@@ -87,6 +87,13 @@ class Workload:
             message = f"arithmetic in {self.precision}; weights and gradients are kept in 16 bits"
             found.append(Note("training-keeps-16-bits", message))
         return found
+
+    @property
+    def _tokens_at_once(self) -> int:
+        """Return the most tokens that one side of the model takes."""
+        if getattr(self.model, "encoder", None):
+            return max(self.seq_len or 0, self.context or 0, self.modifiers.target_len or 0)
+        return (self.seq_len or 0) + (self.context or 0)
 
     def work(self, *, full_attention: bool = False, absorbed: bool | None = None) -> Work:
         """Return the ledger of one step."""

@@ -59,6 +59,7 @@ def spec_of(config: Mapping[str, Any], file: str, name: str) -> TransformerSpec:
         raise _unknown(values, file)
     fields = Fields(values, file, str(family), usual=_defaults(str(family)) if inside else None)
     spec = build(fields)
+    fields.misspelled()
     fields.checks.done()
     if fields.assumed:
         told = ", ".join(f"{name} = {value}" for name, value in fields.assumed.items())

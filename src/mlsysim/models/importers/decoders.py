@@ -12,6 +12,7 @@ from mlsysim.models.parts import Attention, Experts, LatentAttention, Mlp, Part
 from mlsysim.models.spec import Block, TransformerSpec
 
 LAYER_KINDS = ("full_attention", "sliding_attention", "chunked_attention", "linear_attention", "mamba", "attention")
+EXPERTS = ("num_local_experts", "n_routed_experts", "num_experts", "moe_num_experts")
 _SHARED = ("n_shared_experts", "num_shared_experts", "num_shared_expert", "moe_num_shared_experts")
 Sizes = dict[str, int]
 
@@ -44,7 +45,7 @@ def family_member(f: Fields) -> TransformerSpec:
     """Return the spec of any family in :data:`FAMILIES`."""
     t, s = FAMILIES[f.family], shape(f)
     mixers: Sequence[Part]
-    if f.has("kv_lora_rank") and f.has("qk_rope_head_dim"):
+    if t.latent or (f.has("kv_lora_rank") and f.has("qk_rope_head_dim")):
         mixers = [latent(f, s)] * s["layers"]
     else:
         mixers = reaching(f, t, attention(f, t, s), s["layers"])
@@ -87,6 +88,16 @@ def _name(parts: tuple[Part, ...], kinds: Sequence[tuple[Part, ...]]) -> str:
     return "-".join(words)
 
 
+def head_dim(f: Fields, s: Sizes, usual: int = 0) -> int:
+    """Return the width of a head: stated, usual for the family, or the hidden size over the heads."""
+    names = ("head_dim", "kv_channels")
+    found = f.count(*names, default=usual or max(s["hidden"] // s["heads"], 1))
+    known = usual or f.has(*names) or f.usual.keys() & set(names)
+    if not known and s["hidden"] % s["heads"] and not f.wrong:
+        f.problem("hidden_size", f"a multiple of the {s['heads']} heads where head_dim is not given", s["hidden"])
+    return found
+
+
 def attention(f: Fields, t: Traits, s: Sizes) -> Attention:
     """Return the attention of a family, before its reach."""
     heads = s["heads"]
@@ -103,7 +114,7 @@ def attention(f: Fields, t: Traits, s: Sizes) -> Attention:
     return Attention(
         heads=heads,
         kv_heads=kv,
-        head_dim=f.count("head_dim", "kv_channels", default=t.head_dim or max(s["hidden"] // heads, 1)),
+        head_dim=head_dim(f, s, t.head_dim),
         bias=t.bias if biased else "none",
         qk_norm=norm,
         sinks=t.sinks,
@@ -152,7 +163,7 @@ def mlps(f: Fields, t: Traits, s: Sizes) -> list[Mlp | Experts]:
         "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", default=t.ffn_times * s["hidden"] or None
     )
     dense = Mlp(ffn=wide, gated=t.gated, bias=f.flag(t.mlp_biased_by, default=t.mlp_bias))
-    experts = f.count("num_local_experts", "n_routed_experts", "num_experts", "moe_num_experts", default=0, least=0)
+    experts = f.count(*EXPERTS, default=None if t.sparse else 0, least=int(t.sparse))
     if not experts:
         return [dense] * layers
     sparse = Experts(
@@ -183,7 +194,7 @@ def _sparse_layers(f: Fields, t: Traits, layers: int) -> list[bool]:
     stated = f.words("mlp_layer_types", ("dense", "sparse"), layers)
     if stated is not None:
         return [kind == "sparse" for kind in stated]
-    first = f.count("first_k_dense_replace", "moe_layer_start_index", default=0, least=0, most=MOST_LAYERS)
+    first = f.count("first_k_dense_replace", "moe_layer_start_index", default=0, least=0, most=layers)
     last = f.count("moe_layer_end_index", default=layers - 1, least=0, most=MOST_LAYERS)
     every = f.count("decoder_sparse_step", "moe_layer_freq", "moe_layer_interval", default=1)
     excluded = f.numbers("mlp_only_layers") or []
@@ -201,7 +212,7 @@ def llama_4(f: Fields) -> TransformerSpec:
     mixer = replace(mixer, qk_norm="none")  # its norm of queries and keys has no weights
     wide = f.count("intermediate_size")
     dense = Mlp(ffn=f.count("intermediate_size_mlp", default=wide))
-    experts = f.count("num_local_experts")
+    experts = f.count(*EXPERTS)
     sparse = Experts(experts=experts, chosen=chosen_of(f, experts), ffn=wide, shared=1)
     every = f.count("interleave_moe_layer_step", default=1)
     where = f.numbers("moe_layers") or [i for i in range(s["layers"]) if (i + 1) % every == 0]
@@ -227,7 +238,7 @@ def mpt(f: Fields) -> TransformerSpec:
     mixer = Attention(
         heads=s["heads"],
         kv_heads=inner.count("kv_n_heads", default=s["heads"]),
-        head_dim=max(s["hidden"] // s["heads"], 1),
+        head_dim=head_dim(f, s),
         bias="all" if biased else "none",
     )
     mlp = Mlp(ffn=int(f.real("expansion_ratio", 4.0) * s["hidden"]), gated=False, bias=biased)
@@ -248,9 +259,7 @@ def falcon(f: Fields) -> TransformerSpec:
     kv = 1 if f.flag("multi_query", default=True) else s["heads"]
     if new:
         kv = f.count("num_kv_heads", "n_head_kv", default=s["heads"])
-    mixer = Attention(
-        heads=s["heads"], kv_heads=kv, head_dim=max(s["hidden"] // s["heads"], 1), bias="all" if biased else "none"
-    )
+    mixer = Attention(heads=s["heads"], kv_heads=kv, head_dim=head_dim(f, s), bias="all" if biased else "none")
     mlp = Mlp(ffn=f.count("ffn_hidden_size", default=4 * s["hidden"]), gated=False, bias=biased)
     parallel = f.flag("parallel_attn", default=True)
     norms = f.count("num_ln_in_parallel_attn", default=2 if new else 1) if parallel else 2
@@ -261,16 +270,16 @@ def chatglm(f: Fields) -> TransformerSpec:
     """Return a ChatGLM 2 or 3, or GLM-4 in its first format."""
     s = shape(f)
     kv = f.count("multi_query_group_num", default=s["heads"]) if f.flag("multi_query_attention") else s["heads"]
-    dim = f.count("kv_channels", default=max(s["hidden"] // s["heads"], 1))
-    mixer = Attention(heads=s["heads"], kv_heads=kv, head_dim=dim, bias="qkv" if f.flag("add_qkv_bias") else "none")
+    mixer = Attention(
+        heads=s["heads"], kv_heads=kv, head_dim=head_dim(f, s), bias="qkv" if f.flag("add_qkv_bias") else "none"
+    )
     return plain(f, (mixer, Mlp(ffn=f.count("ffn_hidden_size"))), s, vocab=f.count("padded_vocab_size", "vocab_size"))
 
 
 def qwen_1(f: Fields) -> TransformerSpec:
     """Return a Qwen of the first generation, whose stated MLP width counts gate and up projection together."""
     s = shape(f)
-    dim = f.count("kv_channels", default=max(s["hidden"] // s["heads"], 1))
-    mixer = Attention(heads=s["heads"], kv_heads=s["heads"], head_dim=dim, bias="qkv")
+    mixer = Attention(heads=s["heads"], kv_heads=s["heads"], head_dim=head_dim(f, s), bias="qkv")
     return plain(f, (mixer, Mlp(ffn=f.count("intermediate_size") // 2)), s, tied=f.flag("tie_word_embeddings"))
 
 
@@ -280,7 +289,7 @@ def dbrx(f: Fields) -> TransformerSpec:
     mixer = Attention(
         heads=s["heads"],
         kv_heads=f.inside("attn_config").count("kv_n_heads", default=1),
-        head_dim=max(s["hidden"] // s["heads"], 1),
+        head_dim=head_dim(f, s),
     )
     experts = Experts(
         experts=ffn.count("moe_num_experts"),

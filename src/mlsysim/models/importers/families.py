@@ -18,7 +18,8 @@ class Traits:
     such field); ``norms`` a block; ``qk_norm`` and the form it has where a field asks for it (``stated_norm``);
     ``every_full`` the distance of full-attention layers among windowed ones; ``windowed`` whether a stated window is
     used unless a field says otherwise; ``ffn_times`` the MLP's width over the hidden size where none is stated. Of
-    mixtures of experts, ``late`` counts layers from 1 in choosing which are sparse.
+    mixtures of experts (``sparse``: a file must state how many), ``late`` counts layers from 1 in choosing which are
+    sparse; ``latent`` families must state the sizes of latent attention.
     """
 
     norm: str = "rms"
@@ -46,6 +47,8 @@ class Traits:
     router_bias: bool = False
     shared_gate: bool = False
     late: bool = False
+    sparse: bool = False
+    latent: bool = False
 
 
 _BIASED = {"bias": "all", "biased_by": "attention_bias"}
@@ -90,22 +93,24 @@ FAMILIES: dict[str, Traits] = {
     "gpt_neox": Traits(**_GPT, bias="all", biased_by="attention_bias", biased=True),  # type: ignore[arg-type]
     "opt": Traits(**_GPT_BIASED, positions=True, extra_positions=2),  # type: ignore[arg-type]
     "bloom": Traits(**_GPT_BIASED, embedding_norm=True),  # type: ignore[arg-type]
-    "mixtral": Traits(),
-    "qwen2_moe": Traits(bias="qkv", windowed=False, shared_gate=True, late=True),
-    "qwen3_moe": Traits(**_BIASED, qk_norm="head", windowed=False, late=True),  # type: ignore[arg-type]
-    "olmoe": Traits(qk_norm="full"),
-    "phimoe": Traits(norm="layer", bias="all", biased_by="attention_bias"),
-    "granitemoe": Traits(),
-    "minimax_m2": Traits(qk_norm="full", windowed=False),
-    "glm4_moe": Traits(bias="qkv", biased_by="attention_bias"),
-    "gpt_oss": Traits(bias="all", head_dim=64, every_full=2, sinks=True, expert_bias=True, router_bias=True),
-    "ernie4_5_moe": Traits(tied=True, bias="all", biased_by="use_bias", router_bias=True, late=True),
-    "hunyuan_v1_moe": Traits(qk_norm="head"),
-    "dots1": Traits(qk_norm="head"),
-    "deepseek_v2": Traits(),
-    "deepseek_v3": Traits(),
-    "deepseek_v32": Traits(),
-    "kimi_k2": Traits(),
+    "mixtral": Traits(sparse=True),
+    "qwen2_moe": Traits(bias="qkv", windowed=False, shared_gate=True, late=True, sparse=True),
+    "qwen3_moe": Traits(**_BIASED, qk_norm="head", windowed=False, late=True, sparse=True),  # type: ignore[arg-type]
+    "olmoe": Traits(qk_norm="full", sparse=True),
+    "phimoe": Traits(norm="layer", bias="all", biased_by="attention_bias", sparse=True),
+    "granitemoe": Traits(sparse=True),
+    "minimax_m2": Traits(qk_norm="full", windowed=False, sparse=True),
+    "glm4_moe": Traits(bias="qkv", biased_by="attention_bias", sparse=True),
+    "gpt_oss": Traits(
+        bias="all", head_dim=64, every_full=2, sinks=True, expert_bias=True, router_bias=True, sparse=True
+    ),
+    "ernie4_5_moe": Traits(tied=True, bias="all", biased_by="use_bias", router_bias=True, late=True, sparse=True),
+    "hunyuan_v1_moe": Traits(qk_norm="head", sparse=True),
+    "dots1": Traits(qk_norm="head", sparse=True),
+    "deepseek_v2": Traits(sparse=True, latent=True),
+    "deepseek_v3": Traits(sparse=True, latent=True),
+    "deepseek_v32": Traits(sparse=True, latent=True),
+    "kimi_k2": Traits(sparse=True, latent=True),
 }
 ALIKE = {
     "aquila": "llama",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from mlsysim.errors import Checks, InvalidValue
@@ -10,6 +11,8 @@ from mlsysim.errors import Checks, InvalidValue
 LARGEST = 10**9
 """No size in a configuration is larger: a vocabulary of a billion entries is a slip or an attack."""
 MOST_LAYERS = 10_000
+_ALMOST = 0.93
+"""How alike two names are, from 0 to 1, of which one is a slip: a letter in a dozen."""
 
 
 class Fields:
@@ -30,11 +33,26 @@ class Fields:
         self.values, self.file, self.family = values, file, family
         self.usual, self.assumed = usual or {}, dict[str, Any]()
         self.checks, self.prefix = checks or Checks(), prefix
-        self.wrong: set[str] = set()
+        self.wrong, self.asked = set[str](), set[str]()
+
+    def get(self, name: str) -> Any:
+        """Return a field as it is in the file, or None."""
+        self.asked.add(name)
+        return self.values.get(name)
 
     def has(self, *names: str) -> bool:
         """Return whether one of the fields is there and not null."""
-        return any(self.values.get(name) is not None for name in names)
+        return any(self.get(name) is not None for name in names)
+
+    def misspelled(self) -> None:
+        """Keep a problem for every field that nobody asked for and that is almost one that is not there."""
+        missing = self.asked - self.values.keys()
+        for name in self.values.keys() - self.asked:
+            near = get_close_matches(str(name), missing, 1, _ALMOST)
+            if near:
+                self.problem(
+                    str(name), "spelled as the architecture has it", self.values[name], f"did you mean {near[0]}?"
+                )
 
     def problem(self, name: str, rule: str, value: object, hint: str = "") -> None:
         """Keep a problem of a field."""
@@ -44,7 +62,7 @@ class Fields:
     def count(self, *names: str, default: int | None = None, least: int = 1, most: int = LARGEST) -> int:
         """Return a whole number: the first of the spellings that is there, or the default."""
         for name in names:
-            value = self.values.get(name)
+            value = self.get(name)
             if isinstance(value, list) and value and all(v == value[0] for v in value):
                 value = value[0]  # one number a layer, the same in all
             if value is None:
@@ -70,7 +88,7 @@ class Fields:
 
     def real(self, name: str, default: float) -> float:
         """Return a number above 0."""
-        value = self.values.get(name)
+        value = self.get(name)
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
@@ -81,7 +99,7 @@ class Fields:
     def flag(self, *names: str, default: bool = False) -> bool:
         """Return a yes or no."""
         for name in names:
-            value = self.values.get(name)
+            value = self.get(name)
             if value is None:
                 continue
             if not isinstance(value, (bool, int)) or value not in {0, 1}:
@@ -96,7 +114,7 @@ class Fields:
 
     def words(self, name: str, known: Iterable[str], length: int | None = None) -> list[str] | None:
         """Return a list of known words, or None where the field is not there."""
-        value = self.values.get(name)
+        value = self.get(name)
         if value is None:
             return None
         allowed = sorted(known)
@@ -114,7 +132,7 @@ class Fields:
 
     def numbers(self, name: str) -> list[int] | None:
         """Return a list of whole numbers, or None where the field is not there."""
-        value = self.values.get(name)
+        value = self.get(name)
         if value is None:
             return None
         if not isinstance(value, Sequence) or not all(isinstance(v, int) and not isinstance(v, bool) for v in value):
@@ -124,7 +142,7 @@ class Fields:
 
     def inside(self, name: str) -> Fields:
         """Return the fields of a nested mapping (an empty one where it is not there)."""
-        value = self.values.get(name)
+        value = self.get(name)
         if value is None:
             value = {}
         elif not isinstance(value, Mapping):

@@ -26,7 +26,8 @@ def quantization(config: Mapping[str, Any]) -> tuple[str, str]:
     found = _by_method(method, stated)
     if found is None:
         return "", f"its weights are stored by {method or 'a method without a name'}, {UNKNOWN}"
-    return found + "e16" + _cache(stated), ""
+    cache = _cache(stated)
+    return found + "e16" + ("" if cache == "kv16" and found.endswith("a16") else cache), ""
 
 
 def _by_method(method: str, stated: Mapping[str, Any]) -> str | None:
@@ -86,11 +87,11 @@ def _grouped(bits: object, group: object, symmetric: bool) -> str | None:
 
 
 def _cache(stated: Mapping[str, Any]) -> str:
-    """Return the format of the cache where the configuration states one."""
+    """Return the format of the cache: 16 bits unless the configuration states another, narrow activations or not."""
     scheme = _inside(stated, "kv_cache_scheme")
     if scheme.get("num_bits") == 8 or str(stated.get("kv_cache_quant_algo", "")).lower() in {"fp8", "int8"}:
         return "kv8"
-    return ""
+    return "kv16"
 
 
 def _inside(values: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
