@@ -3,7 +3,7 @@
 import pytest
 
 from mlsysim import Engine, Models, Workload
-from mlsysim.errors import InvalidValue, Problems, UnknownName
+from mlsysim.errors import InvalidValue, MlsysimError, Problems, UnknownName
 
 GB = 1e9
 
@@ -209,3 +209,45 @@ def test_prediction_modules_are_trained_where_asked():
 def test_what_training_refuses(question, told):
     with pytest.raises((InvalidValue, UnknownName, Problems), match=told):
         Workload.of("gpt2", phase="training", **question)
+
+
+@pytest.mark.parametrize(
+    ("model", "question", "told"),
+    [
+        ("whisper-large-v3", {"phase": "decode", "target_len": 5}, "in decode, which makes one token"),
+        ("llama-3.1-8b", {"phase": "decode", "acceptance": 0.7}, "no modules of its own that draft"),
+        ("llama-3.1-8b", {"phase": "training", "lora_rank": 5000}, "at most 4096"),
+    ],
+)
+def test_modifiers_that_cannot_be_are_refused(model, question, told):
+    with pytest.raises(MlsysimError) as caught:
+        Workload.of(model, **question)
+    assert told in str(caught.value)
+
+
+def test_modifiers_that_were_not_given_and_count_are_named():
+    drafted = Workload.of("deepseek-v3", phase="decode", acceptance=0.8)
+    assert drafted.defaults["draft"] == "mtp"
+    assert drafted.defaults["draft_tokens"] == 1
+    heard = Workload.of("whisper-large-v3", phase="training")
+    assert heard.defaults["target_len"] == heard.model.max_context
+    assert Workload.of("t5-large", seq_len=64).defaults["target_len"] == 1
+
+
+def test_a_context_in_chunks_is_read_from_the_start_of_its_chunk():
+    def kept(context):
+        return Workload.of("llama-4-scout", phase="decode", context=context).work().kv_bytes
+
+    each = 2 * 8 * 128 * 2  # bytes of a token in a layer: keys and values of 8 heads of 128, 2 bytes each
+    assert kept(8191) == (8192 * 12 + 8192 * 36) * each, "12 layers see all; 36 see their chunk, here to its last token"
+    assert kept(8192) == (8193 * 12 + 1 * 36) * each, "the first token of a chunk sees no other"
+
+
+def test_training_holds_logits_in_fp32_or_the_block_that_is_computed_again():
+    held = Workload.of("llama-3.1-8b", phase="training", batch_size=1, seq_len=4096).memory_bytes()
+    assert held["workspace"] == 4096 * 128_256 * 4
+
+
+def test_a_recurrent_state_is_as_wide_as_activations_not_as_the_cache():
+    wide = Workload.of("mamba2-2.7b", phase="decode", precision="bf16").memory_bytes()["kv_cache"]
+    assert Workload.of("mamba2-2.7b", phase="decode", precision="w4a16kv8").memory_bytes()["kv_cache"] == wide

@@ -609,3 +609,63 @@ def test_towers_beside_a_language_model_and_prediction_modules_in_a_gguf(tmp_pat
     spec = load_model(write_gguf(tmp_path / "glm.gguf", glm, tensors))
     assert (spec.layers, spec.mtp) == (2, 1)
     assert spec.parameters == pytest.approx(total, rel=TOLERANCE)
+
+
+MIXTRAL = {**LLAMA, "model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
+LATENT = {
+    **MIXTRAL, "model_type": "deepseek_v3", "kv_lora_rank": 64, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16,
+    "v_head_dim": 32,
+}  # fmt: skip
+
+
+def without(config, *names):
+    return {name: value for name, value in config.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (without(MIXTRAL, "num_local_experts"), "num_local_experts must be given"),
+        ({**LATENT, "kv_lora_rank": None}, "kv_lora_rank must be given"),
+        ({**LATENT, "first_k_dense_replace": 99}, "first_k_dense_replace"),
+        ({**LLAMA, "num_attention_heads": 7, "num_key_value_heads": 7, "head_dim": None}, "a multiple of the 7 heads"),
+        (
+            {**without(LLAMA, "num_key_value_heads"), "num_key_value_head": 2},
+            "did you mean num_key_value_heads?",
+        ),
+    ],
+)
+def test_a_configuration_that_would_become_another_architecture_is_refused(config, told):
+    spec_of(LATENT, "c.json", "whole")
+    with pytest.raises(MlsysimError) as caught:
+        spec_of(config, "c.json", "broken")
+    assert told in str(caught.value)
+
+
+def test_a_missing_shard_is_named(tmp_path):
+    path = write_safetensors(tmp_path / "model-00002-of-00003.safetensors", llama_tensors())
+    with pytest.raises(InvalidValue) as caught:
+        load_model(path)
+    assert "missing: model-00001-of-00003.safetensors, model-00003-of-00003.safetensors" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("stated", "told"),
+    [("awq", "its quantization_config is 'awq'"), ({"quant_method": "gptq", "bits": "4"}, "gptq with bits = '4'")],
+)
+def test_a_quantization_that_cannot_be_read_is_quoted(stated, told):
+    assert told in spec_of({**LLAMA, "quantization_config": stated}, "c.json", "q").note
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("small/config.json", "small"),
+        ("small/other.json", "other"),
+        ("models--owner--small-1b/snapshots/0123abc/config.json", "small-1b"),
+    ],
+)
+def test_a_model_is_called_by_where_it_lies(tmp_path, place, name):
+    path = tmp_path / place
+    path.parent.mkdir(parents=True)
+    assert load_model(write_config(path.parent, name=path.name)).name == name

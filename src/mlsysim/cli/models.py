@@ -22,7 +22,7 @@ def command(name: str | None, output: str) -> None:
     from mlsysim.report.tables import emit
     from mlsysim.workload import model_of
 
-    if name:
+    if name is not None:
         spec = model_of(name)
         emit(output, _data(spec), model_table(spec))
     else:

@@ -9,7 +9,7 @@ from typing import Any, Self
 from mlsysim.errors import Checks
 from mlsysim.models import ModelSpec, Sizes, TransformerSpec, Work, lower
 from mlsysim.models.check import Check, checked
-from mlsysim.models.conventions import flops_by_convention
+from mlsysim.models.conventions import CONVENTIONS, flops_by_convention
 from mlsysim.models.importers.quantization import UNKNOWN
 from mlsysim.precision import roles
 from mlsysim.results import Note
@@ -129,8 +129,9 @@ class Workload:
 
     def flops_by_convention(self) -> dict[str, float]:
         """Return the FLOPs of a step under each convention that they are counted by."""
-        training = self.phase == "training" and isinstance(self.model, TransformerSpec)
-        recompute = self.modifiers.recompute if training else "none"
+        if not isinstance(self.model, TransformerSpec):  # nothing is masked, and a weight is used many times a sample
+            return dict.fromkeys(CONVENTIONS, float(self.work().flops))
+        recompute = self.modifiers.recompute if self.phase == "training" else "none"
         return flops_by_convention(self.work(), self.work(full_attention=True), recompute, self.modifiers.trained)
 
     def memory_bytes(self) -> dict[str, float]:

@@ -39,7 +39,20 @@ def load_config(path: Path) -> TransformerSpec:
     InvalidValue, UnknownName, Problems
         Missing, too large, no JSON object; an architecture that is not known; or fields that break a rule, all told.
     """
-    return spec_of(read_json(path), str(path), path.parent.resolve().name or path.stem)
+    return spec_of(read_json(path), str(path), name_of(path))
+
+
+def name_of(path: Path) -> str:
+    """Return what a model is called by where its configuration lies: its file, or for ``config.json`` the folder.
+
+    A folder of the Hugging Face cache, ``models--<owner>--<name>/snapshots/<hash>``, has the name further up.
+    """
+    if path.name != "config.json":
+        return path.stem
+    folder = path.absolute().parent
+    if folder.parent.name == "snapshots":
+        folder = folder.parents[1]
+    return folder.name.rpartition("--")[2] or path.stem
 
 
 def spec_of(config: Mapping[str, Any], file: str, name: str) -> TransformerSpec:
@@ -83,7 +96,8 @@ def _text(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     inner = next((config[k] for k in ("text_config", "llm_config") if isinstance(config.get(k), Mapping)), None)
     kind = config.get("model_type")
     if inner is None or (isinstance(kind, str) and kind in BUILDERS):
-        return config, ""
+        towers = isinstance(config.get("vision_config"), Mapping) or isinstance(config.get("audio_config"), Mapping)
+        return config, LANGUAGE_ALONE if towers else ""
     kind = inner.get("model_type") or kind
     tied = {k: config[k] for k in ("tie_word_embeddings",) if k in config and k not in inner}
     return {**tied, **inner, "model_type": kind}, LANGUAGE_ALONE

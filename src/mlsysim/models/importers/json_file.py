@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlsysim.errors import InvalidValue
 from mlsysim.files import read_json
-from mlsysim.models.importers.config import spec_of
+from mlsysim.models.importers.config import name_of, spec_of
 from mlsysim.models.spec import ModelSpec
 
 
@@ -30,7 +30,7 @@ def load(path: Path) -> ModelSpec:
                 f"this is one of diffusers ({values['_class_name']}); see `mlsysim models`, or use mlsysim.from_torch"
             )
         raise InvalidValue("model", "a configuration with a model_type", str(path), hint)
-    spec = spec_of(values, path.name, path.parent.resolve().name or path.stem)
+    spec = spec_of(values, path.name, name_of(path))
     shards = sorted(path.parent.glob("*.safetensors"))
     if shards:
         from mlsysim.models.importers.safetensors_file import checked_against

@@ -85,6 +85,9 @@ def load_onnx(
     if not table:
         raise InvalidValue("path", "an ONNX file with at least one compute node", str(path))
     told = ", ".join(f"{name} {list(shape)}" for name, shape in sizes.items())
+    first = {shape[0] for shape in sizes.values() if shape}
+    if len(first) == 1 and (several := first.pop()) > 1:
+        told += f"; if {several} is a batch that the file fixes, a batch size counts batches of {several}"
     today = datetime.now(tz=UTC).date().isoformat()
     about: dict[str, Any] = {"title": path.name, "source": f"the file {path.name}", "retrieved": today}
     return NetworkSpec(path.stem, table, sample, note=f"one {sample} is {told}", **about)

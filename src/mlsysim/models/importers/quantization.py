@@ -19,13 +19,16 @@ def quantization(config: Mapping[str, Any]) -> tuple[str, str]:
 
     Both are empty where nothing is quantized.
     """
-    stated = config.get("quantization_config") or config.get("compression_config")
-    if not isinstance(stated, Mapping):
+    stated = config.get("quantization_config") or config.get("compression_config") or None
+    if stated is None:
         return "", ""
+    if not isinstance(stated, Mapping):
+        return "", f"its quantization_config is {stated!r} and no group of fields, {UNKNOWN}"
     method = str(stated.get("quant_method") or stated.get("quant_algo") or "").lower()
     found = _by_method(method, stated)
     if found is None:
-        return "", f"its weights are stored by {method or 'a method without a name'}, {UNKNOWN}"
+        bits = f" with bits = {stated['bits']!r}" if "bits" in stated else ""
+        return "", f"its weights are stored by {method or 'a method without a name'}{bits}, {UNKNOWN}"
     cache = _cache(stated)
     return found + "e16" + ("" if cache == "kv16" and found.endswith("a16") else cache), ""
 

@@ -18,8 +18,8 @@ from mlsysim.models.spec import TransformerSpec
 def load(path: Path) -> TransformerSpec:
     """Return a plain decoder known by the names and shapes of its tensors: a file without a configuration beside it.
 
-    The number of heads is not in the file, and does not matter: FLOPs and bytes follow from the widths of queries and
-    keys.
+    The number of heads is not in the file, and matters only to attention scores that training keeps: FLOPs and other
+    bytes follow from the widths of queries and keys.
 
     Raises
     ------
@@ -41,8 +41,8 @@ def load(path: Path) -> TransformerSpec:
     )
     refuse_others(path, total, spec, list(tensors))
     note = (
-        "known by its tensors alone: attention is taken over the whole context, and heads, which FLOPs and bytes do not"
-        " depend on, as the fewest that fit"
+        "known by its tensors alone: attention is taken over the whole context, and heads as the fewest that fit; of"
+        " all answers only attention scores kept in training without recomputation depend on their number"
     )
     bits = stored_bits(tensors, total)
     return replace(spec, note=note, precision=plain_format(bits))

@@ -58,13 +58,18 @@ def from_torch(
     MissingExtra
         PyTorch is not installed.
     InvalidValue
-        ``forward`` fails without values: it looks into its data, or the inputs do not fit.
+        No module; or its ``forward`` fails without values: it looks into its data, or the inputs do not fit.
     """
     try:
         import torch
         from torch.utils import _pytree as tree
     except ImportError:
         raise MissingExtra("torch", "pip install torch", "reading a torch module") from None
+
+    if not isinstance(module, torch.nn.Module):
+        made = isinstance(module, type) and issubclass(module, torch.nn.Module)
+        hint = f"make one first: {module.__name__}(...)" if made else ""
+        raise InvalidValue("module", "a torch.nn.Module", module, hint)
 
     def on_meta(value: Any) -> Any:
         return value.detach().to("meta") if isinstance(value, torch.Tensor) else value

@@ -43,9 +43,21 @@ def plain_format(bits: float) -> str:
 
 
 def shards(path: Path, ending: str) -> list[Path]:
-    """Return all files of a model of which this is one, by the numbers in its name; the file itself comes first."""
+    """Return all files of a model of which this is one, by the numbers in its name; the file itself comes first.
+
+    Raises
+    ------
+    InvalidValue
+        Others of them are missing.
+    """
     match = re.fullmatch(rf"(.*)-\d{{5}}-of-(\d{{5}})\.{ending}", path.name)
     if match is None:
         return [path]
     start = re.sub(r"([*?[])", r"[\1]", match[1])
-    return [path, *sorted(set(path.parent.glob(f"{start}-*-of-{match[2]}.{ending}")) - {path})]
+    found = {path, *path.parent.glob(f"{start}-*-of-{match[2]}.{ending}")}
+    wanted = [path.with_name(f"{match[1]}-{i:05}-of-{match[2]}.{ending}") for i in range(1, int(match[2]) + 1)]
+    missing = [w.name for w in wanted if w not in found]
+    if missing:
+        told = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise InvalidValue("model", "a file with the others of its model beside it", str(path), f"missing: {told}")
+    return [path, *sorted(found - {path})]
