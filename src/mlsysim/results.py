@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -124,9 +125,10 @@ class Result:
         return self.memory.fits
 
     @property
-    def memory_bytes(self) -> dict[str, float]:
-        """Return the bytes needed by purpose, in all, and those there are [B]."""
-        return {**self.memory.needed, "total": self.memory.total, "capacity": self.memory.capacity}
+    def memory_bytes(self) -> dict[str, float | None]:
+        """Return the bytes needed by purpose, in all, and those there are, None where that is not known [B]."""
+        room = None if math.isinf(self.memory.capacity) else self.memory.capacity
+        return {**self.memory.needed, "total": self.memory.total, "capacity": room}
 
     @property
     def achieved_flops(self) -> float:
@@ -166,7 +168,8 @@ class Result:
 
     def __str__(self) -> str:
         """Return a summary of some lines; ``mlsysim solve`` prints a fuller one."""
-        eta, rate = self.efficiency, self.throughput
+        eta, rate, room = self.efficiency, self.throughput, self.memory.capacity
+        capacity = "an unknown number of" if math.isinf(room) else f"{room / 1e9:.4g}"
         lines = [
             f"{self.model} {self.phase} on {self.devices} x {self.hardware}, {self.precision}, batch {self.batch_size}",
             f"  time        {self.time_s.value:.4g} s  ({self.time_s.low:.4g} to {self.time_s.high:.4g})",
@@ -174,7 +177,7 @@ class Result:
             f"  eta         {eta.achieved:.4g} {eta.kind}  ({eta.low:.4g} to {eta.high:.4g})",
             f"  ceiling     {eta.ceiling:.4g}, attainment {eta.attainment:.3g}",
             f"  bound by    {self.bound}",
-            f"  memory      {self.memory.total / 1e9:.4g} of {self.memory.capacity / 1e9:.4g} GB",
+            f"  memory      {self.memory.total / 1e9:.4g} of {capacity} GB",
             *(f"  [{note.code}] {note.message}" for note in self.notes),
         ]
         return "\n".join(lines)

@@ -1,7 +1,10 @@
 """Every packaged figure: typed, sourced, dated, and consistent with its neighbours."""
 
+import json
+
 import pytest
 
+from mlsysim import Engine
 from mlsysim.errors import UnknownName, UnsupportedPrecision
 from mlsysim.hardware import Hardware
 from mlsysim.hardware.registry import _figures
@@ -28,10 +31,22 @@ def test_sparse_is_twice_dense_where_both_are_given(name):
             assert figure.value == pytest.approx(2 * device.peaks[precision].value, rel=0.01), label
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if Hardware[n].kind != "mcu"])
+UNPUBLISHED = {"hailo-8", "coral-edge-tpu", "myriad-x"}  # their vendors print no bandwidth of their memory
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if Hardware[n].kind != "mcu" and n not in UNPUBLISHED])
 def test_accelerators_have_memory_and_bandwidth(name):
     assert Hardware[name].memory
     assert Hardware[name].bandwidth
+
+
+@pytest.mark.parametrize("name", sorted(UNPUBLISHED))
+def test_a_bandwidth_that_is_not_published_is_said_to_be_unknown(name):
+    assert "bandwidth" in Hardware[name].unknown
+    result = Engine.solve("mobilenet-v2", name)
+    assert "bandwidth-unknown" in {note.code for note in result.notes}
+    assert "inf" not in str(result)
+    json.dumps(result.to_dict(), allow_nan=False)
 
 
 # Dense peaks [FLOP/s] and bandwidths [B/s] as printed by the vendors.
