@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cache
 
@@ -34,7 +35,10 @@ def _changes(s: Scenario, held: Memory) -> Iterator[str]:
         largest = _largest(s, held, field)
         if largest:
             yield f"{field}: {largest}"
-    for size, flash, name in _devices(s.hardware.kind, s.precision):
+    able, most_flash = _devices(s.hardware.kind, s.precision)
+    for size, flash, name in able[
+        bisect_left(able, (total / s.devices - most_flash,)) :
+    ]:  # smaller ones cannot hold it
         if bytes_missing(total, weights, s.devices * size, s.devices * flash) <= 0:
             yield (
                 f"hardware: {name} ({si(size, 'B')})"
@@ -78,7 +82,11 @@ def _largest(s: Scenario, held: Memory, field: str) -> int:
 
 
 @cache
-def _devices(kind: str, precision: str) -> tuple[tuple[float, float, str], ...]:
-    """Return (memory [B], flash [B], name) of the devices of a kind with a peak for a precision, smallest first."""
-    able = (d for d in map(Hardware.__getitem__, Hardware) if d.kind == kind and d.supports(precision))
-    return tuple(sorted((d.memory.value, d.flash.value if d.flash else 0.0, d.name) for d in able if d.memory))
+def _devices(kind: str, precision: str) -> tuple[tuple[tuple[float, float, str], ...], float]:
+    """Return the devices of a kind with a peak for a precision, smallest first, and the most flash of any [B].
+
+    A device is its memory [B], flash [B] and name.
+    """
+    able = (d for name in Hardware if Hardware.row(name)["kind"] == kind and (d := Hardware[name]).supports(precision))
+    found = sorted((d.memory.value, d.flash.value if d.flash else 0.0, d.name) for d in able if d.memory)
+    return tuple(found), max((flash for _, flash, _ in found), default=0.0)

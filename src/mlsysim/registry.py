@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Generic, TypeVar
 
 from mlsysim.errors import InvalidValue, UnknownName
@@ -26,6 +26,7 @@ def read_table(package: str, name: str) -> list[Row]:
         return list(csv.DictReader(file))
 
 
+@lru_cache(maxsize=4096)
 def normal(name: str) -> str:
     """Return the spelling that look-ups compare: lower case, no punctuation but between two digits.
 
