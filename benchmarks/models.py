@@ -80,6 +80,38 @@ def files(folder):
     )
 
 
+def varint(value):
+    """Return a whole number as protobuf writes it."""
+    found = bytearray()
+    while value > 127:
+        found.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*found, value])
+
+
+def onnx_file(folder):
+    """Return an ONNX file of one product whose weights, 1.9 GB of its own, stand at its end; None without onnx."""
+    try:
+        import onnx
+        from onnx import TensorProto, helper
+    except ImportError:
+        return None
+    rows, columns = 4096, 116_000
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, w]) for n, w in (("x", rows), ("y", columns))]
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "wide", ends[:1], ends[1:])
+    model = helper.make_model(graph)
+    model.ClearField("graph")
+    weights = 4 * rows * columns
+    raw = b"\x4a" + varint(weights)  # field 9 of a tensor
+    tensor = onnx.TensorProto(dims=[rows, columns], data_type=TensorProto.FLOAT, name="w").SerializeToString() + raw
+    inner = graph.SerializeToString() + b"\x2a" + varint(len(tensor) + weights) + tensor  # field 5 of a graph
+    path = folder / "wide.onnx"
+    with path.open("wb") as file:
+        file.write(model.SerializeToString() + b"\x3a" + varint(len(inner) + weights) + inner)  # field 7 of a model
+        file.truncate(file.tell() + weights)
+    return path
+
+
 def main() -> None:
     """Print one row a figure: what, measured, bound, and whether it holds."""
     assert LLAMA["model_type"] == "llama"
@@ -101,7 +133,7 @@ def main() -> None:
             spec = Models[model]
             spent = best(lambda s=spec, p=phase: lower(s, p, batch_size=8, seq_len=512, context=2048), 200) * 1e6
             rows.append((f"ledger of {model}", spent, 200, "µs"))
-        for path in (gguf, safetensors):
+        for path in filter(None, (gguf, safetensors, onnx_file(folder))):
             spent = best(lambda p=path: load_model(p)) * 1e3
             tracemalloc.start()
             load_model(path)
