@@ -35,7 +35,9 @@ def command(names: tuple[str, ...], compare: bool, nodes: bool, unverified: bool
     )
     from mlsysim.report.tables import emit
 
-    if names[:1] == ("check",) and len(names) == 2:
+    if names[:1] == ("check",):
+        if len(names) != 2:
+            raise InvalidValue("check", "followed by one file", " ".join(names[1:]))
         device = read_device(Path(names[1]))
         emit(output, device.spec.to_dict(), device_table(device.spec))
         options.say_notes(device.notes)

@@ -72,14 +72,14 @@ def read_device(path: Path) -> Device:
     listed = "known: " + ", ".join(known)
     for field in values:
         if field not in known:
-            checks.add(UnknownName(f"field {place}", str(field), nearest(str(field), known), listed))
+            checks.add(UnknownName(f"field in {path.name}:", str(field), nearest(str(field), known), listed))
     texts = {t: checks(_text, values, t, place) or "" for t in TEXTS}
     name = texts["name"] or path.stem
     if name in Hardware:
         checks.add(InvalidValue(f"{place}name", "one that is not packaged", name, f"{Hardware[name].name} is"))
     if texts["kind"] not in KINDS:
         near = nearest(texts["kind"], KINDS)
-        checks.add(UnknownName(f"kind in {place}", texts["kind"], near, "known: " + ", ".join(KINDS)))
+        checks.add(UnknownName(f"kind in {path.name}:", texts["kind"], near, "known: " + ", ".join(KINDS)))
     source, today = texts["source"] or f"stated in {path.name}", datetime.now(tz=UTC).date().isoformat()
 
     def figure(field: str, value: object, unit: str) -> Figure | None:
@@ -143,7 +143,7 @@ def _contradictions(d: HardwareSpec, clock: object, place: str) -> Iterator[Inva
         sparse = d.other_peaks.get(f"{precision} sparse")
         if sparse and sparse.value <= peak.value:
             hint = f"its sparse peak is {sparse.value:g}: is this the sparse one, twice the dense?"
-            yield InvalidValue(f"{place}peaks.{precision}", "below its sparse peak", peak.value, hint)
+            yield InvalidValue(f"{place}peaks.{precision}", "below its sparse peak", f"{peak.value:.4g}", hint)
     if not isinstance(clock, Mapping):
         return
     units, operations = clock.get("units"), clock.get("operations", {})
@@ -160,7 +160,7 @@ def _contradictions(d: HardwareSpec, clock: object, place: str) -> Iterator[Inva
             allowed = units * boost * each
             hint = f"{units} units x {boost:g} Hz x {each:g}; twice that is what 2:4 sparsity is quoted with"
             yield InvalidValue(
-                f"{place}peaks.{precision}", f"at most {allowed:.4g} FLOP/s by the clock", found.value, hint
+                f"{place}peaks.{precision}", f"at most {allowed:.4g} FLOP/s by the clock", f"{found.value:.4g}", hint
             )
 
 
