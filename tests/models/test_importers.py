@@ -657,6 +657,15 @@ def test_a_quantization_that_cannot_be_read_is_quoted(stated, told):
     assert told in spec_of({**LLAMA, "quantization_config": stated}, "c.json", "q").note
 
 
+def test_attention_that_is_not_quantized_is_said_to_be_counted_narrow(tmp_path):
+    stated = {"quant_method": "mxfp4", "modules_to_not_convert": ["model.layers.*.self_attn", "lm_head"]}
+    asked = Workload.of(write_config(tmp_path, {**LLAMA, "quantization_config": stated}), phase="decode")
+    assert "quantized-in-part" in {note.code for note in asked.question_notes()}
+    plain = {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}
+    asked = Workload.of(write_config(tmp_path, {**LLAMA, "quantization_config": plain}), phase="decode")
+    assert "quantized-in-part" not in {note.code for note in asked.question_notes()}
+
+
 @pytest.mark.parametrize(
     ("place", "name"),
     [

@@ -10,7 +10,7 @@ from mlsysim.errors import Checks
 from mlsysim.models import ModelSpec, Sizes, TransformerSpec, Work, lower
 from mlsysim.models.check import Check, checked
 from mlsysim.models.conventions import CONVENTIONS, flops_by_convention
-from mlsysim.models.importers.quantization import UNKNOWN
+from mlsysim.models.importers.quantization import PARTLY, UNKNOWN
 from mlsysim.precision import roles
 from mlsysim.results import Note
 from mlsysim.workload.asked import checked_fields
@@ -79,6 +79,8 @@ class Workload:
             found.append(Note("beyond-max-context", message))
         if UNKNOWN in self.model.note and "precision" in self.defaults:
             found.append(Note("quantization-unknown", self.model.note))
+        if PARTLY in self.model.note and "precision" in self.defaults:
+            found.append(Note("quantized-in-part", PARTLY))
         if (
             self.phase == "training"
             and roles(self.precision).weight < TRAINED_IN

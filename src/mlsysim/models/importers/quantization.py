@@ -11,11 +11,13 @@ from typing import Any
 
 UNKNOWN = "a quantization that is not known: state the precision"
 """What the note of a spec says whose file names a format of weights that mlsysim does not know."""
+PARTLY = "its attention is left in 16 bits, and counted as narrow as the rest: weights are somewhat more than is said"
+"""What the note of a spec says whose blocks are quantized in part; one precision holds for all of them here."""
 _WITH_ZERO = frozenset({"gptq", "awq", "auto-round", "autoround", "hqq", "torchao"})
 
 
 def quantization(config: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the precision that a configuration states, and a sentence where it states one that is not known.
+    """Return the precision that a configuration states, and a sentence where that is not known or not all.
 
     Both are empty where nothing is quantized.
     """
@@ -30,7 +32,13 @@ def quantization(config: Mapping[str, Any]) -> tuple[str, str]:
         bits = f" with bits = {stated['bits']!r}" if "bits" in stated else ""
         return "", f"its weights are stored by {method or 'a method without a name'}{bits}, {UNKNOWN}"
     cache = _cache(stated)
-    return found + "e16" + ("" if cache == "kv16" and found.endswith("a16") else cache), ""
+    return found + "e16" + ("" if cache == "kv16" and found.endswith("a16") else cache), _left_out(stated)
+
+
+def _left_out(stated: Mapping[str, Any]) -> str:
+    """Return what to say of attention that is named among the modules that are not quantized."""
+    names = stated.get("modules_to_not_convert") or stated.get("ignore") or ()
+    return PARTLY if isinstance(names, list) and any("attn" in str(name) for name in names) else ""
 
 
 def _by_method(method: str, stated: Mapping[str, Any]) -> str | None:
