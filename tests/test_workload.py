@@ -232,6 +232,9 @@ def test_modifiers_that_were_not_given_and_count_are_named():
     heard = Workload.of("whisper-large-v3", phase="training")
     assert heard.defaults["target_len"] == heard.model.max_context
     assert Workload.of("t5-large", seq_len=64).defaults["target_len"] == 1
+    assert Workload.of("llama-3.1-8b", phase="training").defaults["recompute"] == "full"
+    assert "recompute" not in Workload.of("llama-3.1-8b", phase="training", recompute="none").defaults
+    assert "recompute" not in Workload.of("resnet-50", phase="training").defaults
 
 
 def test_a_context_in_chunks_is_read_from_the_start_of_its_chunk():

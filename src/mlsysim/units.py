@@ -52,6 +52,7 @@ _BASES: dict[str, dict[str, float]] = {
         "MAC/s": 2.0,
         "MACS": 2.0,
     },
+    "Hz": {"Hz": 1.0},
     "s": {
         **dict.fromkeys(["s", "sec", "second", "seconds"], 1.0),
         "min": 60.0,
@@ -85,6 +86,7 @@ _BASES: dict[str, dict[str, float]] = {
     "USD/h": {"USD/h": 1.0, "$/h": 1.0, "USD/hour": 1.0},
 }
 _EXAMPLES = {
+    "Hz": "'1.98 GHz'",
     "B": "'80 GB', '96 GiB'",
     "B/s": "'3.35 TB/s', '400 Gb/s'",
     "FLOP": "'1.4e12', '4.1 GMAC'",

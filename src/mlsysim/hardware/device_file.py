@@ -45,8 +45,8 @@ QUANTITIES = {
 LARGEST = {"FLOP/s": 1e19, "B/s": 1e17, "B": 1e14, "W": 1e5, "USD/h": 1e4}
 """Beyond any device: the largest wafer has about a hundredth of the first two. More is a slip in the unit."""
 SMALLEST = {"FLOP/s": 1e5, "B/s": 1e5, "B": 1e3, "W": 1e-4, "USD/h": 1e-4}
-_SPARSE_GAIN = 2.0
 _CLOSE = 0.03
+"""Share by which a peak may differ from clock x units x operations, or a ratio from its usual one: they are rounded."""
 
 
 class Device(NamedTuple):
@@ -150,9 +150,10 @@ def _contradictions(d: HardwareSpec, clock: object, place: str) -> Iterator[Inva
     if not isinstance(units, int) or not isinstance(operations, Mapping):
         yield InvalidValue(f"{place}clock", "units (whole) and operations by precision", dict(clock))
         return
-    boost = _hertz(clock.get("boost"))
-    if boost is None:
-        yield InvalidValue(f"{place}clock.boost", "a frequency such as '1.98 GHz'", clock.get("boost"))
+    try:
+        boost = parse(clock.get("boost"), "Hz", f"{place}clock.boost")
+    except InvalidValue as problem:
+        yield problem
         return
     for precision, each in operations.items():
         found = d.peaks.get(str(precision))
@@ -162,17 +163,6 @@ def _contradictions(d: HardwareSpec, clock: object, place: str) -> Iterator[Inva
             yield InvalidValue(
                 f"{place}peaks.{precision}", f"at most {allowed:.4g} FLOP/s by the clock", f"{found.value:.4g}", hint
             )
-
-
-def _hertz(value: object) -> float | None:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    number, _, unit = str(value).strip().partition(" ")
-    scale = {"Hz": 1.0, "MHz": 1e6, "GHz": 1e9}.get(unit)
-    try:
-        return float(number) * scale if scale else None
-    except ValueError:
-        return None
 
 
 def _unlikely(d: HardwareSpec) -> Iterator[Note]:

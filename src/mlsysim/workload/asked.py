@@ -78,6 +78,8 @@ def _usual_modifiers(
     if found.speculative:
         drafts = {"draft": found.speculative.draft or "mtp", "draft_tokens": found.speculative.tokens}
         defaults |= {name: value for name, value in drafts.items() if modified.get(name) is None}
+    if phase == "training" and isinstance(model, TransformerSpec) and modified.get("recompute") is None:
+        defaults["recompute"] = found.recompute
     if getattr(model, "encoder", None) and phase != "decode" and found.target_len is None:
         target = (tokens or usual) if phase == "training" else 1
         defaults["target_len"] = target

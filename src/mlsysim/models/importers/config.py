@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from mlsysim.errors import InvalidValue, UnknownName
-from mlsysim.files import read_json
 from mlsysim.models.importers import decoders, encoders, hybrids
 from mlsysim.models.importers.families import ALIKE
 from mlsysim.models.importers.fields import Fields
@@ -29,17 +28,6 @@ SIZES = {
     "vocab_size": ("padded_vocab_size",),
 }
 """What every transformer states, and how else it is spelled."""
-
-
-def load_config(path: Path) -> TransformerSpec:
-    """Read a ``config.json``.
-
-    Raises
-    ------
-    InvalidValue, UnknownName, Problems
-        Missing, too large, no JSON object; an architecture that is not known; or fields that break a rule, all told.
-    """
-    return spec_of(read_json(path), str(path), name_of(path))
 
 
 def name_of(path: Path) -> str:
@@ -61,7 +49,7 @@ def spec_of(config: Mapping[str, Any], file: str, name: str) -> TransformerSpec:
     Raises
     ------
     UnknownName, InvalidValue, Problems
-        As for :func:`load_config`.
+        An architecture that is not known, or fields that break a rule: all told.
     """
     values, note = _text(config)
     inside = values is not config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 
@@ -45,15 +46,15 @@ class Line(NamedTuple):
     reach: Reach = Reach()
 
 
-class BasePart:
+class BasePart(ABC):
     """What every part can say; most keep nothing of a token, and multiply each token by all they store."""
 
     operators = 1
     """Kernels of one unfused forward step."""
 
+    @abstractmethod
     def weights(self, hidden: int) -> int:
         """Return the matrix parameters that are stored."""
-        raise NotImplementedError
 
     def active(self, hidden: int) -> int:
         """Return the matrix parameters that a token multiplies."""
@@ -63,14 +64,14 @@ class BasePart:
         """Return the elements kept for a token."""
         return 0
 
+    @abstractmethod
     def live(self, hidden: int) -> float:
         """Return the elements of a token that are alive at once beside the residual and the block input."""
-        raise NotImplementedError
 
+    @abstractmethod
     def kept(self, hidden: int) -> float:
         """Return the elements of a token that the backward pass needs; nothing is recomputed, no scores are kept."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lines(self, hidden: int) -> tuple[Line, ...]:
         """Return the ledger lines of one block."""
-        raise NotImplementedError
