@@ -76,7 +76,7 @@ def _usual_modifiers(
 ) -> Modifiers:
     """Name the modifiers that were not given and yet count."""
     if found.speculative:
-        drafts = {"draft": found.speculative.draft or "mtp", "draft_tokens": found.speculative.tokens}
+        drafts = {"draft": "mtp", "draft_tokens": found.speculative.tokens}
         defaults |= {name: value for name, value in drafts.items() if modified.get(name) is None}
     if phase == "training" and isinstance(model, TransformerSpec) and modified.get("recompute") is None:
         defaults["recompute"] = found.recompute
