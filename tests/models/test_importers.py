@@ -630,6 +630,17 @@ def without(config, *names):
         ({**LATENT, "first_k_dense_replace": 99}, "first_k_dense_replace"),
         ({**LLAMA, "num_attention_heads": 7, "num_key_value_heads": 7, "head_dim": None}, "a multiple of the 7 heads"),
         (
+            {
+                "model_type": "bert",
+                "hidden_size": 256,
+                "num_attention_heads": 7,
+                "vocab_size": 1024,
+                "num_hidden_layers": 2,
+                "intermediate_size": 512,
+            },
+            "a multiple of the 7 heads",
+        ),
+        (
             {**without(LLAMA, "num_key_value_heads"), "num_key_value_head": 2},
             "did you mean num_key_value_heads?",
         ),

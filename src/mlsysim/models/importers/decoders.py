@@ -91,11 +91,9 @@ def _name(parts: tuple[Part, ...], kinds: Sequence[tuple[Part, ...]]) -> str:
 def head_dim(f: Fields, s: Sizes, usual: int = 0) -> int:
     """Return the width of a head: stated, usual for the family, or the hidden size over the heads."""
     names = ("head_dim", "kv_channels")
-    found = f.count(*names, default=usual or max(s["hidden"] // s["heads"], 1))
-    known = usual or f.has(*names) or f.usual.keys() & set(names)
-    if not known and s["hidden"] % s["heads"] and not f.wrong:
-        f.problem("hidden_size", f"a multiple of the {s['heads']} heads where head_dim is not given", s["hidden"])
-    return found
+    if usual or f.has(*names) or f.usual.keys() & set(names):
+        return f.count(*names, default=usual or None)
+    return f.each_head(s["hidden"], s["heads"])
 
 
 def attention(f: Fields, t: Traits, s: Sizes) -> Attention:

@@ -15,7 +15,7 @@ def bert(f: Fields) -> TransformerSpec:
     """Return a BERT-like encoder with its pooler (DistilBERT has none)."""
     hidden = f.count("hidden_size", "dim")
     heads = f.count("num_attention_heads", "n_heads")
-    attention = Attention(heads=heads, kv_heads=heads, head_dim=max(hidden // heads, 1), causal=False, bias="all")
+    attention = Attention(heads=heads, kv_heads=heads, head_dim=f.each_head(hidden, heads), causal=False, bias="all")
     pooled = f.family != "distilbert"
     types = f.count("type_vocab_size", default=0 if f.family == "distilbert" else 2, least=0)
     return TransformerSpec(
@@ -49,7 +49,7 @@ def modernbert(f: Fields) -> TransformerSpec:
     full = len(range(0, layers, every))
 
     def block(count: int, window: int, name: str) -> Block:
-        reach = Attention(heads=heads, kv_heads=heads, head_dim=max(hidden // heads, 1), causal=False, window=window)
+        reach = Attention(heads=heads, kv_heads=heads, head_dim=f.each_head(hidden, heads), causal=False, window=window)
         return Block(count=count, parts=(reach, Mlp(ffn=f.count("intermediate_size"))), name=name)
 
     return TransformerSpec(
@@ -71,7 +71,7 @@ def vit(f: Fields) -> TransformerSpec:
     special = 2 if f.family == "deit" else 1
     labels = f.count("num_labels", default=1000 if not f.has("id2label") else len(f.inside("id2label").values))
     attention = Attention(
-        heads=heads, kv_heads=heads, head_dim=max(hidden // heads, 1), causal=False,
+        heads=heads, kv_heads=heads, head_dim=f.each_head(hidden, heads), causal=False,
         bias="all" if f.flag("qkv_bias", default=True) else "none",
     )  # fmt: skip
     weights = channels * patch * patch * hidden
@@ -128,7 +128,7 @@ def bart(f: Fields) -> TransformerSpec:
     hidden, heads, longest = f.count("d_model"), f.count("encoder_attention_heads"), f.count("max_position_embeddings")
 
     def attention(**how: Any) -> Attention:
-        return Attention(heads=heads, kv_heads=heads, head_dim=max(hidden // heads, 1), bias="all", **how)
+        return Attention(heads=heads, kv_heads=heads, head_dim=f.each_head(hidden, heads), bias="all", **how)
 
     def mlp(name: str) -> Mlp:
         return Mlp(ffn=f.count(name), gated=False, bias=True)
@@ -200,7 +200,7 @@ def conformer(f: Fields) -> TransformerSpec:
     """Return a conformer encoder with a CTC head: half MLP, attention, convolution, half MLP (arXiv:2005.08100)."""
     hidden, heads = f.count("hidden_size"), f.count("num_attention_heads")
     mlp = Mlp(ffn=f.count("intermediate_size"), gated=False, bias=True)
-    attention = Attention(heads=heads, kv_heads=heads, head_dim=max(hidden // heads, 1), causal=False, bias="all")
+    attention = Attention(heads=heads, kv_heads=heads, head_dim=f.each_head(hidden, heads), causal=False, bias="all")
     convolution = Convolution(kernel=f.count("conv_depthwise_kernel_size", "conv_kernel_size", default=31), bias=False)
     return TransformerSpec(
         name="", hidden=hidden, vocab=0, norm="layer", final_norm=False, causal=False, head=f.count("vocab_size"),

@@ -86,6 +86,12 @@ class Fields:
         self.problem(names[0], "given", None, f"also spelled {', '.join(names[1:])}" if names[1:] else "")
         return max(least, 1)
 
+    def each_head(self, hidden: int, heads: int) -> int:
+        """Return the width of a head where only the hidden size is stated, which must be a multiple of the heads."""
+        if hidden % heads and not self.wrong:
+            self.problem("hidden_size", f"a multiple of the {heads} heads where head_dim is not given", hidden)
+        return max(hidden // heads, 1)
+
     def real(self, name: str, default: float) -> float:
         """Return a number above 0."""
         value = self.get(name)
