@@ -8,7 +8,6 @@ models, work and ceiling as any answer; a row that cannot be is refused with a r
 
 from __future__ import annotations
 
-import csv
 import re
 import sys
 from collections import Counter
@@ -36,9 +35,9 @@ def main(folder: Path) -> None:
             except UsageError as problem:
                 refused[f"{name}: {re.sub(r'[(:].*', '', str(problem))}"] += 1
     kept = latest(facts, refused)
-    write("evidence.csv", ["convention", *Evidence._fields], (table_row(f) for f in kept))
+    write("evidence.tsv", ["convention", *Evidence._fields], (table_row(f) for f in kept))
     write(
-        "parameters.csv",
+        "parameters.tsv",
         ["name", "value", "low", "high", "unit", "n", "source", "derivation"],
         parameters(folder, kept),
     )
@@ -61,7 +60,7 @@ def latest(facts: Iterable[Fact], refused: Counter[str]) -> list[Fact]:
 
 
 def table_row(f: Fact) -> list[object]:
-    """Return a row of evidence.csv."""
+    """Return a row of evidence.tsv."""
     r, s = f.row, f.scenario
     item = Evidence(
         r["id"],
@@ -86,11 +85,13 @@ def table_row(f: Fact) -> list[object]:
 
 
 def write(name: str, header: list[str], table: Iterable[list[object]]) -> None:
-    """Write a CSV file into the package."""
-    with (OUT / name).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(table)
+    """Write a packaged table: tabs between the cells, and so none within."""
+    lines = ["\t".join(_cell(value) for value in row) + "\n" for row in (header, *table)]
+    (OUT / name).write_text("".join(lines), encoding="utf-8")
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else " ".join(str(value).split())
 
 
 if __name__ == "__main__":

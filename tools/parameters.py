@@ -37,7 +37,7 @@ def parameters(folder: Path, kept: list[Fact]) -> Iterator[list[object]]:
         for p in rows(folder / "transfer_pairs.csv")
         if p["kind"] == "strict" and p["row_a"] in by_id and p["row_b"] in by_id
     ]
-    source = "evidence.csv, strict pairs: two devices, all else equal"
+    source = "evidence.tsv, strict pairs: two devices, all else equal"
 
     def same(a: Fact, b: Fact) -> bool:
         return bool(a.scenario.hardware.memory_class == b.scenario.hardware.memory_class)
@@ -49,12 +49,12 @@ def parameters(folder: Path, kept: list[Fact]) -> Iterator[list[object]]:
     for name, found in hardware.items():
         yield from by_regime(name, found, source)
     for name, field in (("batch", 6), ("precision", 5), ("model", 1), ("devices", 3)):
-        yield from by_regime(name, list(siblings(kept, field)), "evidence.csv, pairs that differ in this alone")
+        yield from by_regime(name, list(siblings(kept, field)), "evidence.tsv, pairs that differ in this alone")
     how = "of batch 4 to 8 times that of two smaller ones, predicted by their common overhead and attainment"
     yield spread(
         "move.batch-overhead-known",
         list(batch_predictions(kept)),
-        "evidence.csv, series over batch",
+        "evidence.tsv, series over batch",
         f"|ln| error {how}",
     )
     yield launch(kept)
@@ -74,7 +74,7 @@ def launch(kept: list[Fact]) -> list[object]:
     high = weighted_quantile(found["eager"], 0.5)
     how = "step time / operators at batch 1: p10 and median of compiled engines, median of eager frameworks"
     n = sum(map(len, found.values()))
-    return ["launch", f"{middle:.3g}", f"{low:.3g}", f"{high:.3g}", "s", n, "evidence.csv, regime network-1", how]
+    return ["launch", f"{middle:.3g}", f"{low:.3g}", f"{high:.3g}", "s", n, "evidence.tsv, regime network-1", how]
 
 
 def batch_predictions(facts: list[Fact]) -> Iterator[float]:

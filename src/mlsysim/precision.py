@@ -6,7 +6,7 @@ so many bits a weight) has its weights alone. Behind either may follow ``e`` (em
 ``grad`` and ``opt`` with a width: ``fp8e16``, ``bf16grad32opt8``.
 
 Block formats count their scales: nvfp4 has one fp8 scale for 16 values (NVIDIA, NVFP4 blog, 2025-06), mxfp4 and
-mxfp8 one 8-bit scale for 32 (OCP Microscaling Formats v1.0, 2023-09); those of GGUF files are in ``formats.csv``.
+mxfp8 one 8-bit scale for 32 (OCP Microscaling Formats v1.0, 2023-09); those of GGUF files are in ``formats.tsv``.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _width(text: str, any_width: bool = False) -> float | None:
 @cache
 def stored_formats() -> Mapping[str, float]:
     """Return the formats in which GGUF files store weights, and their bytes a weight, scales included [B]."""
-    return {row["name"]: float(row["bits"]) / 8 for row in read_table("mlsysim", "formats.csv")}
+    return {row["name"]: float(row["bits"]) / 8 for row in read_table("mlsysim", "formats.tsv")}
 
 
 @cache

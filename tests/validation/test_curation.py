@@ -25,8 +25,8 @@ def test_curating_again_gives_the_same_files(tmp_path, monkeypatch, capsys):
     spec.loader.exec_module(curate)
     monkeypatch.setattr(curate, "OUT", tmp_path)
     curate.main(TABLES)
-    for name in ("evidence.csv", "parameters.csv"):
-        again, packaged = (rows(p / name) for p in (tmp_path, PACKAGED))
+    for name in ("evidence.tsv", "parameters.tsv"):
+        again, packaged = ((p / name).read_text(encoding="utf-8").splitlines() for p in (tmp_path, PACKAGED))
         assert again == packaged
     # No row is dropped silently: all are kept or refused with a reason.
     counts = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -1,6 +1,6 @@
 """Published measurements, each turned into eta and attainment by the same path as any answer.
 
-``evidence.csv`` is written by ``tools/curate_evidence.py``; a row keeps the address and place it was read at.
+``evidence.tsv`` is written by ``tools/curate_evidence.py``; a row keeps the address and place it was read at.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ _COUNTS = ("devices", "batch_size", "seq_len", "context")
 @cache
 def evidence() -> tuple[Evidence, ...]:
     """Return all packaged rows."""
-    return tuple(_row(r) for r in read_table("mlsysim.efficiency", "evidence.csv"))
+    return tuple(_row(r) for r in read_table("mlsysim.efficiency", "evidence.tsv"))
 
 
 @cache
 def parameters() -> dict[str, Parameter]:
     """Return the packaged parameters by name."""
-    rows = read_table("mlsysim.efficiency", "parameters.csv")
+    rows = read_table("mlsysim.efficiency", "parameters.tsv")
     return {r["name"]: _parameter(r) for r in rows}
 
 

@@ -62,7 +62,7 @@ class Efficiency:
             No such device.
         """
         device = hardware_of(hardware)
-        return tuple(_row(row, device) for row in read_table(_PACKAGE, "guide.csv"))
+        return tuple(_row(row, device) for row in read_table(_PACKAGE, "guide.tsv"))
 
     @staticmethod
     def evidence(regime: str | None = None) -> tuple[Evidence, ...]:
@@ -80,7 +80,7 @@ class Efficiency:
     @staticmethod
     def factors() -> tuple[Factor, ...]:
         """Return the twelve factors."""
-        return tuple(Factor(**row) for row in read_table(_PACKAGE, "factors.csv"))
+        return tuple(Factor(**row) for row in read_table(_PACKAGE, "factors.tsv"))
 
 
 def _row(row: Row, device: HardwareSpec) -> GuideRow:

@@ -85,7 +85,7 @@ class NodeSpec:
 @cache
 def _figures() -> dict[str, list[Row]]:
     by_node: dict[str, list[Row]] = defaultdict(list)
-    for row in read_table(_PACKAGE, "node_figures.csv"):
+    for row in read_table(_PACKAGE, "node_figures.tsv"):
         by_node[row["node"]].append(row)
     return by_node
 
@@ -116,7 +116,7 @@ def _figure(node: str, r: Row) -> Figure:
 
 
 Nodes: Registry[NodeSpec] = Registry(
-    "node", "`mlsysim hardware --nodes` lists all", lambda: read_table(_PACKAGE, "nodes.csv"), _build
+    "node", "`mlsysim hardware --nodes` lists all", lambda: read_table(_PACKAGE, "nodes.tsv"), _build
 )
 
 

@@ -23,7 +23,7 @@ _ONE = {
 @cache
 def _figures() -> dict[str, list[Row]]:
     by_device: dict[str, list[Row]] = defaultdict(list)
-    for row in read_table(_PACKAGE, "hardware.csv"):
+    for row in read_table(_PACKAGE, "hardware.tsv"):
         by_device[row["device"]].append(row)
     return by_device
 
@@ -53,5 +53,5 @@ def _build(row: Row) -> HardwareSpec:
 
 
 Hardware: Registry[HardwareSpec] = Registry(
-    "hardware", "`mlsysim hardware` lists all", lambda: read_table(_PACKAGE, "devices.csv"), _build
+    "hardware", "`mlsysim hardware` lists all", lambda: read_table(_PACKAGE, "devices.tsv"), _build
 )

@@ -14,7 +14,7 @@ from mlsysim.models.spec import ModelSpec, decoder
 from mlsysim.registry import Registry, Row, read_table
 
 _PACKAGE = "mlsysim.models"
-_TABLES = ("transformers.csv", "configs.csv", "networks.csv")
+_TABLES = ("transformers.tsv", "configs.tsv", "networks.tsv")
 """Plain decoders as columns, all other sequence models as the configuration they are published with, networks."""
 
 

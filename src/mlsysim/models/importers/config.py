@@ -75,7 +75,7 @@ def spec_of(config: Mapping[str, Any], file: str, name: str) -> TransformerSpec:
 
 def _defaults(family: str) -> dict[str, Any]:
     """Return what a configuration inside another leaves out: it is saved as its difference from its class."""
-    rows = read_table("mlsysim.models", "defaults.csv")
+    rows = read_table("mlsysim.models", "defaults.tsv")
     return {r["field"]: json.loads(r["value"]) for r in rows if r["family"] == family}
 
 

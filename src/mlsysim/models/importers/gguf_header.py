@@ -44,7 +44,7 @@ class Strings(NamedTuple):
 @cache
 def types() -> Mapping[int, tuple[str, int, int]]:
     """Return (name, values of a block, bytes of a block) of every tensor type."""
-    rows = read_table("mlsysim", "ggml_types.csv")
+    rows = read_table("mlsysim", "ggml_types.tsv")
     return {int(r["type"]): (r["name"], int(r["values"]), int(r["bytes"])) for r in rows}
 
 
