@@ -99,7 +99,7 @@ class Registry(Generic[T]):
     def __getitem__(self, name: str) -> T:
         if not isinstance(name, str):
             raise InvalidValue(self._kind, "a name or a spec", name)
-        canonical = self._keys.get(normal(name))
+        canonical = name if name in self._by_name else self._keys.get(normal(name))
         if canonical is None:
             others = self.others()
             found = others.get(name) or next((others[n] for n in others if normal(n) == normal(name)), None)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 
 from mlsysim.errors import InvalidValue
 
@@ -84,6 +85,9 @@ _BASES: dict[str, dict[str, float]] = {
     "1": {"": 1.0, "%": 0.01},
     "W": {"W": 1.0, "watt": 1.0, "watts": 1.0},
     "USD/h": {"USD/h": 1.0, "$/h": 1.0, "USD/hour": 1.0},
+    "USD": {"USD": 1.0, "$": 1.0},
+    "FLOP/clock": {"FLOP/clock": 1.0, "": 1.0},
+    "count": {"count": 1.0, "": 1.0},
 }
 _EXAMPLES = {
     "Hz": "'1.98 GHz'",
@@ -97,6 +101,9 @@ _EXAMPLES = {
     "1": "'0.38', '38 %'",
     "W": "'700 W'",
     "USD/h": "'2.99 USD/h'",
+    "USD": "'1999 USD'",
+    "FLOP/clock": "'1024 FLOP/clock'",
+    "count": "'132'",
 }
 _PINT = {"FLOP": "", "FLOP/s": "1/s", "tokens/s": "1/s", "samples/s": "1/s", "USD/h": "1/h"}
 _SHARE = "a number in (0, 1]"
@@ -185,6 +192,12 @@ def whole(value: object, field: str) -> int:
     if number != int(number):
         raise InvalidValue(field, rule, value, f"the nearest is {max(1, round(number))}")
     return int(number)
+
+
+@lru_cache(maxsize=256)
+def scale(unit: str, dimension: str) -> float:
+    """Return what one ``unit`` is in the SI unit of ``dimension``, for units that are known to be right."""
+    return _scale(unit, dimension, "unit", unit)
 
 
 def _scale(unit: str, dimension: str, field: str, shown: object) -> float:

@@ -7,7 +7,7 @@ import pytest
 from mlsysim import Engine
 from mlsysim.errors import UnknownName, UnsupportedPrecision
 from mlsysim.hardware import Hardware
-from mlsysim.hardware.registry import _figures
+from mlsysim.hardware.registry import FIGURES
 
 NAMES = list(Hardware)
 
@@ -16,10 +16,11 @@ NAMES = list(Hardware)
 def test_every_figure_has_a_source_and_a_date(name):
     device = Hardware[name]
     assert device.peaks
-    for row in _figures()[name]:
-        assert row["source"], row
-        assert row["retrieved"][:4] == "2026", row
-        assert float(row["value"]) > 0, row
+    for row in FIGURES.of(name):
+        figure = row[2]
+        assert figure.source, row
+        assert figure.retrieved[:4] == "2026", row
+        assert figure.value > 0, row
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from mlsysim.hardware.figures import Figure
 from mlsysim.hardware.registry import Hardware
-from mlsysim.hardware.spec import Figure, HardwareSpec
+from mlsysim.hardware.spec import HardwareSpec
 
 if TYPE_CHECKING:
     from mlsysim.hardware.nodes import Cluster, Nodes, NodeSpec

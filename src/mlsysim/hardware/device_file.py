@@ -5,7 +5,7 @@ usual.
     kind = "gpu"
     source = "data sheet of 2026-03"
     memory = "48 GB"
-    bandwidth = "960 GB/s"
+    bandwidth = "960 GB/s"       # or "unknown"
     [peaks]
     bf16 = "210 TFLOP/s"
     "bf16 sparse" = "420 TFLOP/s"
@@ -13,21 +13,26 @@ usual.
     units = 142
     boost = "2.5 GHz"
     operations.bf16 = 1024       # FLOPs a unit and clock, dense
+
+What ``mlsysim hardware NAME -o json`` prints is read as well: there each figure keeps its source and its date.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.files import read_fields
+from mlsysim.hardware.check import contradictions, unlikely
+from mlsysim.hardware.figures import Figure
 from mlsysim.hardware.registry import Hardware
-from mlsysim.hardware.spec import Figure, HardwareSpec
-from mlsysim.precision import BYTES, parse_precision
+from mlsysim.hardware.spec import HardwareSpec
+from mlsysim.precision import parse_precision
 from mlsysim.registry import nearest
 from mlsysim.results import Note
 from mlsysim.units import parse
@@ -37,16 +42,32 @@ TEXTS = ("name", "kind", "title", "vendor", "generation", "memory_class", "relea
 QUANTITIES = {
     "memory": ("memory", "B"),
     "bandwidth": ("bandwidth", "B/s"),
-    "cache": ("cache", "B"),
+    "cache": ("caches", "B"),
     "flash": ("flash", "B"),
+    "dies": ("dies", "count"),
     "tdp": ("tdp_w", "W"),
+    "idle": ("idle_w", "W"),
     "price": ("usd_per_hour", "USD/h"),
+    "list_price": ("usd_list", "USD"),
 }
-LARGEST = {"FLOP/s": 1e19, "B/s": 1e17, "B": 1e14, "W": 1e5, "USD/h": 1e4}
-"""Beyond any device: the largest wafer has about a hundredth of the first two. More is a slip in the unit."""
-SMALLEST = {"FLOP/s": 1e5, "B/s": 1e5, "B": 1e3, "W": 1e-4, "USD/h": 1e-4}
-_CLOSE = 0.03
-"""Share by which a peak may differ from clock x units x operations, or a ratio from its usual one: they are rounded."""
+GROUPS = {"caches": ("caches", "B"), "bandwidths": ("bandwidths", "B/s")}
+PRINTED = ("tdp_w", "idle_w", "units", "clocks", "rates", "unknown")
+"""Fields that only the printed form has."""
+POSSIBLE = {
+    "FLOP/s": (1e5, 1e19),
+    "B/s": (1e5, 1e17),
+    "B": (1e3, 1e14),
+    "W": (1e-4, 1e5),
+    "USD/h": (1e-4, 1e4),
+    "USD": (1e-2, 1e8),
+    "Hz": (1e5, 1e11),
+    "FLOP/clock": (0.01, 1e8),
+    "count": (1.0, 1e7),
+}
+"""Within these lies every device: the largest wafer has about a hundredth of the first two. More is a slip in the
+unit."""
+_STRUCTURES = ("", "dense", "sparse", "dense fp16-accumulate", "sparse fp16-accumulate")
+_BITS = re.compile(r"\d\s*([kKMGT]i?)(b|bit|bits|bps|b/s)$")
 
 
 class Device(NamedTuple):
@@ -54,6 +75,54 @@ class Device(NamedTuple):
 
     spec: HardwareSpec
     notes: tuple[Note, ...]
+
+
+class _Stated(NamedTuple):
+    """One figure as the file has it: the attribute it becomes, its key there, and what is said about it."""
+
+    place: str
+    attribute: str
+    of: str
+    value: object
+    unit: str
+    about: Mapping[str, Any] = {}
+
+
+@dataclass
+class _Reader:
+    """The figures of one file, and all that is wrong with them."""
+
+    file: str
+    source: str
+    retrieved: str
+    checks: Checks
+    single: dict[str, Any] = field(default_factory=lambda: {"memory": None, "bandwidth": None})
+    several: dict[str, dict[str, Figure]] = field(
+        default_factory=lambda: {
+            name: {} for name in ("peaks", "other_peaks", "caches", "bandwidths", "clocks", "rates")
+        }
+    )
+
+    def take(self, s: _Stated) -> None:
+        """Keep a figure, or what is wrong with it."""
+        place = f"{self.file}: {s.place}"
+        of = self.checks(_label, s.of, place) if s.attribute in {"peaks", "rates"} else s.of
+        value = self.checks(_possible, s.value, s.unit, place)
+        if of is None or value is None:
+            return
+        about = {key: str(s.about.get(key) or "") for key in ("source", "retrieved", "note")}
+        figure = Figure(
+            value, about["source"] or self.source, about["retrieved"] or self.retrieved, about["note"], s.of
+        )
+        precision, _, structure = of.partition(" ")
+        if s.attribute == "peaks" and structure == "dense":
+            self.several["peaks"][precision] = figure
+        elif s.attribute == "peaks":
+            self.several["other_peaks"][of] = figure
+        elif s.attribute in self.several:
+            self.several[s.attribute][of] = figure
+        else:
+            self.single[s.attribute] = figure
 
 
 def read_device(path: Path) -> Device:
@@ -68,11 +137,11 @@ def read_device(path: Path) -> Device:
     values = read_fields(path, "hardware")
     checks = Checks()
     place = f"{path.name}: "
-    known = [*TEXTS, *QUANTITIES, "aliases", "peaks", "clock"]
+    known = [*TEXTS, *QUANTITIES, *GROUPS, "aliases", "peaks", "clock"]
     listed = "known: " + ", ".join(known)
-    for field in values:
-        if field not in known:
-            checks.add(UnknownName(f"field in {path.name}:", str(field), nearest(str(field), known), listed))
+    for name in values:
+        if name not in known and name not in PRINTED:
+            checks.add(UnknownName(f"field in {path.name}:", str(name), nearest(str(name), known), listed))
     texts = {t: checks(_text, values, t, place) or "" for t in TEXTS}
     name = texts["name"] or path.stem
     if name in Hardware:
@@ -81,23 +150,104 @@ def read_device(path: Path) -> Device:
         near = nearest(texts["kind"], KINDS)
         checks.add(UnknownName(f"kind in {path.name}:", texts["kind"], near, "known: " + ", ".join(KINDS)))
     source, today = texts["source"] or f"stated in {path.name}", datetime.now(tz=UTC).date().isoformat()
-
-    def figure(field: str, value: object, unit: str) -> Figure | None:
-        found = checks(_possible, value, unit, f"{place}{field}")
-        return None if found is None else Figure(found, source, texts["retrieved"] or today, "stated")
-
-    single: dict[str, Any] = {"memory": None, "bandwidth": None}
-    single |= {attribute: figure(q, values[q], unit) for q, (attribute, unit) in QUANTITIES.items() if q in values}
-    peaks, other = _peaks(checks, values.get("peaks"), place, figure)
+    reader = _Reader(path.name, source, texts["retrieved"] or today, checks)
+    for stated in _stated(values, checks, place):
+        reader.take(stated)
+    if "bandwidth" not in values and not isinstance(values.get("memory"), list):
+        hint = "without it the ceiling counts arithmetic alone"
+        checks.add(InvalidValue(f"{place}bandwidth", "given as '960 GB/s', or as 'unknown'", None, hint))
     checks.done()
     about: dict[str, Any] = {
         key: texts[key] for key in ("title", "vendor", "generation", "memory_class", "released", "note")
     }
-    spec = HardwareSpec(name=name, kind=texts["kind"], peaks=peaks, other_peaks=other, **single, **about)
-    for problem in _contradictions(spec, values.get("clock"), place):
+    spec = HardwareSpec(name=name, kind=texts["kind"], **reader.several, **reader.single, **about)
+    for problem in contradictions(spec, place):
         checks.add(problem)
     checks.done()
-    return Device(spec, tuple(_unlikely(spec)))
+    return Device(spec, tuple(_bits(values)) + tuple(unlikely(spec)))
+
+
+def _stated(values: Mapping[str, Any], checks: Checks, place: str) -> Iterator[_Stated]:
+    """Yield every figure of a file, written by hand or printed."""
+    for name, (attribute, unit) in QUANTITIES.items():
+        value = values.get(name)
+        if isinstance(value, Mapping):
+            yield _Stated(name, attribute, "", value.get("usd_per_hour", value.get("usd")), unit, value)
+        elif value is not None and not isinstance(value, list) and (name, value) != ("bandwidth", "unknown"):
+            yield _Stated(name, attribute, "l2" if name == "cache" else "", value, unit)
+    for name, (attribute, unit) in GROUPS.items():
+        for level, value in _group(values, name, checks, place).items():
+            yield _Stated(f"{name}.{level}", attribute, str(level), value, unit)
+    peaks = values.get("peaks")
+    if not isinstance(peaks, (Mapping, list)) or not peaks:
+        checks.add(InvalidValue(f"{place}peaks", "a group of at least one, by precision", peaks))
+    elif isinstance(peaks, Mapping):
+        for label, value in peaks.items():
+            yield _Stated(f"peaks.{label}", "peaks", str(label), value, "FLOP/s")
+    yield from _clock(values, checks, place)
+    yield from _printed(values)
+
+
+def _clock(values: Mapping[str, Any], checks: Checks, place: str) -> Iterator[_Stated]:
+    clock = _group(values, "clock", checks, place)
+    if not clock:
+        return
+    operations = clock.get("operations", {})
+    if not isinstance(clock.get("units"), int) or not isinstance(operations, Mapping):
+        checks.add(InvalidValue(f"{place}clock", "units (whole) and operations by precision", dict(clock)))
+        return
+    yield _Stated("clock.units", "units", "", clock["units"], "count")
+    for name in ("boost", "base"):
+        if name in clock or name == "boost":
+            yield _Stated(f"clock.{name}", "clocks", name, clock.get(name), "Hz")
+    for label, value in operations.items():
+        yield _Stated(f"clock.operations.{label}", "rates", str(label), value, "FLOP/clock")
+
+
+def _printed(values: Mapping[str, Any]) -> Iterator[_Stated]:
+    """Yield the figures of the printed form, each with its source and date."""
+    for name, value, unit in (("peaks", "flops_per_s", "FLOP/s"), ("rates", "flop_per_clock", "FLOP/clock")):
+        for record in _records(values, name):
+            accumulate = f"{record['accumulate']}-accumulate" if record.get("accumulate") else ""
+            label = " ".join(filter(None, (record.get("precision"), record.get("sparsity"), accumulate)))
+            yield _Stated(f"{name}.{label}", name, label, record.get(value), unit, record)
+    for record in _records(values, "clocks"):
+        yield _Stated(f"clocks.{record.get('at')}", "clocks", str(record.get("at")), record.get("hz"), "Hz", record)
+    for i, record in enumerate(_records(values, "memory")):
+        level = str(record.get("level"))
+        size, rate = ("memory", "bandwidth") if i == 0 else ("caches", "bandwidths")
+        size = "flash" if level == "flash" and i else size
+        for attribute, key, unit in ((size, "bytes", "B"), (rate, "bytes_per_s", "B/s")):
+            if record.get(key) is not None:
+                yield _Stated(f"memory.{level}.{key}", attribute, level, record[key], unit, record)
+    units = values.get("units")
+    if isinstance(units, Mapping):
+        yield _Stated("units", "units", str(units.get("of") or ""), units.get("count"), "count", units)
+    for name in ("tdp_w", "idle_w"):
+        if values.get(name) is not None:
+            yield _Stated(name, name, "", values[name], "W")
+
+
+def _records(values: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    found = values.get(name)
+    return [r for r in found if isinstance(r, Mapping)] if isinstance(found, list) else []
+
+
+def _group(values: Mapping[str, Any], name: str, checks: Checks, place: str) -> Mapping[str, Any]:
+    found = values.get(name) or {}
+    if not isinstance(found, Mapping):
+        checks.add(InvalidValue(f"{place}{name}", "a group of fields", found))
+        return {}
+    return found
+
+
+def _label(label: str, field: str) -> str:
+    """Return the full label of a peak, ``"bf16 dense"`` for ``bf16``."""
+    name, _, structure = label.replace("-sparse", " sparse").partition(" ")
+    if structure not in _STRUCTURES:
+        rule = "a precision, and behind it dense (if nothing), sparse, or fp16-accumulate"
+        raise InvalidValue(field, rule, label)
+    return f"{parse_precision(name, field)} {structure or 'dense'}"
 
 
 def _text(values: Mapping[str, Any], field: str, place: str) -> str:
@@ -108,79 +258,17 @@ def _text(values: Mapping[str, Any], field: str, place: str) -> str:
 
 
 def _possible(value: object, unit: str, field: str) -> float:
-    found = parse(value, unit, field)
-    if not SMALLEST[unit] <= found <= LARGEST[unit]:
-        raise InvalidValue(field, f"from {SMALLEST[unit]:g} to {LARGEST[unit]:g} {unit}", value, "is the unit right?")
-    return found
+    if unit == "B" and isinstance(value, str) and (found := _BITS.search(value.strip())):
+        meant = value.strip()[: found.end(1)] + "B"
+        raise InvalidValue(field, "in bytes", value, f"b is a bit, an eighth of a byte: was {meant} meant?")
+    number = parse(value, unit, field)
+    low, high = POSSIBLE[unit]
+    if not low <= number <= high:
+        raise InvalidValue(field, f"from {low:g} to {high:g} {unit}", value, "is the unit right?")
+    return number
 
 
-def _peaks(checks: Checks, stated: object, place: str, figure: Any) -> tuple[dict[str, Figure], dict[str, Figure]]:
-    dense: dict[str, Figure] = {}
-    other: dict[str, Figure] = {}
-    if not isinstance(stated, Mapping) or not stated:
-        checks.add(InvalidValue(f"{place}peaks", "a group of at least one, by precision", stated))
-        return dense, other
-    for label, value in stated.items():
-        name, _, structure = str(label).replace("-sparse", " sparse").partition(" ")
-        precision = checks(parse_precision, name, f"{place}peaks.{label}")
-        if structure not in {"", "dense", "sparse", "dense fp16-accumulate", "sparse fp16-accumulate"}:
-            rule = "a precision, and behind it dense (if nothing), sparse, or fp16-accumulate"
-            checks.add(InvalidValue(f"{place}peaks", rule, label))
-            continue
-        found = figure(f"peaks.{label}", value, "FLOP/s")
-        if precision is None or found is None:
-            continue
-        if structure in {"", "dense"}:
-            dense[precision] = found
-        else:
-            other[f"{precision} {structure}"] = found
-    return dense, other
-
-
-def _contradictions(d: HardwareSpec, clock: object, place: str) -> Iterator[InvalidValue]:
-    """Yield what cannot be: a sparse peak given as dense, or more than the clock allows."""
-    for precision, peak in d.peaks.items():
-        sparse = d.other_peaks.get(f"{precision} sparse")
-        if sparse and sparse.value <= peak.value:
-            hint = f"its sparse peak is {sparse.value:g}: is this the sparse one, twice the dense?"
-            yield InvalidValue(f"{place}peaks.{precision}", "below its sparse peak", f"{peak.value:.4g}", hint)
-    if not isinstance(clock, Mapping):
-        return
-    units, operations = clock.get("units"), clock.get("operations", {})
-    if not isinstance(units, int) or not isinstance(operations, Mapping):
-        yield InvalidValue(f"{place}clock", "units (whole) and operations by precision", dict(clock))
-        return
-    try:
-        boost = parse(clock.get("boost"), "Hz", f"{place}clock.boost")
-    except InvalidValue as problem:
-        yield problem
-        return
-    for precision, each in operations.items():
-        found = d.peaks.get(str(precision))
-        if found and isinstance(each, (int, float)) and found.value > (1 + _CLOSE) * units * boost * each:
-            allowed = units * boost * each
-            hint = f"{units} units x {boost:g} Hz x {each:g}; twice that is what 2:4 sparsity is quoted with"
-            yield InvalidValue(
-                f"{place}peaks.{precision}", f"at most {allowed:.4g} FLOP/s by the clock", f"{found.value:.4g}", hint
-            )
-
-
-def _unlikely(d: HardwareSpec) -> Iterator[Note]:
-    """Yield what is possible and rare, so that its owner looks again."""
-    if d.bandwidth is None:
-        yield Note("figure-unlikely", "no bandwidth is stated: the ceiling will count arithmetic alone")
-    wide = d.peaks.get("bf16") or d.peaks.get("fp16")
-    for narrow in ("fp8", "int8"):
-        peak = d.peaks.get(narrow)
-        if wide and peak and abs(peak.value / wide.value / 2 - 1) > _CLOSE:
-            ratio = peak.value / wide.value
-            told = f"the {narrow} peak is {ratio:.3g} times that of 16 bits; it is 2 on most devices"
-            yield Note("figure-unlikely", told)
-    widths = sorted(d.peaks, key=lambda p: -BYTES[p])
-    for wider, narrower in pairwise(widths):
-        if d.peaks[narrower].value < d.peaks[wider].value and BYTES[narrower] < BYTES[wider]:
-            yield Note("figure-unlikely", f"{narrower} has a lower peak than {wider}, which is wider")
-    if wide and d.bandwidth and d.kind == "gpu" and not 5 <= wide.value / d.bandwidth.value <= 1000:
-        ridge = wide.value / d.bandwidth.value
-        told = f"the ridge point is {ridge:.3g} FLOP/B in 16 bits; those of known GPUs are 5 to 1000"
-        yield Note("figure-unlikely", told)
+def _bits(values: Mapping[str, Any]) -> Iterator[Note]:
+    rate = values.get("bandwidth")
+    if isinstance(rate, str) and _BITS.search(rate.strip()):
+        yield Note("figure-unlikely", f"bandwidth {rate} is in bits: {parse(rate, 'B/s') / 1e9:.4g} GB/s")

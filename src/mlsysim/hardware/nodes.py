@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from mlsysim.errors import InvalidValue, UnknownName
+from mlsysim.hardware.figures import Figure, FigureTable
 from mlsysim.hardware.registry import Hardware
-from mlsysim.hardware.spec import Figure, HardwareSpec
+from mlsysim.hardware.spec import HardwareSpec
 from mlsysim.registry import Registry, Row, nearest, read_table
-from mlsysim.units import parse, whole
+from mlsysim.units import whole
 
 _PACKAGE = "mlsysim.hardware"
-_COUNTS = frozenset({"nics", "host_cores"})
 DIMENSIONS = {
     "scale_up_bandwidth": "B/s",
     "scale_up_latency": "s",
     "scale_out_bandwidth": "B/s",
-    "nics": "1",
+    "nics": "count",
     "nic_rate": "B/s",
     "host_link": "B/s",
-    "host_cores": "1",
+    "host_cores": "count",
     "host_memory": "B",
     "local_storage": "B",
     "power": "W",
@@ -37,7 +35,7 @@ class NodeSpec:
     """Devices of one kind in one machine, rack, pod or cloud shape.
 
     ``domain`` devices are joined by the scale-up ``fabric``, in a ``topology`` of switched, mesh, ring, torus-2d,
-    torus-3d or pcie. ``figures`` are keyed as :data:`DIMENSIONS`, in SI: ``scale_up_bandwidth`` of one device and one
+    torus-3d or pcie; ``shape`` is that of a torus, ``"4x4x4"``. ``figures`` are keyed as :data:`DIMENSIONS`, in SI: ``scale_up_bandwidth`` of one device and one
     direction, ``scale_out_bandwidth`` of the whole node and one direction. What no public document gives is not there.
     """
 
@@ -48,6 +46,7 @@ class NodeSpec:
     fabric: str
     topology: str
     domain: int
+    shape: str = ""
     figures: Mapping[str, Figure] = field(default_factory=dict)
     title: str = ""
     aliases: tuple[str, ...] = ()
@@ -64,7 +63,19 @@ class NodeSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the node as plain data, ready for JSON: every figure with where and when it was read."""
-        about = ("name", "title", "kind", "device", "devices", "fabric", "topology", "domain", "released", "note")
+        about = (
+            "name",
+            "title",
+            "kind",
+            "device",
+            "devices",
+            "fabric",
+            "topology",
+            "domain",
+            "shape",
+            "released",
+            "note",
+        )
         return {
             **{key: getattr(self, key) for key in about},
             "aliases": list(self.aliases),
@@ -82,16 +93,11 @@ class NodeSpec:
         }
 
 
-@cache
-def _figures() -> dict[str, list[Row]]:
-    by_node: dict[str, list[Row]] = defaultdict(list)
-    for row in read_table(_PACKAGE, "node_figures.tsv"):
-        by_node[row["node"]].append(row)
-    return by_node
+FIGURES = FigureTable(_PACKAGE, "node_figures.tsv", DIMENSIONS)
 
 
 def _build(row: Row) -> NodeSpec:
-    figures = {r["quantity"]: _figure(row["name"], r) for r in _figures()[row["name"]]}
+    figures = {quantity: figure for quantity, _, figure in FIGURES.of(row["name"])}
     return NodeSpec(
         name=row["name"],
         kind=row["kind"],
@@ -100,19 +106,13 @@ def _build(row: Row) -> NodeSpec:
         fabric=row["scale_up_fabric"],
         topology=row["scale_up_topology"],
         domain=int(row["scale_up_domain"] or 1),
+        shape=row["shape"],
         figures=figures,
         title=row["title"],
         aliases=tuple(filter(None, row["aliases"].split(";"))),
         released=row["released"],
         note=row["note"],
     )
-
-
-def _figure(node: str, r: Row) -> Figure:
-    field_name = f"{node}.{r['quantity']}"
-    counted = r["quantity"] in _COUNTS
-    value = float(r["value"]) if counted else parse(f"{r['value']} {r['unit']}", DIMENSIONS[r["quantity"]], field_name)
-    return Figure(value, r["source"], r["retrieved"], r["note"])
 
 
 Nodes: Registry[NodeSpec] = Registry(

@@ -26,7 +26,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from mlsysim.errors import MissingExtra
-from mlsysim.hardware.spec import Figure, HardwareSpec
+from mlsysim.hardware.figures import Figure
+from mlsysim.hardware.spec import HardwareSpec
 from mlsysim.units import positive, si
 
 Progress: TypeAlias = Callable[[str, float], None]
@@ -282,7 +283,7 @@ def _device(samples: tuple[GemmSample, ...], streams: tuple[BandwidthSample, ...
         peaks=peaks,
         memory=Figure(float(_memory()), system, today),
         bandwidth=Figure(fast.bytes_per_s, kernels, today, note),
-        cache=Figure(cache, system, today, "last level, all together") if cache else None,
+        caches={"l3": Figure(cache, system, today, "last level, all together", "l3")} if cache else {},
         title=_title(),
         memory_class="ddr",
     )

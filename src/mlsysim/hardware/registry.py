@@ -2,56 +2,86 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from functools import cache
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from mlsysim.hardware.spec import Figure, HardwareSpec
+from mlsysim import own
+from mlsysim.errors import InvalidValue
+from mlsysim.hardware.figures import Figure, FigureTable
+from mlsysim.hardware.spec import HardwareSpec
 from mlsysim.registry import Registry, Row, read_table
-from mlsysim.units import parse
 
 _PACKAGE = "mlsysim.hardware"
-_ONE = {
-    "memory": ("memory", "B"),
-    "bandwidth": ("bandwidth", "B/s"),
-    "cache": ("cache", "B"),
-    "tdp": ("tdp_w", "W"),
-    "price": ("usd_per_hour", "USD/h"),
+DIMENSIONS = {
+    "peak": "FLOP/s",
+    "memory": "B",
+    "bandwidth": "B/s",
+    "cache": "B",
+    "clock": "Hz",
+    "rate": "FLOP/clock",
+    "units": "count",
+    "dies": "count",
+    "tdp": "W",
+    "idle": "W",
+    "price": "USD/h",
+    "list price": "USD",
 }
-
-
-@cache
-def _figures() -> dict[str, list[Row]]:
-    by_device: dict[str, list[Row]] = defaultdict(list)
-    for row in read_table(_PACKAGE, "hardware.tsv"):
-        by_device[row["device"]].append(row)
-    return by_device
+"""Quantities of the table of figures, and the SI unit of each."""
+LEVELS = ("l1", "shared", "l2", "l3", "flash")
+"""Levels of memory other than the main one."""
+_ONE = {
+    "units": "units",
+    "dies": "dies",
+    "tdp": "tdp_w",
+    "idle": "idle_w",
+    "price": "usd_per_hour",
+    "list price": "usd_list",
+}
+_SEVERAL = {"cache": "caches", "clock": "clocks", "rate": "rates"}
+FIGURES = FigureTable(_PACKAGE, "hardware.tsv", DIMENSIONS)
 
 
 def _build(row: Row) -> HardwareSpec:
-    peaks: dict[str, Figure] = {}
-    other: dict[str, Figure] = {}
     single: dict[str, Any] = {"memory": None, "bandwidth": None}
-    for item in _figures()[row["name"]]:
-        field, dimension = _ONE.get(item["quantity"], ("", "FLOP/s"))
-        value = parse(f"{item['value']} {item['unit']}", dimension, f"{row['name']}.{item['quantity']}")
-        figure = Figure(
-            value, item["source"], item["retrieved"], item["note"], "" if "peak" in item["quantity"] else item["of"]
-        )
-        precision, _, structure = item["of"].partition(" ")
-        field = "flash" if item["of"] == "flash" else field
-        if field:
-            single[field] = single.get(field) or figure
-        elif structure == "dense":
-            peaks[precision] = figure
+    several: dict[str, dict[str, Figure]] = {name: {} for name in ("other_peaks", "bandwidths", *_SEVERAL.values())}
+    peaks: dict[str, Figure] = {}
+    for quantity, of, figure in FIGURES.of(row["name"]):
+        if group := _SEVERAL.get(quantity):
+            several[group][of] = figure
+        elif quantity == "peak":
+            precision, _, structure = of.partition(" ")
+            if structure == "dense":
+                peaks[precision] = figure
+            else:
+                several["other_peaks"][of] = figure
+        elif of in LEVELS:
+            if quantity == "bandwidth":
+                several["bandwidths"][of] = figure
+            else:
+                single["flash"] = figure
         else:
-            other[item["of"]] = figure
+            single[_ONE.get(quantity, quantity)] = figure
     about = ("name", "kind", "title", "vendor", "generation", "memory_class", "released", "note")
-    aliases = tuple(filter(None, row["aliases"].split(";")))
     texts: dict[str, Any] = {key: row[key] for key in about}
-    return HardwareSpec(**texts, peaks=peaks, other_peaks=other, aliases=aliases, **single)
+    return HardwareSpec(
+        **texts, aliases=tuple(filter(None, row["aliases"].split(";"))), peaks=peaks, **several, **single
+    )
+
+
+def _own() -> dict[str, Callable[[], HardwareSpec]]:
+    return own.specs("hardware", (".toml", ".yaml", ".yml", ".json"), _read)
+
+
+def _read(name: str, path: Path) -> HardwareSpec:
+    from mlsysim.hardware.device_file import read_device
+
+    spec = read_device(path).spec
+    if spec.name != name:
+        raise InvalidValue(f"{path.name}: name", f"that of the file, {name!r}, or not given", spec.name)
+    return spec
 
 
 Hardware: Registry[HardwareSpec] = Registry(
-    "hardware", "`mlsysim hardware` lists all", lambda: read_table(_PACKAGE, "devices.tsv"), _build
+    "hardware", "`mlsysim hardware` lists all", lambda: read_table(_PACKAGE, "devices.tsv"), _build, _own
 )

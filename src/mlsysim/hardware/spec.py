@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlsysim.errors import UnknownName, UnsupportedPrecision
+from mlsysim.hardware.figures import Figure
 from mlsysim.precision import BYTES, SPARSE, WEIGHT_ONLY, bytes_per_weight, parse_precision, roles, weights_alone
 from mlsysim.registry import nearest
 from mlsysim.units import parse
@@ -19,30 +20,16 @@ _BY_WIDTH = (*BYTES.items(), *WEIGHT_ONLY.items())
 """Dense formats and the bytes of a weight in them, weight-only ones last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure of a device in SI units, with where and when it was read; ``of`` says which memory it is of."""
-
-    value: float
-    source: str
-    retrieved: str
-    note: str = ""
-    of: str = ""
-
-    @property
-    def unverified(self) -> bool:
-        """Return whether the figure comes from memory: no document was found that gives it."""
-        return "recalled" in self.source
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class HardwareSpec:
     """One device.
 
     ``peaks`` holds dense peaks by precision [FLOP/s] (fp32-accumulate where that differs), ``other_peaks`` the sparse
-    and fp16-accumulate ones under their full label. ``memory`` [B], ``bandwidth`` [B/s] and ``cache`` [B] (last level)
-    are None where no public document gives them; ``flash`` [B] is what a microcontroller runs weights from. ``kind``
-    is gpu, tpu, npu, cpu or mcu.
+    and fp16-accumulate ones under their full label. ``memory`` [B] and ``bandwidth`` [B/s] are those of the main memory,
+    None where no public document gives them; ``caches`` [B] and ``bandwidths`` [B/s] are by level (l1, l2, l3, shared,
+    flash), of the whole device; ``flash`` [B] is what a microcontroller runs weights from. ``clocks`` [Hz] are boost,
+    base, and under the label of a peak the clock it is taken at; ``rates`` [FLOP/clock] are operations of one of the
+    ``units``, by label. ``kind`` is gpu, tpu, npu, cpu or mcu.
     """
 
     name: str
@@ -50,11 +37,18 @@ class HardwareSpec:
     peaks: Mapping[str, Figure]
     memory: Figure | None
     bandwidth: Figure | None
-    cache: Figure | None = None
+    caches: Mapping[str, Figure] = field(default_factory=dict)
+    bandwidths: Mapping[str, Figure] = field(default_factory=dict)
     flash: Figure | None = None
     other_peaks: Mapping[str, Figure] = field(default_factory=dict)
+    clocks: Mapping[str, Figure] = field(default_factory=dict)
+    rates: Mapping[str, Figure] = field(default_factory=dict)
+    units: Figure | None = None
+    dies: Figure | None = None
     tdp_w: Figure | None = None
+    idle_w: Figure | None = None
     usd_per_hour: Figure | None = None
+    usd_list: Figure | None = None
     title: str = ""
     vendor: str = ""
     generation: str = ""
@@ -97,6 +91,16 @@ class HardwareSpec:
         return None
 
     @property
+    def cache(self) -> Figure | None:
+        """Return the last-level cache [B], None where it is not known."""
+        return self.caches.get("l3") or self.caches.get("l2")
+
+    @property
+    def labelled_peaks(self) -> dict[str, Figure]:
+        """Return every peak by its full label, ``"bf16 dense"`` [FLOP/s]."""
+        return {**{f"{precision} dense": figure for precision, figure in self.peaks.items()}, **self.other_peaks}
+
+    @property
     def precisions(self) -> tuple[str, ...]:
         """Return the precisions with a dense peak, widest first."""
         return tuple(p for p in BYTES if p in self.peaks)
@@ -127,14 +131,23 @@ class HardwareSpec:
     def figures(self) -> dict[str, tuple[Figure | None, str]]:
         """Return every figure by name with its unit; None where no public document gives it."""
         return {
-            **{f"peak, {p} dense": (f, "FLOP/s") for p, f in self.peaks.items()},
-            **{f"peak, {p}": (f, "FLOP/s") for p, f in self.other_peaks.items()},
+            **{f"peak, {label}": (f, "FLOP/s") for label, f in self.labelled_peaks.items()},
             "memory": (self.memory, "B"),
             "bandwidth": (self.bandwidth, "B/s"),
-            "cache, last level": (self.cache, "B"),
+            **({f"cache, {level}": (f, "B") for level, f in self.caches.items()} or {"cache": (None, "B")}),
             **({"flash": (self.flash, "B")} if self.flash else {}),
+            **{f"bandwidth, {level}": (f, "B/s") for level, f in self.bandwidths.items()},
+            f"units{f', {self.units.of}' if self.units and self.units.of else ''}": (self.units, "count"),
+            **({f"clock, {at}": (f, "Hz") for at, f in self.clocks.items()} or {"clock": (None, "Hz")}),
+            **(
+                {f"rate of a unit, {p}": (f, "FLOP/clock") for p, f in self.rates.items()}
+                or {"rate of a unit": (None, "")}
+            ),
+            "compute dies": (self.dies, "count"),
             "rated power": (self.tdp_w, "W"),
+            "idle power": (self.idle_w, "W"),
             "price": (self.usd_per_hour, "USD/h"),
+            "list price": (self.usd_list, "USD"),
         }
 
     @property
@@ -153,24 +166,26 @@ class HardwareSpec:
             "generation": self.generation,
             "memory_class": self.memory_class,
             "released": self.released,
-            "peaks": [_peak_data(p, f) for p, f in {**self._dense(), **self.other_peaks}.items()],
+            "peaks": [{**_labelled(p), "flops_per_s": f.value, **_read(f)} for p, f in self.labelled_peaks.items()],
             "memory": [level for level in self._levels() if level],
+            "units": {"count": self.units.value, "of": self.units.of, **_read(self.units)} if self.units else None,
+            "clocks": [{"at": at, "hz": f.value, **_read(f)} for at, f in self.clocks.items()],
+            "rates": [{**_labelled(p), "flop_per_clock": f.value, **_read(f)} for p, f in self.rates.items()],
+            "dies": self.dies.value if self.dies else None,
             "tdp_w": self.tdp_w.value if self.tdp_w else None,
+            "idle_w": self.idle_w.value if self.idle_w else None,
             "price": _priced(self.usd_per_hour) if self.usd_per_hour else None,
+            "list_price": {"usd": self.usd_list.value, **_read(self.usd_list)} if self.usd_list else None,
             "unknown": list(self.unknown),
             "note": self.note,
         }
 
-    def _dense(self) -> dict[str, Figure]:
-        return {f"{precision} dense": figure for precision, figure in self.peaks.items()}
-
     def _levels(self) -> list[dict[str, Any] | None]:
-        main, cache, flash = self.memory, self.cache, self.flash
-        first = main or self.bandwidth
+        first = self.memory or self.bandwidth
+        below = {**self.caches, **({"flash": self.flash} if self.flash else {})}
         return [
-            _level(first.of or self.memory_class or "memory", main, self.bandwidth) if first else None,
-            _level(cache.of or "cache", cache, None) if cache else None,
-            _level("flash", flash, None) if flash else None,
+            _level(first.of or self.memory_class or "memory", self.memory, self.bandwidth) if first else None,
+            *(_level(name, below.get(name), self.bandwidths.get(name)) for name in {**below, **self.bandwidths}),
         ]
 
     def replace(self, *, name: str = "", **changes: Any) -> HardwareSpec:
@@ -179,29 +194,48 @@ class HardwareSpec:
         ``memory``, ``bandwidth`` and ``cache`` take a quantity; ``peaks`` a mapping from precision to quantity.
         """
         figures: dict[str, Any] = {}
-        dimension = {"memory": "B", "bandwidth": "B/s", "cache": "B", "tdp_w": "W", "usd_per_hour": "USD/h"}
+        dimension = {
+            "memory": "B",
+            "bandwidth": "B/s",
+            "cache": "B",
+            "tdp_w": "W",
+            "idle_w": "W",
+            "usd_per_hour": "USD/h",
+        }
         for key, value in changes.items():
             if key == "peaks":
-                stated = {
-                    parse_precision(p): Figure(parse(v, "FLOP/s", f"peaks.{p}"), "stated", "") for p, v in value.items()
-                }
+                stated = {parse_precision(p): stated_figure(v, "FLOP/s", f"peaks.{p}") for p, v in value.items()}
                 figures[key] = {**self.peaks, **stated}
+            elif key == "cache":
+                figures["caches"] = {
+                    **self.caches,
+                    self.cache.of if self.cache else "l2": stated_figure(value, "B", key),
+                }
             elif key in dimension:
-                figures[key] = Figure(parse(value, dimension[key], key), "stated", "")
+                figures[key] = stated_figure(value, dimension[key], key)
             else:
                 known = [*dimension, "peaks", "name"]
                 raise UnknownName("figure", key, nearest(key, known), "known: " + ", ".join(known))
         return replace(self, name=name or f"{self.name} (changed)", **figures)
 
 
-def _peak_data(label: str, figure: Figure) -> dict[str, Any]:
+def stated_figure(value: object, unit: str, field: str) -> Figure:
+    """Return a figure that the user states, as a number in SI or a quantity.
+
+    Raises
+    ------
+    InvalidValue
+        Not a positive number in ``unit``.
+    """
+    return Figure(parse(value, unit, field), "stated", "")
+
+
+def _labelled(label: str) -> dict[str, Any]:
     precision, structure, *accumulate = label.split()
     return {
         "precision": precision,
         "sparsity": structure,
         "accumulate": accumulate[0].removesuffix("-accumulate") if accumulate else None,
-        "flops_per_s": figure.value,
-        **_read(figure),
     }
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mlsysim import own
 from mlsysim.models.network import Layer, NetworkSpec
 from mlsysim.models.spec import ModelSpec, decoder
 from mlsysim.registry import Registry, Row, read_table
@@ -71,23 +71,13 @@ def read_layers(table: str) -> tuple[Layer, ...]:
 
 
 def _own() -> dict[str, Callable[[], ModelSpec]]:
-    from mlsysim.models import own
+    return own.specs("models", (".toml", ".yaml", ".yml", ".json", ".gguf", ".safetensors", ".onnx"), _read)
+
+
+def _read(name: str, path: Path) -> ModelSpec:
     from mlsysim.models.importers import load_model
 
-    found: dict[str, Callable[[], ModelSpec]] = {
-        name: partial(_named, load_model, name, p) for name, p in own.files().items()
-    }
-    for spec in own.plugged_in():
-        found.setdefault(spec.name, partial(_itself, spec))
-    return found
-
-
-def _named(load: Callable[[Path], ModelSpec], name: str, path: Path) -> ModelSpec:
-    return replace(load(path), name=name)
-
-
-def _itself(spec: ModelSpec) -> ModelSpec:
-    return spec
+    return replace(load_model(path), name=name)
 
 
 Models: Registry[ModelSpec] = Registry(

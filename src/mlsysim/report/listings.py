@@ -8,6 +8,7 @@ from typing import Any
 from mlsysim.efficiency.evidence import Percentiles
 from mlsysim.efficiency.guide import Factor, GuideRow
 from mlsysim.hardware import Figure, HardwareSpec
+from mlsysim.hardware.check import by_clock
 from mlsysim.hardware.nodes import DIMENSIONS, NodeSpec
 from mlsysim.models import (
     Attention,
@@ -106,16 +107,33 @@ def hardware_table(devices: Iterable[HardwareSpec]) -> Table:
 
 
 def device_table(d: HardwareSpec) -> Table:
-    """Return every figure of a device with its source and date, and what is not known."""
-    rows = [(name, si(f.value, unit, 4), f.source, f.retrieved, f.note) for name, (f, unit) in d.figures.items() if f]
+    """Return every figure of a device, what the clock makes of its peaks, what is not known, and the sources."""
+    known = {name: (f, unit) for name, (f, unit) in d.figures.items() if f}
+    sources = list(dict.fromkeys((f.source, f.retrieved) for f, _ in known.values()))
+    rows = [
+        (name, _value(f, unit), _by_clock(d, name), f"[{sources.index((f.source, f.retrieved)) + 1}]", f.note)
+        for name, (f, unit) in known.items()
+    ]
     about = [f"not known: {', '.join(d.unknown)}" if d.unknown else "", d.note]
+    cited = [f"[{i}] {source}" + f", read {day}" * bool(day) for i, (source, day) in enumerate(sources, 1)]
     return Table(
         f"{d.title or d.name} ({d.name})",
-        ("figure", "value", "source", "read on", "note"),
+        ("figure", "value", "by clock", "source", "note"),
         rows,
-        frozenset({"value"}),
-        caption="\n".join(filter(None, about)),
+        frozenset({"value", "by clock", "source"}),
+        caption="\n".join([*filter(None, about), "by clock: units x clock x operations of a unit", *cited]),
     )
+
+
+def _value(figure: Figure, unit: str) -> str:
+    if unit in {"count", "FLOP/clock"}:
+        return f"{figure.value:,g}{f' {unit}' if unit != 'count' else ''}"
+    return si(figure.value, unit, 4)
+
+
+def _by_clock(d: HardwareSpec, name: str) -> str:
+    found = by_clock(d, name.removeprefix("peak, ")) if name.startswith("peak, ") else None
+    return si(found, "FLOP/s", 4) if found else ""
 
 
 def nodes_table(nodes: Iterable[NodeSpec]) -> Table:
@@ -161,7 +179,7 @@ def _quantity(name: str, figure: Figure) -> str:
 def unverified_table(devices: Iterable[HardwareSpec]) -> Table:
     """Return the figures that come from memory: no document was found that gives them."""
     rows = [
-        (d.name, name, si(f.value, unit, 4), f.source, f.note)
+        (d.name, name, _value(f, unit), f.source, f.note)
         for d in devices
         for name, (f, unit) in d.figures.items()
         if f and f.unverified

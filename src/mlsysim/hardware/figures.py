@@ -1,0 +1,59 @@
+"""A figure with its source and date, and the packaged tables that hold one figure a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import NamedTuple
+
+from mlsysim.registry import read_text
+from mlsysim.units import scale
+
+
+class Figure(NamedTuple):
+    """One figure in SI units, with where and when it was read; ``of`` says which memory or unit it is of."""
+
+    value: float
+    source: str
+    retrieved: str
+    note: str = ""
+    of: str = ""
+
+    @property
+    def unverified(self) -> bool:
+        """Return whether the figure comes from memory: no document was found that gives it."""
+        return "recalled" in self.source
+
+    @property
+    def follows(self) -> bool:
+        """Return whether the figure was computed from a peak, so that it cannot confirm the peak."""
+        return self.source.startswith("derived: peak")
+
+
+class FigureTable:
+    """A packaged table of figures: owner, quantity, of, value, unit, source, retrieved, note.
+
+    The rows of an owner stand together, so that one owner is read without the others. ``dimensions`` gives the SI unit
+    of each quantity.
+    """
+
+    def __init__(self, package: str, name: str, dimensions: Mapping[str, str]) -> None:
+        self._package, self._name, self._dimensions = package, name, dimensions
+        self._next = 0
+
+    @cached_property
+    def _text(self) -> str:
+        return read_text(self._package, self._name)
+
+    def of(self, owner: str) -> Iterator[tuple[str, str, Figure]]:
+        """Yield quantity, what it is of, and figure for every row of an owner."""
+        text, start, dimensions = self._text, f"{owner}\t", self._dimensions
+        # Owners are mostly read in the order of the table: then the next row is the first one wanted.
+        at = self._next if text.startswith(start, self._next) else text.find(f"\n{start}") + 1
+        while at and text.startswith(start, at):
+            end = text.index("\n", at)
+            _, quantity, of, value, unit, source, retrieved, note = text[at:end].split("\t")
+            factor = scale(unit, dimensions[quantity])
+            yield quantity, of, Figure(float(value) * factor, source, retrieved, note, of)
+            at = end + 1
+        self._next = at
