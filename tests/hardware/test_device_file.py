@@ -1,12 +1,16 @@
 """A device of one's own: read, held to what is possible, and told what is unusual."""
 
+import json
 import subprocess
 import sys
+from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 
 from mlsysim import Engine
-from mlsysim.errors import MlsysimError
+from mlsysim.errors import InvalidValue, MlsysimError
+from mlsysim.hardware import Hardware
 from mlsysim.hardware.device_file import read_device
 
 GOOD = """
@@ -89,3 +93,57 @@ def test_check_shows_the_device_and_its_notes(tmp_path):
     assert result.returncode == 0
     assert "210" in result.stdout
     assert "no bandwidth is known" in result.stderr
+
+
+def test_a_missing_bandwidth_is_refused_and_may_be_said_to_be_unknown(tmp_path):
+    with pytest.raises(InvalidValue, match="bandwidth must be given as '960 GB/s', or as 'unknown'"):
+        read_device(written(tmp_path, GOOD.replace('bandwidth = "960 GB/s"\n', "")))
+    device = read_device(written(tmp_path, GOOD.replace("960 GB/s", "unknown")))
+    assert device.spec.bandwidth is None
+    assert device.notes[0].code == "figure-unlikely"
+
+
+def test_bits_of_memory_are_refused_and_bits_of_bandwidth_are_told(tmp_path):
+    with pytest.raises(InvalidValue, match=r"memory must be in bytes, got '48 Gb'.*was 48 GB meant"):
+        read_device(written(tmp_path, GOOD.replace('"48 GB"', '"48 Gb"')))
+    notes = read_device(written(tmp_path, GOOD.replace("960 GB/s", "7680 Gb/s"))).notes
+    assert [n.message for n in notes if "in bits" in n.message] == ["bandwidth 7680 Gb/s is in bits: 960 GB/s"]
+
+
+@pytest.mark.parametrize("name", ["h100-sxm", "mi300x", "epyc-9654", "esp32-s3", "hailo-8", "tpu-v4"])
+def test_what_is_printed_is_read_back_with_sources(tmp_path, name):
+    packaged = Hardware[name]
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({**packaged.to_dict(), "name": "mine"}))
+    again = read_device(path).spec
+    for group in ("peaks", "other_peaks", "caches", "bandwidths", "clocks", "rates"):
+        before, after = getattr(packaged, group), getattr(again, group)
+        assert {k: f[:4] for k, f in after.items()} == {k: f[:4] for k, f in before.items()}, group
+    for one in ("memory", "bandwidth", "flash", "units", "usd_per_hour", "usd_list"):
+        before, after = getattr(packaged, one), getattr(again, one)
+        assert (after and after[:4]) == (before and before[:4]), one
+    for one in ("tdp_w", "idle_w", "dies"):
+        before, after = getattr(packaged, one), getattr(again, one)
+        assert (after and after.value) == (before and before.value), one
+
+
+def test_a_device_in_the_project_is_found_by_the_name_of_its_file(tmp_path, monkeypatch):
+    folder = tmp_path / ".mlsysim" / "hardware"
+    folder.mkdir(parents=True)
+    (folder / "lab-gpu.toml").write_text(GOOD.replace('name = "our-gpu"\n', ""))
+    monkeypatch.chdir(tmp_path)
+    assert Hardware["lab-gpu"].peak("bf16").value == 210e12
+    assert Engine.solve("llama-3.1-8b", "lab-gpu").hardware == "lab-gpu"
+    (folder / "lab-gpu.json").write_text("{}")
+    with pytest.raises(InvalidValue, match=r"one file of the name 'lab-gpu', got 'lab-gpu.json and lab-gpu.toml'"):
+        Hardware["lab-gpu"]
+    (folder / "other.toml").write_text(GOOD)
+    with pytest.raises(InvalidValue, match=r"name must be that of the file, 'other', or not given, got 'our-gpu'"):
+        Hardware["other"]
+
+
+def test_a_plug_in_brings_devices(monkeypatch):
+    theirs = Hardware.H100.replace(name="their-gpu", bandwidth="4 TB/s")
+    point = SimpleNamespace(load=lambda: lambda: [theirs])
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [point] if group == "mlsysim.hardware" else [])
+    assert Hardware["their-gpu"] is theirs

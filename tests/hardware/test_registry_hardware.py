@@ -1,5 +1,6 @@
 """Every packaged figure: typed, sourced, dated, and consistent with its neighbours."""
 
+import dataclasses
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from mlsysim import Engine
 from mlsysim.errors import UnknownName, UnsupportedPrecision
 from mlsysim.hardware import Hardware
+from mlsysim.hardware.check import ROUNDED, by_clock
 from mlsysim.hardware.registry import FIGURES
 
 NAMES = list(Hardware)
@@ -96,6 +98,66 @@ def test_replace_states_another_figure():
     assert Hardware.H100.bandwidth.value == pytest.approx(3.35e12)
     with pytest.raises(UnknownName, match="unknown figure 'bandwith': did you mean bandwidth"):
         Hardware.H100.replace(bandwith="4 TB/s")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_peaks_are_what_the_clock_gives_or_say_why_not(name):
+    device = Hardware[name]
+    for label, peak in device.labelled_peaks.items():
+        allowed = by_clock(device, label)
+        if allowed and abs(peak.value / allowed - 1) > ROUNDED:
+            assert peak.note, (label, peak.value / allowed)
+
+
+def test_most_peaks_are_held_to_the_clock():
+    peaks = [(d, label) for d in map(Hardware.__getitem__, NAMES) for label in d.labelled_peaks]
+    held = [1 for d, label in peaks if by_clock(d, label)]
+    assert len(held) > 0.7 * len(peaks)
+
+
+def test_clock_times_units_times_operations_by_hand():
+    h100 = Hardware.H100
+    assert by_clock(h100, "fp16 dense") == pytest.approx(132 * 1.83e9 * 4096)  # its tensor cores are quoted at 1.83 GHz
+    assert by_clock(h100, "fp32 dense") == pytest.approx(132 * 1.98e9 * 256)
+    assert by_clock(h100, "fp16 sparse") == pytest.approx(2 * 132 * 1.83e9 * 4096)
+    follows = h100.rates["fp16 dense"]._replace(source="derived: peak / (units x clock)")
+    assert by_clock(h100_with(rates={"fp16 dense": follows}), "fp16 dense") is None
+    assert by_clock(h100_with(rates={}), "fp16 dense") is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_eight_bits_are_twice_sixteen_or_the_row_says_why(name):
+    device = Hardware[name]
+    wide = device.peaks.get("bf16") or device.peaks.get("fp16")
+    fp8 = device.peaks.get("fp8")
+    if wide and fp8 and fp8.value != pytest.approx(2 * wide.value, rel=0.03):
+        assert fp8.note or wide.note or device.note
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if Hardware[n].kind == "gpu"])
+def test_levels_of_accelerators_grow_outwards(name):
+    device = Hardware[name]  # (processors have private second levels, together often larger than the shared third)
+    sizes = [device.caches[level].value for level in ("l2", "l3") if level in device.caches]
+    sizes.append(device.memory.value)
+    assert sizes == sorted(sizes)
+
+
+def test_generations_raise_the_ridge_point():
+    ridges = [
+        Hardware[n].peak("fp16").value / Hardware[n].bandwidth.value for n in ("v100", "a100-sxm-40gb", "h100-sxm")
+    ]
+    assert ridges == sorted(ridges)
+
+
+def test_the_main_memory_is_not_taken_for_a_cache():
+    d = Hardware["epyc-9654"]
+    assert d.cache is d.caches["l3"]
+    assert d.memory.of == "ddr"
+    assert set(d.caches) >= {"l1", "l2", "l3"}
+
+
+def h100_with(**changes):
+    return dataclasses.replace(Hardware.H100, **changes)
 
 
 def test_a_miss_suggests_the_nearest():

@@ -15,7 +15,7 @@ import click
 
 from mlsysim.errors import ImpossibleMeasurement, MlsysimError, Problems
 
-COMMANDS = ("solve", "calibrate", "compare", "work", "memory", "guide", "models", "hardware", "demo")
+COMMANDS = ("solve", "calibrate", "compare", "work", "memory", "guide", "models", "hardware", "probe", "demo")
 INTERRUPTED = 130
 
 

@@ -160,7 +160,8 @@ def read_device(path: Path) -> Device:
     about: dict[str, Any] = {
         key: texts[key] for key in ("title", "vendor", "generation", "memory_class", "released", "note")
     }
-    spec = HardwareSpec(name=name, kind=texts["kind"], **reader.several, **reader.single, **about)
+    figures: dict[str, Any] = {**reader.several, **reader.single, **about}
+    spec = HardwareSpec(name=name, kind=texts["kind"], **figures)
     for problem in contradictions(spec, place):
         checks.add(problem)
     checks.done()
@@ -219,7 +220,8 @@ def _printed(values: Mapping[str, Any]) -> Iterator[_Stated]:
         size = "flash" if level == "flash" and i else size
         for attribute, key, unit in ((size, "bytes", "B"), (rate, "bytes_per_s", "B/s")):
             if record.get(key) is not None:
-                yield _Stated(f"memory.{level}.{key}", attribute, level, record[key], unit, record)
+                about = record.get("rate") or record if key == "bytes_per_s" else record
+                yield _Stated(f"memory.{level}.{key}", attribute, level, record[key], unit, about)
     units = values.get("units")
     if isinstance(units, Mapping):
         yield _Stated("units", "units", str(units.get("of") or ""), units.get("count"), "count", units)

@@ -35,7 +35,8 @@ class NodeSpec:
     """Devices of one kind in one machine, rack, pod or cloud shape.
 
     ``domain`` devices are joined by the scale-up ``fabric``, in a ``topology`` of switched, mesh, ring, torus-2d,
-    torus-3d or pcie; ``shape`` is that of a torus, ``"4x4x4"``. ``figures`` are keyed as :data:`DIMENSIONS`, in SI: ``scale_up_bandwidth`` of one device and one
+    torus-3d or pcie; ``shape`` is that of a torus, ``"4x4x4"``.
+    ``figures`` are keyed as :data:`DIMENSIONS`, in SI: ``scale_up_bandwidth`` of one device and one
     direction, ``scale_out_bandwidth`` of the whole node and one direction. What no public document gives is not there.
     """
 

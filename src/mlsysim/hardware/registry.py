@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlsysim import own
-from mlsysim.errors import InvalidValue
+from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.hardware.figures import Figure, FigureTable
 from mlsysim.hardware.spec import HardwareSpec
 from mlsysim.registry import Registry, Row, read_table
@@ -63,14 +63,17 @@ def _build(row: Row) -> HardwareSpec:
         else:
             single[_ONE.get(quantity, quantity)] = figure
     about = ("name", "kind", "title", "vendor", "generation", "memory_class", "released", "note")
-    texts: dict[str, Any] = {key: row[key] for key in about}
-    return HardwareSpec(
-        **texts, aliases=tuple(filter(None, row["aliases"].split(";"))), peaks=peaks, **several, **single
-    )
+    single |= several
+    single |= {key: row[key] for key in about}
+    return HardwareSpec(**single, peaks=peaks, aliases=tuple(filter(None, row["aliases"].split(";"))))
 
 
 def _own() -> dict[str, Callable[[], HardwareSpec]]:
-    return own.specs("hardware", (".toml", ".yaml", ".yml", ".json"), _read)
+    return {"here": _not_probed} | own.specs("hardware", (".toml", ".yaml", ".yml", ".json"), _read)
+
+
+def _not_probed() -> HardwareSpec:
+    raise UnknownName("hardware", "here", [], "`mlsysim probe` measures this machine and saves it under that name")
 
 
 def _read(name: str, path: Path) -> HardwareSpec:

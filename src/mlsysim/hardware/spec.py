@@ -25,11 +25,11 @@ class HardwareSpec:
     """One device.
 
     ``peaks`` holds dense peaks by precision [FLOP/s] (fp32-accumulate where that differs), ``other_peaks`` the sparse
-    and fp16-accumulate ones under their full label. ``memory`` [B] and ``bandwidth`` [B/s] are those of the main memory,
-    None where no public document gives them; ``caches`` [B] and ``bandwidths`` [B/s] are by level (l1, l2, l3, shared,
-    flash), of the whole device; ``flash`` [B] is what a microcontroller runs weights from. ``clocks`` [Hz] are boost,
-    base, and under the label of a peak the clock it is taken at; ``rates`` [FLOP/clock] are operations of one of the
-    ``units``, by label. ``kind`` is gpu, tpu, npu, cpu or mcu.
+    and fp16-accumulate ones under their full label. ``memory`` [B] and ``bandwidth`` [B/s] are those of the main
+    memory, None where no public document gives them; ``caches`` [B] and ``bandwidths`` [B/s] are by level (l1, l2, l3,
+    shared, flash), of the whole device; ``flash`` [B] is what a microcontroller runs weights from. ``clocks`` [Hz] are
+    boost, base, and under the label of a peak the clock it is taken at; ``rates`` [FLOP/clock] are operations of one
+    of the ``units``, by label. ``kind`` is gpu, tpu, npu, cpu or mcu.
     """
 
     name: str
@@ -246,6 +246,7 @@ def _level(level: str, size: Figure | None, rate: Figure | None) -> dict[str, An
         "bytes": size.value if size else None,
         "bytes_per_s": rate.value if rate else None,
         **(_read(figure) if figure else {}),
+        **({"rate": _read(rate)} if size and rate else {}),
     }
 
 

@@ -199,7 +199,7 @@ def comparison_table(devices: Sequence[HardwareSpec]) -> Table:
 
 def _shown(d: HardwareSpec, name: str) -> str:
     figure, unit = d.figures.get(name, (None, ""))
-    return si(figure.value, unit, 4) if figure else "-"
+    return _value(figure, unit) if figure else "-"
 
 
 def _order(name: str) -> tuple[int, int]:
