@@ -54,6 +54,17 @@ def solve_seconds(question: str) -> float:
     return min(timer.repeat(5, 1000)) / 1000
 
 
+def load_seconds(names: str) -> float:
+    """Return the time of building devices in a fresh interpreter, imports apart [s], the least of several runs."""
+    code = (
+        f"import time; from mlsysim import Hardware; t = time.perf_counter(); {names}; print(time.perf_counter() - t)"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(RUNS)
+    ]
+    return min(float(run.stdout) for run in runs)
+
+
 def main() -> None:
     """Print one row a figure: what, measured, bound, and whether it holds."""
     bare = cpu_seconds([sys.executable, "-c", "pass"])
@@ -72,6 +83,8 @@ def main() -> None:
             "ms",
         ),
         ("mlsysim solve, peak memory", peak_bytes([str(COMMAND), *SOLVE]) / 1e6, 60, "MB"),
+        ("one device, first of all", load_seconds("Hardware['h100-sxm']") * 1e3, 2, "ms"),
+        ("all devices", load_seconds("[Hardware[n] for n in Hardware]") * 1e3, 10, "ms"),
         ("Engine.solve, the documented question", solve_seconds(DOCUMENTED) * 1e6, 100, "µs"),
         ("Engine.solve, eta stated", solve_seconds("m, h, batch_size=8, efficiency=0.45") * 1e6, 100, "µs"),
         ("Engine.solve, eta predicted", solve_seconds("m, h, batch_size=8, phase='decode'") * 1e6, 100, "µs"),

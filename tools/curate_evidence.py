@@ -86,7 +86,8 @@ def table_row(f: Fact) -> list[object]:
 
 def write(name: str, header: list[str], table: Iterable[list[object]]) -> None:
     """Write a packaged table: tabs between the cells, and so none within."""
-    lines = ["\t".join(_cell(value) for value in row) + "\n" for row in ([*header], *table)]
+    rows: list[Iterable[object]] = [header, *table]
+    lines = ["\t".join(_cell(value) for value in row) + "\n" for row in rows]
     (OUT / name).write_text("".join(lines), encoding="utf-8")
 
 

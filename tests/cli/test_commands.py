@@ -328,7 +328,7 @@ def test_a_device_as_json_keeps_its_contract():
     )
     assert dense["bf16"] == 989e12
     assert sparse["bf16"] == pytest.approx(2 * dense["bf16"], rel=1e-3)
-    assert [m["level"] for m in data["memory"]] == ["hbm", "l2", "l1", "shared"]
+    assert [m["level"] for m in data["memory"]] == ["hbm", "l1", "shared", "l2"]
     assert data["memory"][0]["bytes_per_s"] == 3.35e12
 
 

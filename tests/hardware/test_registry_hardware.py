@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from itertools import groupby
 
 import pytest
 
@@ -9,7 +10,9 @@ from mlsysim import Engine
 from mlsysim.errors import UnknownName, UnsupportedPrecision
 from mlsysim.hardware import Hardware
 from mlsysim.hardware.check import ROUNDED, by_clock
-from mlsysim.hardware.registry import FIGURES
+from mlsysim.hardware.registry import DIMENSIONS, FIGURES
+from mlsysim.registry import read_table
+from mlsysim.units import scale
 
 NAMES = list(Hardware)
 
@@ -23,6 +26,16 @@ def test_every_figure_has_a_source_and_a_date(name):
         assert figure.source, row
         assert figure.retrieved[:4] == "2026", row
         assert figure.value > 0, row
+
+
+def test_every_unit_is_one_of_its_quantity():
+    for row in read_table("mlsysim.hardware", "hardware.tsv"):
+        assert scale(row["unit"], DIMENSIONS[row["quantity"]]) > 0, row
+
+
+def test_rows_of_a_device_stand_together():
+    owners = [row["device"] for row in read_table("mlsysim.hardware", "hardware.tsv")]
+    assert [name for name, _ in groupby(owners)] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -112,7 +125,7 @@ def test_peaks_are_what_the_clock_gives_or_say_why_not(name):
 def test_most_peaks_are_held_to_the_clock():
     peaks = [(d, label) for d in map(Hardware.__getitem__, NAMES) for label in d.labelled_peaks]
     held = [1 for d, label in peaks if by_clock(d, label)]
-    assert len(held) > 0.7 * len(peaks)
+    assert len(held) > 0.5 * len(peaks)
 
 
 def test_clock_times_units_times_operations_by_hand():

@@ -27,18 +27,19 @@ class Figure(NamedTuple):
     @property
     def follows(self) -> bool:
         """Return whether the figure was computed from a peak, so that it cannot confirm the peak."""
-        return self.source.startswith("derived: peak")
+        return self.source.startswith("derived") and any(of in self.source for of in ("peak /", "figure /", "peak of "))
 
 
 class FigureTable:
     """A packaged table of figures: owner, quantity, of, value, unit, source, retrieved, note.
 
     The rows of an owner stand together, so that one owner is read without the others. ``dimensions`` gives the SI unit
-    of each quantity.
+    of each quantity; a unit belongs to one of them.
     """
 
     def __init__(self, package: str, name: str, dimensions: Mapping[str, str]) -> None:
         self._package, self._name, self._dimensions = package, name, dimensions
+        self._factors: dict[str, float] = {}
         self._next = 0
 
     @cached_property
@@ -47,13 +48,14 @@ class FigureTable:
 
     def of(self, owner: str) -> Iterator[tuple[str, str, Figure]]:
         """Yield quantity, what it is of, and figure for every row of an owner."""
-        text, start, dimensions = self._text, f"{owner}\t", self._dimensions
+        text, start, factors = self._text, f"{owner}\t", self._factors
+        new = tuple.__new__  # what Figure(...) calls, without the call between: thousands are built at once
         # Owners are mostly read in the order of the table: then the next row is the first one wanted.
         at = self._next if text.startswith(start, self._next) else text.find(f"\n{start}") + 1
         while at and text.startswith(start, at):
             end = text.index("\n", at)
             _, quantity, of, value, unit, source, retrieved, note = text[at:end].split("\t")
-            factor = scale(unit, dimensions[quantity])
-            yield quantity, of, Figure(float(value) * factor, source, retrieved, note, of)
+            factor = factors.get(unit) or factors.setdefault(unit, scale(unit, self._dimensions[quantity]))
+            yield quantity, of, new(Figure, (float(value) * factor, source, retrieved, note, of))
             at = end + 1
         self._next = at
