@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mlsysim import own
 from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.hardware.figures import Figure, FigureTable
 from mlsysim.hardware.spec import HardwareSpec
+from mlsysim.own import specs
 from mlsysim.registry import Registry, Row, read_table
 
 _PACKAGE = "mlsysim.hardware"
@@ -69,7 +69,7 @@ def _build(row: Row) -> HardwareSpec:
 
 
 def _own() -> dict[str, Callable[[], HardwareSpec]]:
-    return {"here": _not_probed} | own.specs("hardware", (".toml", ".yaml", ".yml", ".json"), _read)
+    return {"here": _not_probed} | specs("hardware", (".toml", ".yaml", ".yml", ".json"), _read)
 
 
 def _not_probed() -> HardwareSpec:

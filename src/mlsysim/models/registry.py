@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mlsysim import own
 from mlsysim.models.network import Layer, NetworkSpec
 from mlsysim.models.spec import ModelSpec, decoder
+from mlsysim.own import specs
 from mlsysim.registry import Registry, Row, read_table
 
 _PACKAGE = "mlsysim.models"
@@ -71,7 +71,7 @@ def read_layers(table: str) -> tuple[Layer, ...]:
 
 
 def _own() -> dict[str, Callable[[], ModelSpec]]:
-    return own.specs("models", (".toml", ".yaml", ".yml", ".json", ".gguf", ".safetensors", ".onnx"), _read)
+    return specs("models", (".toml", ".yaml", ".yml", ".json", ".gguf", ".safetensors", ".onnx"), _read)
 
 
 def _read(name: str, path: Path) -> ModelSpec:

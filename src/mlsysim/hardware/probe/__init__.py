@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlsysim import own
 from mlsysim.errors import InvalidValue, MissingExtra
 from mlsysim.files import writable_folder, write_whole
 from mlsysim.hardware.check import by_clock
@@ -29,6 +28,7 @@ from mlsysim.hardware.probe.products import GemmSample, Progress, has_onnxruntim
 from mlsysim.hardware.probe.repeats import CONTENDED, SLOWED
 from mlsysim.hardware.registry import Hardware
 from mlsysim.hardware.spec import MEASURED, HardwareSpec
+from mlsysim.own import user_folder
 from mlsysim.units import positive, si
 
 __all__ = ["BandwidthSample", "GemmSample", "OverheadSample", "Probe", "Progress", "probe", "save", "usable_cores"]
@@ -113,7 +113,7 @@ def save(found: Probe, name: str = "here") -> dict[str, Path]:
         raise InvalidValue("name", "one that is not packaged", name, f"{Hardware[name].name} is")
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         raise InvalidValue("name", "letters, digits and hyphens", name)
-    folder = writable_folder(own.user_folder("hardware"))
+    folder = writable_folder(user_folder("hardware"))
     specs = {name: found.hardware}
     if found.accelerator:
         specs = {name: found.accelerator.hardware, f"{name}-cpu": found.hardware}
