@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlsysim.calibration import Calibration, calibrate
+    from mlsysim.calibration import Calibration
+    from mlsysim.calibration.calibrate import calibrate
     from mlsysim.efficiency.guide import Efficiency
     from mlsysim.engine import Engine
     from mlsysim.hardware import Cluster, Hardware, HardwareSpec, Nodes
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mlsysim.models.importers.jax_function import from_jax
     from mlsysim.models.importers.torch_module import from_torch
     from mlsysim.results import Interval, Result
-    from mlsysim.whatif import compare
+    from mlsysim.whatif.compare import compare
     from mlsysim.workload import Workload
 
 __version__ = "0.1.0"

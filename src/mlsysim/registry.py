@@ -22,7 +22,7 @@ def read_table(package: str, name: str) -> list[Row]:
     """
     header, *lines = read_text(package, name).splitlines()
     columns = header.split("\t")
-    return [dict(zip(columns, line.split("\t"), strict=True)) for line in lines]
+    return [dict(zip(columns, line.split("\t"), strict=True)) for line in lines if line]
 
 
 def read_text(package: str, name: str) -> str:

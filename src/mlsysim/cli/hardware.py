@@ -22,9 +22,10 @@ def command(names: tuple[str, ...], compare: bool, nodes: bool, unverified: bool
 
     `mlsysim hardware check FILE` reads a device of your own (TOML, YAML or JSON) and says what is wrong or unlikely.
     """
-    from mlsysim.errors import Checks, InvalidValue
+    from mlsysim.errors import Checks, InvalidValue, UnknownName
     from mlsysim.hardware import Hardware, Nodes
     from mlsysim.hardware.device_file import read_device
+    from mlsysim.registry import nearest
     from mlsysim.report.listings import (
         comparison_table,
         device_table,
@@ -42,6 +43,8 @@ def command(names: tuple[str, ...], compare: bool, nodes: bool, unverified: bool
         emit(output, device.spec.to_dict(), device_table(device.spec))
         options.say_notes(device.notes)
         return
+    if len(names) == 2 and names[0] not in Hardware and nearest(names[0], ["check"]):
+        raise UnknownName("hardware", names[0], ["check"], "`mlsysim hardware check FILE` reads a device of your own")
     if compare and len(names) < 2:
         raise InvalidValue("compare", "given at least two devices", " ".join(names))
     if nodes or (len(names) == 1 and names[0] not in Hardware and names[0] in Nodes):

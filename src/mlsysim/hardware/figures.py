@@ -33,7 +33,7 @@ class Figure(NamedTuple):
 class FigureTable:
     """A packaged table of figures: owner, quantity, of, value, unit, source, retrieved, note.
 
-    The rows of an owner stand together, so that one owner is read without the others. ``dimensions`` gives the SI unit
+    The rows of an owner stand together, blank lines around them, so that one owner is read without the others. ``dimensions`` gives the SI unit
     of each quantity; a unit belongs to one of them.
     """
 
@@ -49,13 +49,14 @@ class FigureTable:
     def of(self, owner: str) -> Iterator[tuple[str, str, Figure]]:
         """Yield quantity, what it is of, and figure for every row of an owner."""
         text, start, factors = self._text, f"{owner}\t", self._factors
+        # Owners are mostly read in the order of the table: then the next block is the one wanted.
+        at = self._next if text.startswith(start, self._next) else text.find(f"\n\n{start}") + 2
+        if at < 2:
+            return
+        end = text.index("\n\n", at)
+        self._next = end + 2
         new = tuple.__new__  # what Figure(...) calls, without the call between: thousands are built at once
-        # Owners are mostly read in the order of the table: then the next row is the first one wanted.
-        at = self._next if text.startswith(start, self._next) else text.find(f"\n{start}") + 1
-        while at and text.startswith(start, at):
-            end = text.index("\n", at)
-            _, quantity, of, value, unit, source, retrieved, note = text[at:end].split("\t")
+        for line in text[at:end].split("\n"):
+            _, quantity, of, value, unit, source, retrieved, note = line.split("\t")
             factor = factors.get(unit) or factors.setdefault(unit, scale(unit, self._dimensions[quantity]))
             yield quantity, of, new(Figure, (float(value) * factor, source, retrieved, note, of))
-            at = end + 1
-        self._next = at
