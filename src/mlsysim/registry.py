@@ -30,7 +30,7 @@ def read_text(package: str, name: str) -> str:
     import sys
     from pathlib import Path
 
-    return (Path(sys.modules[package].__path__[0]) / "data" / name).read_text(encoding="utf-8")
+    return (Path(sys.modules[package].__path__[0]) / "data" / name).read_bytes().decode("utf-8")
 
 
 @lru_cache(maxsize=4096)
