@@ -169,6 +169,13 @@ def test_the_main_memory_is_not_taken_for_a_cache():
     assert set(d.caches) >= {"l1", "l2", "l3"}
 
 
+def test_of_several_memories_the_first_is_the_main_one():
+    d = Hardware["sambanova-sn40l"]
+    assert d.memory.of == d.bandwidth.of == "hbm"
+    assert {"ddr", "sram"} <= set(d.caches)
+    assert d.to_dict()["memory"][0]["level"] == "hbm"
+
+
 def h100_with(**changes):
     return dataclasses.replace(Hardware.H100, **changes)
 

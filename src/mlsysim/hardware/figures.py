@@ -33,8 +33,8 @@ class Figure(NamedTuple):
 class FigureTable:
     """A packaged table of figures: owner, quantity, of, value, unit, source, retrieved, note.
 
-    The rows of an owner stand together, blank lines around them, so that one owner is read without the others. ``dimensions`` gives the SI unit
-    of each quantity; a unit belongs to one of them.
+    The rows of an owner stand together, blank lines around them, so that one owner is read without the others.
+    ``dimensions`` gives the SI unit of each quantity; a unit belongs to one of them.
     """
 
     def __init__(self, package: str, name: str, dimensions: Mapping[str, str]) -> None:

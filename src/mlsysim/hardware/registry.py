@@ -55,13 +55,14 @@ def _build(row: Row) -> HardwareSpec:
                 peaks[precision] = figure
             else:
                 several["other_peaks"][of] = figure
-        elif of in LEVELS:
-            if quantity == "bandwidth":
-                several["bandwidths"][of] = figure
-            else:
-                single["flash"] = figure
+        elif quantity in _ONE:
+            single[_ONE[quantity]] = figure
+        elif of == "flash" and quantity == "memory":
+            single["flash"] = figure
+        elif of in LEVELS or single[quantity]:  # the main memory is the one that stands first
+            several["caches" if quantity == "memory" else "bandwidths"][of] = figure
         else:
-            single[_ONE.get(quantity, quantity)] = figure
+            single[quantity] = figure
     about = ("name", "kind", "title", "vendor", "generation", "memory_class", "released", "note")
     single |= several
     single |= {key: row[key] for key in about}
