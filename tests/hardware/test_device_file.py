@@ -103,6 +103,15 @@ def test_a_missing_bandwidth_is_refused_and_may_be_said_to_be_unknown(tmp_path):
     assert device.notes[0].code == "figure-unlikely"
 
 
+def test_a_printed_form_without_a_bandwidth_must_list_it_as_unknown(tmp_path):
+    packaged = Hardware["hailo-8"]
+    assert packaged.bandwidth is None
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({**packaged.to_dict(), "name": "mine", "unknown": []}))
+    with pytest.raises(InvalidValue, match="bandwidth must be given"):
+        read_device(path)
+
+
 def test_bits_of_memory_are_refused_and_bits_of_bandwidth_are_told(tmp_path):
     with pytest.raises(InvalidValue, match=r"memory must be in bytes, got '48 Gb'.*was 48 GB meant"):
         read_device(written(tmp_path, GOOD.replace('"48 GB"', '"48 Gb"')))

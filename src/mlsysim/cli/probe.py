@@ -15,13 +15,15 @@ from mlsysim.cli import options
 def command(seconds: float, name: str, no_save: bool, output: str) -> None:
     """Measure this machine: arithmetic by precision and threads, memory bandwidth by level, dispatch; and its GPU.
 
-    The result is saved as a device, and `--hardware here` means it from then on. The nominal peak stands beside the
+    The result is saved as a device, and `here` names it from then on. The nominal peak stands beside the
     attained one; unsteady measurements are told.
     """
-    from mlsysim.hardware.probe import probe, save
+    from mlsysim.hardware.probe import place, probe, save
     from mlsysim.report.probed import probe_tables
     from mlsysim.report.tables import emit
 
+    if not no_save:
+        place(name)
     with options.progress() as tell:
         found = probe(seconds=seconds, progress=tell)
     if output in {"json", "csv"}:

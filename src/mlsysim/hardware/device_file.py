@@ -153,7 +153,7 @@ def read_device(path: Path) -> Device:
     reader = _Reader(path.name, source, texts["retrieved"] or today, checks)
     for stated in _stated(values, checks, place):
         reader.take(stated)
-    if "bandwidth" not in values and not isinstance(values.get("memory"), list):
+    if not reader.single["bandwidth"] and not _said_unknown(values) and "bandwidth" not in values:
         hint = "without it the ceiling counts arithmetic alone"
         checks.add(InvalidValue(f"{place}bandwidth", "given as '960 GB/s', or as 'unknown'", None, hint))
     checks.done()
@@ -166,6 +166,11 @@ def read_device(path: Path) -> Device:
         checks.add(problem)
     checks.done()
     return Device(spec, tuple(_bits(values)) + tuple(unlikely(spec)))
+
+
+def _said_unknown(values: Mapping[str, Any]) -> bool:
+    listed = values.get("unknown")
+    return isinstance(listed, list) and "bandwidth" in listed
 
 
 def _stated(values: Mapping[str, Any], checks: Checks, place: str) -> Iterator[_Stated]:

@@ -31,7 +31,17 @@ from mlsysim.hardware.spec import MEASURED, HardwareSpec
 from mlsysim.own import user_folder
 from mlsysim.units import positive, si
 
-__all__ = ["BandwidthSample", "GemmSample", "OverheadSample", "Probe", "Progress", "probe", "save", "usable_cores"]
+__all__ = [
+    "BandwidthSample",
+    "GemmSample",
+    "OverheadSample",
+    "Probe",
+    "Progress",
+    "place",
+    "probe",
+    "save",
+    "usable_cores",
+]
 
 BANDWIDTH_SHARE, OVERHEAD_SHARE = 0.25, 0.05
 """Shares of the time budget that go to memory bandwidth and to dispatch."""
@@ -99,10 +109,8 @@ def probe(*, seconds: float = 20, progress: Progress | None = None) -> Probe:
     return Probe(here, samples, streams, tuple(_notes(here, samples, streams)), calls, beside)
 
 
-def save(found: Probe, name: str = "here") -> dict[str, Path]:
-    """Save what was measured as a device of the user, and return the files by name.
-
-    The accelerator, where there is one, is what ``name`` means; the processor is then ``name-cpu``.
+def place(name: str = "here") -> Path:
+    """Return the folder that a measurement of this name is saved in; better asked before measuring than after.
 
     Raises
     ------
@@ -113,7 +121,20 @@ def save(found: Probe, name: str = "here") -> dict[str, Path]:
         raise InvalidValue("name", "one that is not packaged", name, f"{Hardware[name].name} is")
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         raise InvalidValue("name", "letters, digits and hyphens", name)
-    folder = writable_folder(user_folder("hardware"))
+    return writable_folder(user_folder("hardware"))
+
+
+def save(found: Probe, name: str = "here") -> dict[str, Path]:
+    """Save what was measured as a device of the user, and return the files by name.
+
+    The accelerator, where there is one, is what ``name`` means; the processor is then ``name-cpu``.
+
+    Raises
+    ------
+    InvalidValue
+        As :func:`place`.
+    """
+    folder = place(name)
     specs = {name: found.hardware}
     if found.accelerator:
         specs = {name: found.accelerator.hardware, f"{name}-cpu": found.hardware}
