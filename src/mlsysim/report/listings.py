@@ -159,7 +159,8 @@ def node_table(n: NodeSpec) -> Table:
     rows = [
         (name.replace("_", " "), _quantity(name, f), f.source, f.retrieved, f.note) for name, f in n.figures.items()
     ]
-    joined = f"{n.devices:,} x {n.device}; {n.domain:,} joined by {n.fabric}, {n.topology}{f' of {n.shape}' if n.shape else ''}"
+    topology = f"{n.topology} of {n.shape}" if n.shape else n.topology
+    joined = f"{n.devices:,} x {n.device}; {n.domain:,} joined by {n.fabric}, {topology}"
     unknown = f"not known: {', '.join(n.unknown).replace('_', ' ')}" if n.unknown else ""
     caption = "\n".join(filter(None, (joined, "bandwidths are one direction", unknown, n.note)))
     columns = ("figure", "value", "source", "read on", "note")
