@@ -157,7 +157,8 @@ def nodes_table(nodes: Iterable[NodeSpec]) -> Table:
 def node_table(n: NodeSpec) -> Table:
     """Return every figure of a node with its source and date, and what is not known."""
     rows = [
-        (name.replace("_", " "), _quantity(name, f), f.source, f.retrieved, f.note) for name, f in n.figures.items()
+        (name.replace("_", " "), _value(f, DIMENSIONS[name]), f.source, f.retrieved, f.note)
+        for name, f in n.figures.items()
     ]
     topology = f"{n.topology} of {n.shape}" if n.shape else n.topology
     joined = f"{n.devices:,} x {n.device}; {n.domain:,} joined by {n.fabric}, {topology}"
@@ -170,11 +171,6 @@ def node_table(n: NodeSpec) -> Table:
 def _bandwidth(n: NodeSpec, name: str) -> str:
     figure = n.figures.get(name)
     return si(figure.value, "B/s") if figure else ""
-
-
-def _quantity(name: str, figure: Figure) -> str:
-    unit = DIMENSIONS[name]
-    return f"{figure.value:g}" if unit == "1" else si(figure.value, unit, 4)
 
 
 def unverified_table(devices: Iterable[HardwareSpec]) -> Table:

@@ -46,6 +46,9 @@ __all__ = [
 BANDWIDTH_SHARE, OVERHEAD_SHARE = 0.25, 0.05
 """Shares of the time budget that go to memory bandwidth and to dispatch."""
 
+ABOVE = 1.02
+"""Ratio of attained to nominal above which it is explained: below, it is within what repeats differ by."""
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -159,7 +162,7 @@ def _device(samples: tuple[GemmSample, ...], streams: tuple[BandwidthSample, ...
         peaks[best.precision] = Figure(best.flops_per_s, source, today, note)
     levels = {c.level: c for c in machine.caches()}
     rates = {level: _best(streams, level, today) for level in ("memory", *levels)}
-    nominal: dict[str, Any] = machine.nominal()
+    nominal: dict[str, Any] = machine.nominal(today)
     return HardwareSpec(
         name="here",
         kind="cpu",
@@ -208,7 +211,7 @@ def _notes(
         )
     for precision, peak in here.peaks.items() if here else ():
         nominal = by_clock(here, f"{precision} dense") if here else None
-        if nominal and here and peak.value > 1.02 * nominal:
+        if nominal and here and peak.value > ABOVE * nominal:
             clock = here.clocks["boost"].value
             yield (
                 f"{precision} attains {peak.value / nominal:.2f} times the nominal {si(nominal, 'FLOP/s')} of the"

@@ -63,7 +63,7 @@ def measure(device: str, seconds: float, today: str) -> Accelerator:
 def _products(device: str, seconds: float) -> Iterator[GemmSample]:
     import torch
 
-    plan = [(precision, size) for precision in _MULTIPLY for size in SIZES]
+    plan = [(precision, size) for precision, needed in _NEEDED.items() if hasattr(torch, needed) for size in SIZES]
     end = time.perf_counter() + seconds
     for done, (precision, size) in enumerate(plan):
         share = (end - time.perf_counter()) / (len(plan) - done)
@@ -72,7 +72,7 @@ def _products(device: str, seconds: float) -> Iterator[GemmSample]:
         try:
             run = _MULTIPLY[precision](torch, device, size)
             best, *varied = repeat(_queue(torch, device, run, _QUEUED), share)
-        except (RuntimeError, TypeError, AttributeError, NotImplementedError):
+        except (RuntimeError, TypeError):
             continue  # the device or this PyTorch has no such product
         yield GemmSample(precision, "torch", 1, size, _QUEUED * 2 * size**3 / best, *varied)
 
@@ -120,6 +120,10 @@ _MULTIPLY: dict[str, Callable[[Any, str, int], Callable[[], object]]] = {
     "fp8": _fp8,
     "int8": _int8,
 }
+
+
+_NEEDED = {**dict.fromkeys(_MULTIPLY, "mm"), "fp8": "_scaled_mm", "int8": "_int_mm"}
+"""What PyTorch must have for each product: the narrow ones came late."""
 
 
 def _transfers(device: str, seconds: float) -> Iterator[TransferSample]:

@@ -99,7 +99,7 @@ def title() -> str:
     return platform.processor() or platform.machine() or "this machine"
 
 
-def nominal() -> dict[str, object]:
+def nominal(today: str) -> dict[str, object]:
     """Return units, clock and operations of this processor as fields of a device, as far as they are known.
 
     The clock is the highest that the system reports; the operations of a core and clock are those of the packaged
@@ -111,8 +111,8 @@ def nominal() -> dict[str, object]:
     if not model or not clock:
         return {}
     like = Hardware[model]
-    cores = Figure(float(usable_cores()), SYSTEM, "", "usable, by affinity and container quota", "core")
-    at = Figure(clock, SYSTEM, "", "the highest that it reports")
+    cores = Figure(float(usable_cores()), SYSTEM, today, "usable, by affinity and container quota", "core")
+    at = Figure(clock, SYSTEM, today, "the highest that it reports")
     return {"units": cores, "clocks": {"boost": at}, "rates": dict(like.rates), "generation": like.generation}
 
 
@@ -134,10 +134,10 @@ def _like() -> str:
 
 def _clock() -> float:
     """Return the highest clock that the system reports [Hz], 0 where it reports none."""
-    with contextlib.suppress(ImportError, OSError, AttributeError, NotImplementedError):
+    with contextlib.suppress(ImportError, OSError, NotImplementedError):
         import psutil
 
-        found = psutil.cpu_freq()
+        found = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
         if found:
             return float(found.max or found.current) * 1e6
     return 0.0
