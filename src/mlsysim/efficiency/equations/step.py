@@ -1,0 +1,99 @@
+"""One step of a language model alone: a decode step, or the prefill of prompts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from mlsysim.efficiency.case import Case
+from mlsysim.efficiency.equations import passes
+from mlsysim.models import TransformerSpec
+from mlsysim.physics.elementwise import Real
+from mlsysim.precision import roles
+from mlsysim.scenario import Scenario
+from mlsysim.setup import Setup
+
+NAMES = (*passes.NAMES, "split.hop", "split.power")
+_CHUNK = 512
+"""Tokens that llama.cpp takes at once (its default n_ubatch)."""
+_HALF_SUMS = re.compile("llama.cpp|exllama|tinychat")
+"""Engines that add in fp16, for which GeForce cards have twice the rate."""
+
+
+def case(scenario: Scenario, setup: Setup) -> Case:
+    """Return the numbers of a decode step or a prefill."""
+    model, hardware = scenario.model, scenario.hardware
+    assert isinstance(model, TransformerSpec)
+    decode = scenario.phase == "decode"
+    tokens = float(scenario.batch_size * (1 if decode else scenario.seq_len or 1))
+    split = setup.layer_split
+    shards = 1 if split else setup.tp or scenario.devices
+    chunks = max(1.0, tokens / _CHUNK) if setup.engine == "llama.cpp" and not decode else 1.0
+    role = roles(scenario.precision)
+    expands = role.dequantized and setup.engine == "llama.cpp" and not decode
+    x = passes.ideal(
+        "",
+        model,
+        hardware,
+        scenario.precision,
+        scenario.work(),
+        tokens,
+        float(scenario.batch_size),
+        shards,
+        shards,
+        peak=_peak(scenario, setup),
+        micro_batches=chunks,
+        expanded=4.0 if expands else 0.0,
+    )
+    devices = float(scenario.devices if split else 1)
+    x["hops"] = devices - 1.0
+    x["pipe"] = (chunks + devices - 1.0) / (chunks * devices)
+    return Case("step", x, levels_of(model, hardware, scenario.precision, "decode" if decode else "prefill", setup, shards))
+
+
+def _peak(scenario: Scenario, setup: Setup) -> float:
+    """Return the peak that the arithmetic of a row uses [FLOP/s]."""
+    hardware, role = scenario.hardware, roles(scenario.precision)
+    half = hardware.other_peaks.get("fp16 dense fp16-accumulate")
+    if half and _HALF_SUMS.search(setup.engine):
+        return half.value
+    if role.dequantized:
+        return passes.sixteen(hardware) or hardware.peak(scenario.precision).value
+    return hardware.peak(scenario.precision).value
+
+
+def levels_of(model: TransformerSpec, hardware: Any, precision: str, phase: str, setup: Setup, shards: int) -> dict[str, str]:
+    """Return the levels of a run of a language model."""
+    role = roles(precision)
+    narrow = role.weight < role.activation
+    width = "w4" if narrow and role.weight < 0.8 else "w8" if narrow else role.compute[0].replace("bf16", "16").replace("fp16", "16")
+    sparse = any(line.kind == "experts" for _, line in model.lines)
+    engine = setup.engine
+    link = passes.link_of(hardware)[1]
+    return {
+        "generation": hardware.generation,
+        "memory_class": hardware.memory_class,
+        "precision": width,
+        "phase": phase,
+        "engine": engine,
+        "engine_memory": f"{engine}/{hardware.memory_class}" if engine else "",
+        "engine_phase": f"{engine}/{phase}" if engine else "",
+        "generation_phase": f"{hardware.generation}/{phase}",
+        "release": f"{engine} {setup.version}" if engine and setup.version else "",
+        "architecture": "experts" if sparse else "dense",
+        "fabric": link if shards > 1 else "",
+        "device": hardware.name,
+    }
+
+
+def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
+    """Return the time of the step [s]; layers that are split over devices run one after another.
+
+    A prompt in several micro-batches keeps all devices busy but for filling and draining:
+    (m + n - 1) / (m n) of the time of one device, to a power below 1 because stages are not alike.
+    """
+    whole = passes.pass_seconds(x, p)
+    return whole * x["pipe"] ** p["split.power"] * (x["hops"] > 0) * (x["passes"] > 1) + whole * (
+        1 - (x["hops"] > 0) * (x["passes"] > 1)
+    ) + x["hops"] * p["split.hop"]

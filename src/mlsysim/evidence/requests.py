@@ -1,0 +1,77 @@
+"""Requests that are served together: how many are in flight, and what a decode step and a prompt of theirs take."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mlsysim.evidence.measurement import Refused
+from mlsysim.hardware import HardwareSpec
+from mlsysim.models import TransformerSpec
+from mlsysim.precision import roles
+
+MOST_IN_FLIGHT = 3000.0
+"""Sequences of one replica that engines run at once where nothing else limits them (TensorRT-LLM in-flight runs)."""
+_USED = 0.92
+"""Share of a device's memory that engines use (vLLM's gpu_memory_utilization is 0.9, TensorRT-LLM leaves 10 % of
+what is free)."""
+_RUNTIME = 3.5e9
+"""Bytes a device holds for context, workspace and activations of an engine [B]: the study of published runs."""
+_LEAST = 0.04
+"""Share of the memory that holds cache even in a device that is nearly full."""
+_SHARPNESS = 4.0
+"""Exponent of the soft minimum between what is asked and what fits."""
+
+
+class Requests(NamedTuple):
+    """Requests of ``prompt`` and ``output`` tokens on one replica of ``devices`` devices.
+
+    ``concurrency`` of them are wanted at once (0: as many as fit); ``timed`` is what is measured: ``throughput`` (the
+    time of one output token of all), ``tpot`` or ``ttft``. ``shards`` is the degree by which a layer is split,
+    ``expert_shards`` by which experts are, ``groups`` the data-parallel groups of attention within the replica.
+    """
+
+    model: TransformerSpec
+    hardware: HardwareSpec
+    precision: str
+    devices: int
+    shards: int
+    groups: int
+    prompt: float
+    output: float
+    concurrency: float
+    timed: str
+    waits: bool = True
+
+    @property
+    def weights_bytes(self) -> float:
+        """Return the bytes of the weights of all groups [B]."""
+        role = roles(self.precision)
+        experts = self.model.block_weights - self.model.active_weights
+        shared = (self.model.parameters - experts) * role.weight
+        return float(experts * role.weight + shared * self.groups)
+
+    @property
+    def fitting(self) -> float:
+        """Return the sequences whose cache fits beside the weights, at the mean length they have in flight."""
+        memory = self.hardware.memory
+        if memory is None:
+            raise Refused("memory size not known")
+        free = self.devices * (_USED * memory.value - _RUNTIME) - self.weights_bytes
+        free = max(free, _LEAST * memory.value * self.devices)
+        length = self.prompt + 0.75 * self.output
+        heads = max(1.0, self.shards / kv_heads(self.model))
+        return float(free / (self.model.cached_elements(length) * roles(self.precision).cache * heads))
+
+    @property
+    def in_flight(self) -> float:
+        """Return the sequences in flight on the replica, at least 1."""
+        wanted = self.concurrency or MOST_IN_FLIGHT
+        room = self.fitting
+        soft = (wanted**-_SHARPNESS + room**-_SHARPNESS) ** (-1 / _SHARPNESS)
+        return max(1.0, min(soft, wanted))
+
+
+def kv_heads(model: TransformerSpec) -> int:
+    """Return the heads that keys and values can be split over; latents are kept whole."""
+    part = model.blocks[-1].parts[0]
+    return int(getattr(part, "kv_heads", 1))

@@ -1,0 +1,91 @@
+"""Rows of requests served end to end, in the columns of serving_e2e.csv: time per output token and to the first."""
+
+from __future__ import annotations
+
+import re
+
+from mlsysim.evidence.fields import Row, count, number
+from mlsysim.evidence.measurement import Measurement, Refused
+from mlsysim.evidence.names import device_of, language_model_of
+from mlsysim.evidence.requests import Requests
+from mlsysim.precision import parse_precision
+from mlsysim.setup import Setup
+
+MULTI_TOKEN = "multi-token prediction"
+
+
+def serving_measurements(row: Row) -> list[Measurement]:
+    """Return the time per output token and the time to first token of a row.
+
+    Raises
+    ------
+    Refused
+        The row cannot be used; the message says why.
+    """
+    if row["mode"] != "agg":
+        raise Refused("prefill and decode on separate devices: two deployments in one row")
+    concurrency, repair = _concurrency(row)
+    devices, shards, groups, note = _plan(row)
+    model, device = language_model_of(row["model_path"]), device_of(row["system"])
+    name = {"fp4": "nvfp4", "nvfp4": "nvfp4", "": "fp16"}.get(row["precision"], row["precision"])
+    precision = parse_precision(name) + ("kv8" if name == "nvfp4" else "")
+    if not device.supports(precision):
+        raise Refused(f"{device.name} has no peak for {precision}")
+    engine = {"trtllm": "tensorrt-llm"}.get(row["backend"], row["backend"])
+    setup = Setup(engine, row["backend_version"], tp=shards, ep=count(row, "moe_ep_size"))
+    sparse = any(line.kind == "experts" for _, line in model.lines)
+    found = []
+    for timed in ("tpot", "ttft"):
+        value = number(row, f"silicon_{timed}_ms")
+        q = Requests(
+            model,
+            device,
+            precision,
+            devices,
+            shards,
+            groups,
+            float(count(row, "isl")),
+            float(count(row, "osl")),
+            concurrency,
+            timed,
+        )
+        found.append(
+            Measurement(
+                f"{row['id']}/{timed}",
+                f"{engine} {row['backend_version']}".strip(),
+                model.name,
+                device.name,
+                engine,
+                f"{timed}-{'moe' if sparse else 'dense'}",
+                q,
+                setup,
+                value / 1e3,
+                value,
+                False,
+                "https://github.com/ai-dynamo/aiconfigurator",
+                row["id"],
+                "",
+                "; ".join(filter(None, (repair, note))),
+            )
+        )
+    return found
+
+
+def _concurrency(row: Row) -> tuple[float, str]:
+    """Return the requests in flight that the load generator kept up; the batch size is rounded down from it."""
+    stated = re.search(r"silicon_concurrency=([\d.]+)", row["silicon_data_source"])
+    if stated:
+        return float(stated[1]), "concurrency of the load in place of the batch size"
+    return float(count(row, "batch_size") * max(1, count(row, "attention_dp_size"))), ""
+
+
+def _plan(row: Row) -> tuple[int, int, int, str]:
+    """Return devices, the degree by which a layer is split, the data-parallel groups, and what was corrected."""
+    tp, dp, ep = count(row, "tp_size"), max(1, count(row, "attention_dp_size")), max(1, count(row, "moe_ep_size"))
+    if row["system"].startswith("gb200") and tp * dp >= 12:
+        raise Refused("12 to 72 GB200 in one aggregated row: disaggregated deployments recorded as one")
+    if ep > 1 and ep == tp * tp and dp in {1, tp}:
+        return tp, 1 if dp == tp else tp, dp if dp == tp else 1, "tp = dp = N with ep = N squared mean N devices"
+    if ep > 1 and dp * dp == ep:
+        return dp, 1, dp, "dp = N with ep = N squared mean N devices"
+    return tp * dp, tp, dp, ""
