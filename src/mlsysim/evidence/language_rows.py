@@ -9,6 +9,7 @@ from mlsysim.evidence.measurement import Measurement, Refused
 from mlsysim.evidence.names import device_named, device_of, language_model_of, precision_of, refuse_marked
 from mlsysim.evidence.requests import Requests
 from mlsysim.evidence.sources import source_of
+from mlsysim.hardware import HardwareSpec
 from mlsysim.scenario import Scenario
 from mlsysim.setup import Setup
 
@@ -100,7 +101,7 @@ def _decode(row: Row) -> Measurement:
 
 def _serving(row: Row) -> Measurement:
     model, device = language_model_of(row["model"]), device_of(row["hardware"])
-    precision = precision_of(row["quant"], row["compute_precision"], row.get("kv_precision") or "")
+    precision, repair = _served_in(row, device)
     if not device.supports(precision):
         raise Refused(f"{device.name} has no peak for {precision}")
     setup, devices = setup_of(row), count(row, "num_devices", 1) or 1
@@ -133,7 +134,16 @@ def _serving(row: Row) -> Measurement:
     value = number(row, "value")
     whole = value * (devices if row["metric"].endswith("per_device") else 1)
     whole *= written if row["metric"] == "samples_per_s" else 1.0
-    return _common(row, q, setup, replicas / whole, value, True, row["regime"])
+    return _common(row, q, setup, replicas / whole, value, True, row["regime"])._replace(repair=repair)
+
+
+def _served_in(row: Row, device: HardwareSpec) -> tuple[str, str]:
+    """Return the precision of a serving row; NVIDIA's code for MLPerf runs in fp8 what is declared as fp16."""
+    stated = precision_of(row["quant"], row["compute_precision"], row.get("kv_precision") or "")
+    declared = row["id"].startswith("mlperf") and row.get("engine") in {"tensorrt", "jetpack"}
+    if declared and stated == "fp16" and device.supports("fp8"):
+        return "fp8", "MLPerf declares fp16 where NVIDIA's engines run in fp8"
+    return stated, ""
 
 
 def _smallest(model: object, device: object, precision: str, devices: int) -> int:

@@ -68,8 +68,10 @@ def precision_of(weights: str, compute: str = "", cache: str = "") -> str:
     name = {"fp16-amp": "fp16", "mixed": "bf16", "fp4": "nvfp4", "awq-int4": "int4"}.get(weights, weights)
     if compute in {"fp16", "bf16"} and name in {"int4", "int8"}:
         name = f"w{name[3:]}a16"  # weights alone are narrow
-    if cache == "fp8" and name == "nvfp4":
+    if cache == "fp8" and name in {"nvfp4", "fp16", "bf16"}:
         name += "kv8"
+    if cache in {"fp16", "bf16"} and name == "fp8":
+        name += "kv16"
     try:
         return parse_precision(name)
     except UsageError:

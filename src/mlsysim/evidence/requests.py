@@ -11,10 +11,12 @@ from mlsysim.precision import roles
 
 MOST_IN_FLIGHT = 3000.0
 """Sequences of one replica that engines run at once where nothing else limits them (TensorRT-LLM in-flight runs)."""
-_USED = 0.92
-"""Share of a device's memory that engines use (vLLM's gpu_memory_utilization is 0.9, TensorRT-LLM leaves 10 % of
-what is free)."""
-_RUNTIME = 3.5e9
+_BINARY = 1.05
+"""Bytes of memory for one that is stated: nominal sizes of GPUs are nearer to powers of two."""
+_USED = 0.9
+"""Share of what is free that engines give to the cache (vLLM's gpu_memory_utilization, TensorRT-LLM's
+free_gpu_memory_fraction: 0.9 by default)."""
+_RUNTIME = 3.9e9
 """Bytes a device holds for context, workspace and activations of an engine [B]: the study of published runs."""
 _LEAST = 0.04
 """Share of the memory that holds cache even in a device that is nearly full."""
@@ -27,7 +29,8 @@ class Requests(NamedTuple):
 
     ``concurrency`` of them are wanted at once (0: as many as fit); ``timed`` is what is measured: ``throughput`` (the
     time of one output token of all), ``tpot`` or ``ttft``. ``shards`` is the degree by which a layer is split,
-    ``expert_shards`` by which experts are, ``groups`` the data-parallel groups of attention within the replica.
+    ``groups`` the data-parallel groups of attention within the replica. ``server`` where requests arrive at random under
+    a bound on latency, ``drafted`` where multi-token prediction was on.
     """
 
     model: TransformerSpec
@@ -40,7 +43,8 @@ class Requests(NamedTuple):
     output: float
     concurrency: float
     timed: str
-    waits: bool = True
+    server: bool = False
+    drafted: bool = False
 
     @property
     def weights_bytes(self) -> float:
@@ -56,9 +60,9 @@ class Requests(NamedTuple):
         memory = self.hardware.memory
         if memory is None:
             raise Refused("memory size not known")
-        free = self.devices * (_USED * memory.value - _RUNTIME) - self.weights_bytes
+        free = _USED * (self.devices * (_BINARY * memory.value - _RUNTIME) - self.weights_bytes)
         free = max(free, _LEAST * memory.value * self.devices)
-        length = self.prompt + 0.75 * self.output
+        length = self.prompt + (1.0 if self.timed == "throughput" else 0.75) * self.output
         heads = max(1.0, self.shards / kv_heads(self.model))
         return float(free / (self.model.cached_elements(length) * roles(self.precision).cache * heads))
 

@@ -11,7 +11,14 @@ from mlsysim.evidence.requests import Requests
 from mlsysim.precision import parse_precision
 from mlsysim.setup import Setup
 
-MULTI_TOKEN = "multi-token prediction"
+_MISMEASURED = (
+    ("vllm 0.12.0", "Qwen3-235B", "mis-measured: time per token does not move with the load"),
+    ("vllm 0.12.0", "Llama-3.1-8B", "mis-measured: prompts at or above the peak of the device"),
+    ("trtllm 1.3.0rc1", "DeepSeek", "mis-measured: several times slower than every other release"),
+)
+"""Engine and release, part of the model's name, and what is wrong with the rows."""
+_DRAFTED = (("trtllm 1.2.0rc6.post3", "deepseek"), ("trtllm 1.3.0rc5", "deepseek"))
+"""Sets that run multi-token prediction without saying so: releases and models."""
 
 
 def serving_measurements(row: Row) -> list[Measurement]:
@@ -24,6 +31,9 @@ def serving_measurements(row: Row) -> list[Measurement]:
     """
     if row["mode"] != "agg":
         raise Refused("prefill and decode on separate devices: two deployments in one row")
+    for version, name, why in _MISMEASURED:
+        if row["backend"] + " " + row["backend_version"] == version and name in row["model_path"]:
+            raise Refused(why)
     concurrency, repair = _concurrency(row)
     devices, shards, groups, note = _plan(row)
     model, device = language_model_of(row["model_path"]), device_of(row["system"])
@@ -34,6 +44,7 @@ def serving_measurements(row: Row) -> list[Measurement]:
     engine = {"trtllm": "tensorrt-llm"}.get(row["backend"], row["backend"])
     setup = Setup(engine, row["backend_version"], tp=shards, ep=count(row, "moe_ep_size"))
     sparse = any(line.kind == "experts" for _, line in model.lines)
+    drafted = any(v == f"{row['backend']} {row['backend_version']}" and n in model.name for v, n in _DRAFTED)
     found = []
     for timed in ("tpot", "ttft"):
         value = number(row, f"silicon_{timed}_ms")
@@ -48,6 +59,7 @@ def serving_measurements(row: Row) -> list[Measurement]:
             float(count(row, "osl")),
             concurrency,
             timed,
+            drafted=drafted,
         )
         found.append(
             Measurement(
@@ -84,8 +96,8 @@ def _plan(row: Row) -> tuple[int, int, int, str]:
     tp, dp, ep = count(row, "tp_size"), max(1, count(row, "attention_dp_size")), max(1, count(row, "moe_ep_size"))
     if row["system"].startswith("gb200") and tp * dp >= 12:
         raise Refused("12 to 72 GB200 in one aggregated row: disaggregated deployments recorded as one")
-    if ep > 1 and ep == tp * tp and dp in {1, tp}:
-        return tp, 1 if dp == tp else tp, dp if dp == tp else 1, "tp = dp = N with ep = N squared mean N devices"
-    if ep > 1 and dp * dp == ep:
-        return dp, 1, dp, "dp = N with ep = N squared mean N devices"
+    if ep > 1 and tp == dp and ep == tp * tp:
+        return tp, 1, tp, "tp = dp = N and ep = N squared mean N devices"
+    if ep > 1 and ep * ep in {tp, dp}:
+        return ep, ep if tp > 1 else 1, ep if dp > 1 else 1, "tp or dp = ep squared mean ep devices"
     return tp * dp, tp, dp, ""

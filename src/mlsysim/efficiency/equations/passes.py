@@ -26,6 +26,8 @@ NAMES = (
     "vector.eta",
     "activation.passes",
     "overlap.exponent",
+    "gemm.waves",
+    "attention.scores",
     "link.fraction",
     "link.latency",
     "overhead.step",
@@ -94,8 +96,11 @@ def ideal(
     link, _ = link_of(hardware)
     latent = any(isinstance(p, LatentAttention) for b in model.blocks for p in b.parts)
     replicas = max(1.0, shards / _kv_heads(model))
+    at_once = per_group / micro_batches
     moved = (matmul[1] + head[1]) * micro_batches + weights * expanded * micro_batches
     x = {
+        "waves": _waves(work, model, hardware, at_once, used),
+        "scores_s": _scores(model, work) / (used * band),
         "gemm_s": matmul[0] / (used * rate) + head[0] / (used * wide),
         "experts_s": experts[0] / (devices * rate),
         "weights_s": moved / (shards * band),
@@ -118,6 +123,41 @@ def ideal(
 
 def _log2(n: int) -> float:
     return math.log2(n) if n > 1 else 0.0
+
+
+_TILE = 128.0
+"""Rows and columns of the output tile of a large matrix product on one multiprocessor."""
+
+
+def _waves(work: Work, model: TransformerSpec, hardware: HardwareSpec, tokens: float, shards: int) -> float:
+    """Return units / (units + tiles) of the products of a pass, weighed by FLOPs: how much of a wave may be lost.
+
+    A product of ``tokens`` rows and n columns has tokens n / 128^2 tiles, and on average half of the units idle in its
+    last wave (NVIDIA, Matrix Multiplication Background, "Wave Quantization").
+    """
+    units = hardware.units.value if hardware.units else 1.0
+    lost = total = 0.0
+    for op in work.operators:
+        if op.kind == "matmul" and op.flops:
+            columns = float(op.flops) / (2.0 * tokens_of(work) * op.count * model.hidden)
+            tiles = max(1.0, tokens / _TILE) * max(1.0, columns / shards / _TILE)
+            lost += float(op.flops) * units / (units + tiles)
+            total += float(op.flops)
+    return lost / total if total else 0.0
+
+
+def tokens_of(work: Work) -> float:
+    """Return the tokens of a pass."""
+    return max(1.0, float(work.items))
+
+
+def _scores(model: TransformerSpec, work: Work) -> float:
+    """Return the query-key pairs of a pass, all heads and layers together."""
+    width = sum(line.pair_flops for _, line in model.lines if line.kind == "attention")
+    heads = model.attention_heads / model.layers
+    pairs = sum(float(op.flops) for op in work.operators if op.kind == "attention")
+    each = width / max(1, sum(1 for _, line in model.lines if line.kind == "attention"))
+    return pairs / each * heads if each else 0.0
 
 
 def _layers_with(model: TransformerSpec, kind: str) -> int:
@@ -143,12 +183,12 @@ def pass_seconds(x: Mapping[str, Real], p: Mapping[str, Real], prefix: str = "",
     """
     v = {key: x[prefix + key] for key in _KEYS}
     q = p["overlap.exponent"]
-    compute = (v["gemm_s"] + v["experts_s"]) / p["gemm.eta"]
+    compute = (v["gemm_s"] + v["experts_s"]) / p["gemm.eta"] * (1.0 + p["gemm.waves"] * v["waves"])
     read = (v["weights_s"] + v["experts_read_s"] / p["memory.experts"]) / p["memory.fraction"]
     vector = v["vector_s"] / p["vector.eta"]
     body = (compute**q + read**q + vector**q) ** (1.0 / q)
     mixing = ((v["cache_s"] / p["cache.fraction"]) ** 2 + (v["attention_s"] / p["attention.eta"]) ** 2) ** 0.5
-    moved = v["activation_s"] * p["activation.passes"] + v["link_s"] / p["link.fraction"]
+    moved = v["activation_s"] * p["activation.passes"] + v["scores_s"] * p["attention.scores"] + v["link_s"] / p["link.fraction"]
     total = body + mixing + moved
     return total + overhead(v, p) if overheads else total
 
@@ -170,6 +210,8 @@ def overhead(v: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
 
 
 _KEYS = (
+    "waves",
+    "scores_s",
     "gemm_s",
     "experts_s",
     "weights_s",

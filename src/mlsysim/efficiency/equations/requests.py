@@ -22,6 +22,8 @@ NAMES = (
     "ttft.base",
     "ttft.burst",
     "ttft.wait",
+    "requests.server",
+    "requests.drafted",
 )
 
 
@@ -42,6 +44,8 @@ def case(question: Requests, setup: Setup) -> Case:
         "queue": max(0.0, q.concurrency / batch - 1.0),
         "throughput": float(q.timed == "throughput"),
         "first": float(q.timed == "ttft"),
+        "server": float(q.server),
+        "drafted": float(q.drafted),
     }
     phase = "serving" if q.timed == "throughput" else "end-to-end"
     return Case("requests", x, levels_of(q.model, q.hardware, q.precision, phase, setup, q.shards))
@@ -66,4 +70,5 @@ def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
         + p["ttft.wait"] * x["output"] * tpot * x["queue"]
     )
     each = x["throughput"] * tpot / x["batch"] + (1.0 - x["throughput"]) * tpot
+    each = each * p["requests.server"] ** x["server"] * p["requests.drafted"] ** x["drafted"]
     return (1.0 - x["first"]) * each + x["first"] * ttft
