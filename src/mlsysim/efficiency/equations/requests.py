@@ -44,6 +44,7 @@ def case(question: Requests, setup: Setup) -> Case:
         "queue": max(0.0, q.concurrency / batch - 1.0),
         "throughput": float(q.timed == "throughput"),
         "first": float(q.timed == "ttft"),
+        "beams": float(q.beams),
         "server": float(q.server),
         "drafted": float(q.drafted),
     }
@@ -62,7 +63,7 @@ def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     attention = x["prompt_attention_s"] / (p["attention.eta"] * p["requests.prompt_attention"])
     prompt = matrices + attention + x["prompt_link_s"] / p["link.fraction"]
     others = x["batch"] - 0.9 * (1.0 - x["throughput"])
-    tpot = step + p["requests.mixing"] * others / x["output"] * prompt
+    tpot = step + p["requests.mixing"] * others / x["output"] * prompt / x["beams"]
     ttft = (
         p["ttft.base"]
         + step

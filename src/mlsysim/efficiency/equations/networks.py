@@ -1,0 +1,236 @@
+"""A batch of a network that is fed forward on an accelerator, or one step of training it.
+
+Operators that compute more than they move and those that move more than they compute are told apart; each group takes
+the soft maximum of arithmetic and traffic. Beside them every operator has one wave of tiles to fill and is launched.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Mapping
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from mlsysim.efficiency.case import Case
+from mlsysim.hardware import HardwareSpec
+from mlsysim.models import NetworkSpec, TransformerSpec
+from mlsysim.models.work import Sizes, lower
+from mlsysim.physics.elementwise import Real
+from mlsysim.precision import roles
+from mlsysim.scenario import Scenario
+from mlsysim.setup import Setup
+
+NAMES = (
+    "gemm.eta",
+    "memory.fraction",
+    "launch",
+    "network.conv",
+    "network.mixing",
+    "network.depthwise",
+    "network.traffic",
+    "network.fill",
+    "network.gather",
+    "network.energy",
+    "network.step",
+    "network.sample",
+    "network.exposed",
+    "network.scaling",
+    "network.overlap",
+    "network.kind",
+)
+TILE = 128
+"""Rows and columns of the tile of a product that one unit makes at a time: the common one of GEMM libraries."""
+_FUSED = re.compile("tensorrt|xla|flax|neuron")
+"""Engines that make one kernel of a product and what follows it."""
+_LINKS = {"volta": 150e9, "ampere": 300e9, "hopper": 450e9, "blackwell": 900e9}
+_HOST = {"volta": 16e9, "turing": 16e9, "ampere": 32e9, "ada": 32e9, "hopper": 64e9, "blackwell": 64e9}
+_NETWORK = 50e9
+"""Bandwidth of a device to other nodes [B/s]: one port of 400 Gbit/s."""
+_NODE = 8
+_ADAM = 20.0
+"""Bytes that an update moves for one parameter: two states and the master read and written, and the gradient."""
+
+
+class Sums(NamedTuple):
+    """What one sample takes: operators sorted by FLOPs per element, running totals, and what does not depend on it."""
+
+    intensity: tuple[float, ...]
+    conv: tuple[float, ...]
+    matmul: tuple[float, ...]
+    mixing: tuple[float, ...]
+    elements: tuple[float, ...]
+    depthwise: float
+    depth: float
+    weights: float
+    touched: float
+    products: float
+    others: float
+
+
+_known: dict[tuple[int, int], tuple[object, Sums]] = {}
+
+
+def sums(model: NetworkSpec | TransformerSpec, seq_len: int, steps: int = 0) -> Sums:
+    """Return the sums of a model for one sample; they are made once."""
+    key = id(model), seq_len
+    found = _known.get(key)
+    if found is None or found[0] is not model:
+        made = _network(model) if isinstance(model, NetworkSpec) else _sequence(model, seq_len)
+        _known[key] = found = (model, made)
+    return found[1]
+
+
+class _Op(NamedTuple):
+    kind: str
+    count: float
+    flops: float
+    elements: float
+    depth: float
+
+
+_PRODUCTS = {"conv": "conv", "linear": "matmul", "matmul": "matmul", "depthwise": "depthwise", "attention": "mixing"}
+
+
+def _network(m: NetworkSpec) -> Sums:
+    ops = []
+    for layer in m.table:
+        n = float(layer.times * m.steps)
+        kind = "mixing" if layer.kind == "matmul" and not layer.parameters else _PRODUCTS.get(layer.kind, "")
+        depth = layer.macs / layer.output_elements if layer.output_elements else 0.0
+        ops.append(_Op(kind, n, 2.0 * n * layer.macs, n * (layer.input_elements + layer.output_elements), n * depth))
+    lookups = sum(float(r.touched or 0.0) for r in m.totals if r.touched is not None)
+    weights = sum(r.parameters for r in m.totals if r.touched is None)
+    return _sorted(ops, weights, lookups)
+
+
+def _sequence(m: TransformerSpec, seq_len: int) -> Sums:
+    """Return the sums of an encoder: each product is followed by about three operators that are not in the ledger."""
+    ops, weights = [], 0.0
+    for op in lower(m, "forward", batch_size=1, seq_len=seq_len, sizes=Sizes(1.0, 1.0, 1.0)).operators:
+        kind = _PRODUCTS.get(op.kind, "")
+        weights += float(op.weight_bytes) if kind else 0.0
+        count = op.count * (6.0 if op.name.endswith("mlp") else 2.0) if kind else op.count * 8.0
+        outputs = float(op.activation_bytes) / 2.0
+        depth = op.count * float(op.flops) / 2.0 / outputs if kind else 0.0
+        ops.append(_Op(kind, count, float(op.flops), float(op.activation_bytes), depth))
+    return _sorted(ops, weights, 0.0)
+
+
+def _sorted(ops: list[_Op], weights: float, lookups: float) -> Sums:
+    ranked = sorted(ops, key=lambda op: op.flops / op.elements if op.elements else math.inf)
+
+    def running(kind: str) -> tuple[float, ...]:
+        return tuple(accumulate((op.flops if op.kind == kind else 0.0 for op in ranked), initial=0.0))
+
+    return Sums(
+        tuple(op.flops / op.elements if op.elements else math.inf for op in ranked),
+        running("conv"),
+        running("matmul"),
+        running("mixing"),
+        tuple(accumulate((op.elements for op in ranked), initial=0.0)),
+        sum(op.flops for op in ops if op.kind == "depthwise"),
+        sum(op.depth for op in ops),
+        weights,
+        lookups,
+        sum(op.count for op in ops if op.kind),
+        sum(op.count for op in ops if not op.kind),
+    )
+def case(scenario: Scenario, setup: Setup) -> Case:
+    """Return the numbers of a step: ideal times [s] of one device, and counts."""
+    model, hardware = scenario.model, scenario.hardware
+    steps = scenario.work_steps if hasattr(scenario, "work_steps") else 0
+    sequence = scenario.seq_len or model.tokens if isinstance(model, TransformerSpec) else 0
+    s = sums(model, sequence or 1, steps)
+    trained = scenario.phase == "training"
+    role = roles(scenario.precision)
+    factor = 3.0 if trained else 1.0
+    n, each = float(scenario.devices), max(scenario.batch_size / scenario.devices, 1.0)
+    peak = hardware.peak(scenario.precision).value
+    band = hardware.bandwidth.value if hardware.bandwidth else peak / 100.0
+    plain = hardware.peaks.get("fp32")
+    units = hardware.units.value if hardware.units else 100.0
+    size, weight = role.activation, role.weight
+    ridge = peak / band * size
+    cut = bisect_left(s.intensity, ridge)
+    work, move = factor * each / peak, factor * each * size / band
+    operators = s.products + s.others
+    wide = each * s.elements[-1] * size / operators
+    cache = hardware.cache.value if hardware.cache else 4e6
+    spilled = wide / (wide + cache)
+    fused = bool(_FUSED.search(setup.engine))
+    read = (3.0 if trained else 1.0) * s.weights * weight + (s.weights * _ADAM if trained else 0.0)
+    gradient = 2.0 * s.weights * max(weight, 2.0) * (n - 1.0) / n if trained else 0.0
+    link = _NETWORK if n > _NODE else (_LINKS if _scale_up(hardware) else _HOST).get(hardware.generation, 32e9)
+    x = {
+        "conv_heavy_s": (s.conv[-1] - s.conv[cut]) * work,
+        "conv_light_s": s.conv[cut] * work,
+        "matmul_heavy_s": (s.matmul[-1] - s.matmul[cut]) * work,
+        "matmul_light_s": s.matmul[cut] * work,
+        "mixing_heavy_s": (s.mixing[-1] - s.mixing[cut]) * work,
+        "mixing_light_s": s.mixing[cut] * work,
+        "depthwise_s": factor * each * s.depthwise / (plain.value if plain else peak / 16.0),
+        "heavy_bytes_s": (s.elements[-1] - s.elements[cut]) * move * spilled,
+        "light_bytes_s": s.elements[cut] * move * spilled,
+        "weights_s": read / band,
+        "gather_s": each * s.touched * weight / band,
+        "fill_s": factor * 2.0 * s.depth * TILE * TILE * units / peak,
+        "power": _density(hardware),
+        "launches": factor * (s.products if fused else operators),
+        "samples": each,
+        "link_s": gradient / link,
+        "doublings": math.log2(n),
+    }
+    levels = {
+        "generation": hardware.generation,
+        "memory_class": hardware.memory_class,
+        "precision": role.compute[0].replace("bf16", "16").replace("fp16", "16"),
+        "phase": "training" if trained else "network",
+        "engine": setup.engine,
+        "engine_phase": f"{setup.engine}/{'training' if trained else 'network'}" if setup.engine else "",
+        "kind": _kind(model),
+        "device": hardware.name,
+    }
+    levels["generation_precision"] = f"{levels['generation']}/{levels['precision']}"
+    return Case("networks", x, levels)
+
+
+def _kind(model: object) -> str:
+    if isinstance(model, TransformerSpec):
+        return "encoder"
+    name = getattr(model, "name", "")
+    for start in ("dlrm", "rnnt", "3d-unet", "sd", "flux", "wan"):
+        if name.startswith(start):
+            return {"sd": "diffusion", "flux": "diffusion", "wan": "diffusion"}.get(start, start)
+    return "image"
+
+
+def _scale_up(hardware: HardwareSpec) -> bool:
+    return hardware.memory_class == "hbm" and not re.search("pcie|a30|nvl|mi210", hardware.name)
+
+
+def _density(hardware: HardwareSpec) -> float:
+    """Return 16-bit operations at peak for a joule of the power limit [FLOP/J], 0 where it is not known."""
+    sixteen = hardware.peaks.get("fp16") or hardware.peaks.get("bf16")
+    return sixteen.value / hardware.tdp_w.value if sixteen and hardware.tdp_w else 0.0
+
+
+def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
+    """Return the time of a step [s]."""
+    q = p["network.overlap"]
+    slow = (1.0 + (p["gemm.eta"] * x["power"] * p["network.energy"]) ** 2) ** 0.5
+    heavy = _compute(x, p, "heavy") * slow
+    light = _compute(x, p, "light") * slow
+    moved = p["network.traffic"] / p["memory.fraction"]
+    dense = (heavy**q + (x["heavy_bytes_s"] * moved + x["weights_s"] / p["memory.fraction"]) ** q) ** (1.0 / q)
+    thin = (light**q + (x["light_bytes_s"] * moved) ** q) ** (1.0 / q)
+    rest = x["depthwise_s"] / p["network.depthwise"] + x["gather_s"] / p["network.gather"]
+    fixed = x["launches"] * p["launch"] + x["fill_s"] * p["network.fill"] + p["network.step"]
+    step = dense + thin + rest + fixed + x["samples"] * p["network.sample"]
+    return (step * p["network.kind"] + x["link_s"] * p["network.exposed"]) * (1.0 + p["network.scaling"] * x["doublings"])
+
+
+def _compute(x: Mapping[str, Real], p: Mapping[str, Real], part: str) -> Any:
+    conv, mixing = x[f"conv_{part}_s"] / p["network.conv"], x[f"mixing_{part}_s"] / p["network.mixing"]
+    return (x[f"matmul_{part}_s"] + conv + mixing) / p["gemm.eta"]
