@@ -34,5 +34,7 @@ class Measurement(NamedTuple):
     url: str = ""
     locator: str = ""
     published: str = ""
+    group: str = ""
+    """What reports call its regime: the table's own word where it has one."""
     repair: str = ""
     """What was corrected in the row before use, and why; empty for most."""

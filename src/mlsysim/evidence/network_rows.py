@@ -220,16 +220,26 @@ def _model(name: str) -> NetworkSpec | TransformerSpec:
 
 @cache
 def samples() -> dict[str, NetworkSpec]:
-    """Return the networks of which totals alone are stated, as that many operators which are alike."""
-    return {r["name"]: _alike(r) for r in read_table("mlsysim.evidence", "samples.tsv")}
+    """Return the networks of which totals alone are stated, a row for operators that are alike.
+
+    A recurrent one reads its parameters at each of its ``steps``.
+    """
+    found: dict[str, list[Row]] = {}
+    for r in read_table("mlsysim.evidence", "samples.tsv"):
+        found.setdefault(r["name"], []).append(r)
+    return {
+        name: NetworkSpec(name, tuple(map(_alike, rows)), rows[0]["sample"], int(rows[0]["steps"]))
+        for name, rows in found.items()
+    }
 
 
-def _alike(r: Row) -> NetworkSpec:
-    n = int(r["operators"])
-    macs, parameters, elements = (float(r[k]) for k in ("gmacs", "params_m", "activation_elements_m"))
-    half = int(elements * 1e6 / 2 / n)
-    layer = Layer("body", r["kind"], int(macs * 1e9 / n), int(parameters * 1e6 / n), half, half, n)
-    return NetworkSpec(r["name"], (layer,), r["sample"], source=r["source"])
+def _alike(r: Row) -> Layer:
+    """Return the operators of a row; figures of the table are those of all of them, in all steps."""
+    steps = int(r["steps"])
+    n = int(r["operators"]) // steps
+    macs, parameters = float(r["gmacs"]) * 1e9 / n / steps, float(r["params_m"]) * 1e6 / n
+    read, written = (float(r[f"{k}_elements_m"]) * 1e6 / n / steps for k in ("input", "output"))
+    return Layer("body", r["kind"], round(macs), round(parameters), round(read), round(written), n)
 
 
 def _scenario(

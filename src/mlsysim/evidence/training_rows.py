@@ -115,6 +115,9 @@ def _enough(model: TransformerSpec, hardware: HardwareSpec) -> int:
 def setup_of(row: Row, devices: int) -> Setup:
     """Return engine and plan of a row; a plan whose product is not the number of devices leaves data parallelism."""
     tp, pp, cp = (count(row, k) for k in ("tp", "pp", "cp"))
+    if tp and "NeuronCores" in row["notes"]:
+        tp = max(1, tp // 2)  # degrees count cores, of which a chip has two
+    container = re.search(r"container (?:NeMo)?([\d.]+)", row["notes"])
     stages = re.search(r"VP=(\d+)", row["notes"])
     steps = re.search(r"\bGA=(\d+)", row["notes"])
     batch, micro, dp = count(row, "global_batch"), int(optional(row, "micro_batch") or 0), count(row, "dp")
@@ -124,6 +127,7 @@ def setup_of(row: Row, devices: int) -> Setup:
         dp = max(1, batch // (int(steps[1]) * (micro or 1)))
     return Setup(
         engine_of(row["framework"]),
+        container[1] if container else "",
         tp=tp,
         pp=pp,
         dp=dp,

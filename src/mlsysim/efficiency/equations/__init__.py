@@ -9,6 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from types import ModuleType
+from typing import Any
+
+from mlsysim.efficiency.case import Case
+from mlsysim.models import TransformerSpec
+from mlsysim.setup import Setup
 
 
 class _Equations(Mapping[str, ModuleType]):
@@ -32,3 +37,26 @@ class _Equations(Mapping[str, ModuleType]):
 
 
 EQUATIONS = _Equations()
+
+
+def case_of(question: Any, setup: Setup) -> Case:
+    """Return a run as the numbers of its equation."""
+    name = equation_of(question)
+    case: Case = EQUATIONS[name].case(question, setup)
+    return case
+
+
+def equation_of(question: Any) -> str:
+    """Return the name of the equation that answers a question: by what it is, its phase and its model."""
+    kind = type(question).__name__
+    if kind in _OTHERS:
+        return _OTHERS[kind]
+    if isinstance(question.model, TransformerSpec) and question.phase == "training":
+        return "training"
+    if isinstance(question.model, TransformerSpec) and (question.phase == "decode" or question.model.decodes):
+        return "step"
+    return "networks"
+
+
+_OTHERS = {"Requests": "requests", "EdgeRun": "edge", "TinyRun": "tinyml"}
+"""Questions that are no scenario, by the name of their type."""

@@ -30,16 +30,21 @@ NAMES = (
     "network.mixing",
     "network.depthwise",
     "network.traffic",
+    "network.unfused",
     "network.fill",
     "network.gather",
     "network.energy",
     "network.step",
-    "network.sample",
+    "network.input",
+    "network.kernel",
+    "network.narrow",
     "network.exposed",
     "network.scaling",
     "network.overlap",
     "network.kind",
 )
+_COLUMNS = 64
+"""Columns that a product needs for half of its rate, where ``network.narrow`` is 1."""
 TILE = 128
 """Rows and columns of the tile of a product that one unit makes at a time: the common one of GEMM libraries."""
 _FUSED = re.compile("tensorrt|xla|flax|neuron")
@@ -54,40 +59,52 @@ _ADAM = 20.0
 
 
 class Sums(NamedTuple):
-    """What one sample takes: operators sorted by FLOPs per element, running totals, and what does not depend on it."""
+    """What one sample takes: operators sorted by FLOPs per element, running totals, and what does not depend on it.
+
+    ``narrow`` are FLOPs over the columns of a product; ``scores`` the elements of attention that fused kernels keep.
+    """
 
     intensity: tuple[float, ...]
     conv: tuple[float, ...]
     matmul: tuple[float, ...]
-    mixing: tuple[float, ...]
+    narrow: tuple[float, ...]
+    mixing: float
     elements: tuple[float, ...]
+    scores: float
+    unfused: float
     depthwise: float
     depth: float
     weights: float
     touched: float
+    inputs: float
     products: float
     others: float
+    dispatched: float
 
 
 _known: dict[tuple[int, int], tuple[object, Sums]] = {}
 
 
-def sums(model: NetworkSpec | TransformerSpec, seq_len: int, steps: int = 0) -> Sums:
+def sums(model: NetworkSpec | TransformerSpec, seq_len: int) -> Sums:
     """Return the sums of a model for one sample; they are made once."""
-    key = id(model), seq_len
+    kept = model.table if isinstance(model, NetworkSpec) else model  # a table is shared by specs of other steps
+    key = id(kept), model.steps if isinstance(model, NetworkSpec) else seq_len
     found = _known.get(key)
-    if found is None or found[0] is not model:
+    if found is None or found[0] is not kept:
         made = _network(model) if isinstance(model, NetworkSpec) else _sequence(model, seq_len)
-        _known[key] = found = (model, made)
+        _known[key] = found = (kept, made)
     return found[1]
 
 
 class _Op(NamedTuple):
+    """Operators of one row: FLOPs and elements of all of them, the depth (sum) and the columns of their products."""
+
     kind: str
     count: float
     flops: float
     elements: float
-    depth: float
+    depth: float = 0.0
+    columns: float = 0.0
 
 
 _PRODUCTS = {"conv": "conv", "linear": "matmul", "matmul": "matmul", "depthwise": "depthwise", "attention": "mixing"}
@@ -97,52 +114,73 @@ def _network(m: NetworkSpec) -> Sums:
     ops = []
     for layer in m.table:
         n = float(layer.times * m.steps)
-        kind = "mixing" if layer.kind == "matmul" and not layer.parameters else _PRODUCTS.get(layer.kind, "")
+        kind = _PRODUCTS.get(layer.kind, layer.kind)
+        if layer.kind == "matmul" and not layer.parameters or layer.kind == "softmax":
+            kind = "mixing"
         depth = layer.macs / layer.output_elements if layer.output_elements else 0.0
-        ops.append(_Op(kind, n, 2.0 * n * layer.macs, n * (layer.input_elements + layer.output_elements), n * depth))
+        columns = layer.parameters / depth if depth else 0.0
+        elements = n * (layer.input_elements + layer.output_elements)
+        ops.append(_Op(kind, n, 2.0 * n * layer.macs, elements, n * depth, columns))
     lookups = sum(float(r.touched or 0.0) for r in m.totals if r.touched is not None)
     weights = sum(r.parameters for r in m.totals if r.touched is None)
-    return _sorted(ops, weights, lookups)
+    dispatched = sum(op.count * (3.0 if op.kind in {"conv", "depthwise"} else 1.0) for op in ops)
+    return _sorted(ops, weights, lookups, float(m.table[0].input_elements), dispatched)
 
 
 def _sequence(m: TransformerSpec, seq_len: int) -> Sums:
-    """Return the sums of an encoder: each product is followed by about three operators that are not in the ledger."""
+    """Return the sums of an encoder; its ledger names groups: four products of attention, two of what follows."""
     ops, weights = [], 0.0
-    for op in lower(m, "forward", batch_size=1, seq_len=seq_len, sizes=Sizes(1.0, 1.0, 1.0)).operators:
-        kind = _PRODUCTS.get(op.kind, "")
+    for op in lower(m, "forward", batch_size=1, seq_len=seq_len, context=0, sizes=Sizes(1.0, 1.0, 1.0)).operators:
+        kind, flops, elements = _PRODUCTS.get(op.kind, ""), float(op.flops), float(op.activation_bytes)
         weights += float(op.weight_bytes) if kind else 0.0
-        count = op.count * (6.0 if op.name.endswith("mlp") else 2.0) if kind else op.count * 8.0
-        outputs = float(op.activation_bytes) / 2.0
-        depth = op.count * float(op.flops) / 2.0 / outputs if kind else 0.0
-        ops.append(_Op(kind, count, float(op.flops), float(op.activation_bytes), depth))
-    return _sorted(ops, weights, 0.0)
+        depth = op.count * flops / elements if kind else 0.0
+        ops.append(_Op(kind, op.count * _KERNELS.get(kind, 2.0), flops, elements, depth, float(m.hidden)))
+    return _sorted(ops, weights, 0.0, 0.0, _DISPATCHED * m.layers)
 
 
-def _sorted(ops: list[_Op], weights: float, lookups: float) -> Sums:
-    ranked = sorted(ops, key=lambda op: op.flops / op.elements if op.elements else math.inf)
+_KERNELS = {"matmul": 1.0, "mixing": 1.0}
+_DISPATCHED = 26.0
+"""Operators that a framework dispatches for a layer of an encoder: 6 products with biases, 2 of attention, its softmax
+and mask, 6 changes of layout, activation, 2 sums, 2 norms."""
 
-    def running(kind: str) -> tuple[float, ...]:
-        return tuple(accumulate((op.flops if op.kind == kind else 0.0 for op in ranked), initial=0.0))
+
+def _sorted(ops: list[_Op], weights: float, lookups: float, inputs: float, dispatched: float) -> Sums:
+    ranked = sorted((op for op in ops if op.kind in {"conv", "matmul", "depthwise"}), key=_intensity)
+    others = [op for op in ops if op.kind not in {"conv", "matmul", "depthwise", "mixing"}]
+
+    def running(kinds: str, narrow: bool = False) -> tuple[float, ...]:
+        each = (op.flops / (op.columns or 1e9 if narrow else 1.0) if op.kind in kinds else 0.0 for op in ranked)
+        return tuple(accumulate(each, initial=0.0))
 
     return Sums(
-        tuple(op.flops / op.elements if op.elements else math.inf for op in ranked),
+        tuple(map(_intensity, ranked)),
         running("conv"),
         running("matmul"),
-        running("mixing"),
+        running("conv matmul", narrow=True),
+        sum(op.flops for op in ops if op.kind == "mixing"),
         tuple(accumulate((op.elements for op in ranked), initial=0.0)),
+        sum(op.elements for op in ops if op.kind == "mixing"),
+        sum(op.elements for op in others),
         sum(op.flops for op in ops if op.kind == "depthwise"),
         sum(op.depth for op in ops),
         weights,
         lookups,
-        sum(op.count for op in ops if op.kind),
-        sum(op.count for op in ops if not op.kind),
+        inputs,
+        sum(op.count for op in ops if op.flops),
+        sum(op.count for op in ops if not op.flops),
+        dispatched,
     )
+
+
+def _intensity(op: _Op) -> float:
+    return op.flops / op.elements if op.elements else math.inf
+
+
 def case(scenario: Scenario, setup: Setup) -> Case:
     """Return the numbers of a step: ideal times [s] of one device, and counts."""
     model, hardware = scenario.model, scenario.hardware
-    steps = scenario.work_steps if hasattr(scenario, "work_steps") else 0
     sequence = scenario.seq_len or model.tokens if isinstance(model, TransformerSpec) else 0
-    s = sums(model, sequence or 1, steps)
+    s = sums(model, sequence or 1)
     trained = scenario.phase == "training"
     role = roles(scenario.precision)
     factor = 3.0 if trained else 1.0
@@ -156,9 +194,11 @@ def case(scenario: Scenario, setup: Setup) -> Case:
     cut = bisect_left(s.intensity, ridge)
     work, move = factor * each / peak, factor * each * size / band
     operators = s.products + s.others
-    wide = each * s.elements[-1] * size / operators
+    wide = each * s.elements[-1] * size / s.products
     cache = hardware.cache.value if hardware.cache else 4e6
     spilled = wide / (wide + cache)
+    sixteen = hardware.peaks.get("fp16") or hardware.peaks.get("bf16")
+    wide_format = role.activation >= 4.0
     fused = bool(_FUSED.search(setup.engine))
     read = (3.0 if trained else 1.0) * s.weights * weight + (s.weights * _ADAM if trained else 0.0)
     gradient = 2.0 * s.weights * max(weight, 2.0) * (n - 1.0) / n if trained else 0.0
@@ -168,17 +208,21 @@ def case(scenario: Scenario, setup: Setup) -> Case:
         "conv_light_s": s.conv[cut] * work,
         "matmul_heavy_s": (s.matmul[-1] - s.matmul[cut]) * work,
         "matmul_light_s": s.matmul[cut] * work,
-        "mixing_heavy_s": (s.mixing[-1] - s.mixing[cut]) * work,
-        "mixing_light_s": s.mixing[cut] * work,
+        "narrow_heavy_s": (s.narrow[-1] - s.narrow[cut]) * work * _COLUMNS,
+        "narrow_light_s": s.narrow[cut] * work * _COLUMNS,
+        "mixing_s": factor * each * s.mixing / (sixteen.value if sixteen and not wide_format else peak),
         "depthwise_s": factor * each * s.depthwise / (plain.value if plain else peak / 16.0),
         "heavy_bytes_s": (s.elements[-1] - s.elements[cut]) * move * spilled,
         "light_bytes_s": s.elements[cut] * move * spilled,
+        "unfused_bytes_s": s.unfused * move * spilled,
+        "scores_bytes_s": 0.0 if fused or setup.engine == "mlperf" else s.scores * move * spilled,
         "weights_s": read / band,
         "gather_s": each * s.touched * weight / band,
         "fill_s": factor * 2.0 * s.depth * TILE * TILE * units / peak,
         "power": _density(hardware),
-        "launches": factor * (s.products if fused else operators),
-        "samples": each,
+        "kernels": factor * (s.products if fused else operators),
+        "dispatched": 0.0 if "tensorrt" in setup.engine else factor * s.dispatched,
+        "inputs": each * s.inputs,
         "link_s": gradient / link,
         "doublings": math.log2(n),
     }
@@ -225,12 +269,16 @@ def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     moved = p["network.traffic"] / p["memory.fraction"]
     dense = (heavy**q + (x["heavy_bytes_s"] * moved + x["weights_s"] / p["memory.fraction"]) ** q) ** (1.0 / q)
     thin = (light**q + (x["light_bytes_s"] * moved) ** q) ** (1.0 / q)
+    between = x["scores_bytes_s"] + x["unfused_bytes_s"] * p["network.unfused"]
+    mixing = x["mixing_s"] / p["network.mixing"] + between / p["memory.fraction"]
     rest = x["depthwise_s"] / p["network.depthwise"] + x["gather_s"] / p["network.gather"]
-    fixed = x["launches"] * p["launch"] + x["fill_s"] * p["network.fill"] + p["network.step"]
-    step = dense + thin + rest + fixed + x["samples"] * p["network.sample"]
+    host = x["dispatched"] * p["launch"]
+    device = x["kernels"] * p["network.kernel"] + x["fill_s"] * p["network.fill"]
+    step = dense + thin + mixing + rest + host + device + p["network.step"] + x["inputs"] * p["network.input"]
     return (step * p["network.kind"] + x["link_s"] * p["network.exposed"]) * (1.0 + p["network.scaling"] * x["doublings"])
 
 
 def _compute(x: Mapping[str, Real], p: Mapping[str, Real], part: str) -> Any:
-    conv, mixing = x[f"conv_{part}_s"] / p["network.conv"], x[f"mixing_{part}_s"] / p["network.mixing"]
-    return (x[f"matmul_{part}_s"] + conv + mixing) / p["gemm.eta"]
+    """Return the time of arithmetic [s]: a product with few columns takes that of more."""
+    products = x[f"matmul_{part}_s"] + x[f"conv_{part}_s"] / p["network.conv"]
+    return (products + x[f"narrow_{part}_s"] * p["network.narrow"]) / p["gemm.eta"]

@@ -17,7 +17,9 @@ _STATES = 16.0
 """Bytes a trained parameter in mixed precision [B] (Rajbhandari et al., arXiv:1910.02054, section 3.1)."""
 _AT_ONCE = 8192
 """Tokens of a micro-batch where none is stated."""
-_ROOM = 0.85
+_STAGES = 4
+"""Stages that a device of a pipeline holds in turn where no plan is stated."""
+_ROOM = 0.9
 """Share of memory that states and activations may take."""
 
 
@@ -74,9 +76,9 @@ def plan_of(scenario: Scenario, setup: Setup) -> Plan:
     tp, pp, cp, zero = _degrees(scenario, setup, model, memory, min(domain, 8))
     dp = max(1.0, n / (tp * pp * cp))
     each = scenario.batch_size / dp
-    micro = float(setup.micro_batch or max(1, _AT_ONCE * cp // length))
+    micro = float(setup.micro_batch or (1 if pp > 1 else max(1, _AT_ONCE * cp // length)))
     micro = min(micro, max(each, 1e-3))
-    room = memory * _ROOM - _held(scenario, model, tp * pp, dp, zero)
+    room = memory * _ROOM - _held(scenario, model, tp * pp, dp * cp, zero)
     kept = 2.0 * model.kept_elements * micro * length / (tp * cp)
     published = "recompute" not in scenario.defaults
     recompute = scenario.modifiers.recompute == "full" if published else kept > room and setup.engine != "mlperf"
@@ -89,7 +91,7 @@ def plan_of(scenario: Scenario, setup: Setup) -> Plan:
         cp=cp,
         ep=ep,
         dp=dp,
-        vpp=max(1, setup.vpp),
+        vpp=setup.vpp or (1 if setup.pp else min(_STAGES, max(1, model.layers // pp))),
         zero=zero,
         micro_batch=micro,
         micro_batches=max(1.0, each / micro),

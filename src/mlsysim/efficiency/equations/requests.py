@@ -38,6 +38,7 @@ def case(question: Requests, setup: Setup) -> Case:
     place = (q.shards, q.devices)
     x = passes.ideal("", q.model, q.hardware, q.precision, step, batch, batch, *place, groups=q.groups)
     x |= passes.ideal("prompt_", q.model, q.hardware, q.precision, first, q.prompt, 1.0, q.shards * q.groups, q.devices)
+    x["scores_s"] = x["prompt_scores_s"] = 0.0
     x |= {
         "batch": batch,
         "output": q.output,

@@ -46,6 +46,7 @@ def case(scenario: Scenario, setup: Setup) -> Case:
         micro_batches=chunks,
         expanded=4.0 if expands else 0.0,
     )
+    x["scores_s"] *= unfused(setup.engine, setup.version)
     devices = float(scenario.devices if split else 1)
     x["hops"] = devices - 1.0
     x["pipe"] = (chunks + devices - 1.0) / (chunks * devices)
@@ -71,7 +72,11 @@ def levels_of(model: TransformerSpec, hardware: Any, precision: str, phase: str,
     sparse = any(line.kind == "experts" for _, line in model.lines)
     engine = setup.engine
     link = passes.link_of(hardware)[1]
+    kind = engine_class(engine, setup.version)
     return {
+        "class": kind,
+        "kernels": "unfused" if unfused(engine, setup.version) else "fused" if engine else "",
+        "class_phase": f"{kind}/{phase}" if kind else "",
         "generation": hardware.generation,
         "memory_class": hardware.memory_class,
         "precision": width,
@@ -85,6 +90,20 @@ def levels_of(model: TransformerSpec, hardware: Any, precision: str, phase: str,
         "fabric": link if shards > 1 else "",
         "device": hardware.name,
     }
+
+
+def engine_class(engine: str, version: str) -> str:
+    """Return how an engine issues its work: recorded or compiled, from native code, or from Python step by step."""
+    if re.search("tensorrt|gpt-fast|mlc-llm|sglang", engine) or (engine == "vllm" and not re.match("20(22|23)", version)):
+        return "compiled"
+    if re.search("llama.cpp|exllama|tinychat|ipex", engine):
+        return "native"
+    return "python" if engine else ""
+
+
+def unfused(engine: str, version: str) -> bool:
+    """Return whether attention writes its scores to memory: llama.cpp until mid-2024, eager frameworks."""
+    return (engine == "llama.cpp" and (not version or version < "2024-07")) or engine in {"hf-transformers", "pytorch"}
 
 
 def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:

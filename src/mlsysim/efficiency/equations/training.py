@@ -155,6 +155,7 @@ def _levels(scenario: Scenario, setup: Setup, plan: Plan, lora: bool, sparse: bo
         "phase": "training",
         "engine": engine,
         "engine_phase": f"{engine}/training" if engine else "",
+        "stack": f"{engine}/{hardware.generation}" if engine else "",
         "architecture": "experts" if sparse else "dense",
         "fabric": fabric_of(hardware)[3],
         "device": hardware.name,

@@ -1,0 +1,1 @@
+"""Predictions held against measurements: without their own rows, without their group, or after a few of them."""

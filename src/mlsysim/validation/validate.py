@@ -1,0 +1,280 @@
+"""Every row of a table predicted without its measured value, and how far off that is."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlsysim.efficiency.fit import Array, Model, Sample
+from mlsysim.efficiency.fitted import combined, seconds_of, seen, spreads
+from mlsysim.errors import InvalidValue
+from mlsysim.evidence.base import packaged
+from mlsysim.evidence.lock import locked
+from mlsysim.evidence.measurement import Measurement
+from mlsysim.evidence.tables import Readings, Refusal, read_measurements
+from mlsysim.validation.held_out import (
+    KINDS,
+    Mask,
+    configuration,
+    groups_of,
+    new_names,
+    residuals_without,
+    samples_of,
+    spread_of,
+)
+from mlsysim.validation.score import Predicted, Score, score, scores
+
+LOCKED = "locked"
+SPLITS = (*KINDS, LOCKED)
+SHRINK = 0.3
+"""Variance within a deployment over that between deployments: how a few measurements weigh against the model."""
+
+Progress = Callable[[str], None]
+
+
+class Report(NamedTuple):
+    """How a table was predicted: all rows, by group, and row by row."""
+
+    path: str
+    kind: str
+    split: str
+    calibrated: int
+    total: Score
+    groups: list[Score]
+    predicted: list[Predicted]
+    refused: list[Refusal]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON: the score of all rows, and ``groups`` with the same keys."""
+        whole = self.total.to_dict()
+        del whole["name"]
+        return {
+            "file": self.path,
+            "kind": self.kind,
+            "split": self.split or None,
+            "calibrate": self.calibrated,
+            **whole,
+            "groups": [g.to_dict() for g in self.groups],
+        }
+
+
+def validate(
+    path: Path, split: str = "", calibrate: int = 0, progress: Progress = lambda _: None
+) -> Report:
+    """Predict every row of a table of measurements and say how far off that is.
+
+    Parameters
+    ----------
+    path
+        A CSV file in the columns of a table of training, inference or serving measurements.
+    split
+        Refit without each ``source``, ``hardware``, ``model`` or ``engine`` in turn, or without the ``locked`` tenth.
+        Empty: the packaged fit answers, which has seen the rows that it was fitted to.
+    calibrate
+        Rows of each group that are handed over as measurements first, and not scored: of each held-out group, or
+        without a split of each deployment (source, hardware, model, precision, plan).
+
+    Raises
+    ------
+    InvalidValue
+        No such file or kind of table; a split that is none of these; a negative number of rows.
+    """
+    if split and split not in SPLITS:
+        raise InvalidValue("split", "one of " + ", ".join(SPLITS), split)
+    if calibrate < 0:
+        raise InvalidValue("calibrate", "a number of rows, 0 or more", calibrate)
+    table = read_measurements(path)
+    measurements, samples, unanswered = samples_of(table.measurements)
+    refused = [*table.refused, *_whole_rows(unanswered, measurements)]
+    predicted = _refitted(measurements, samples, split, progress) if split else _packaged(measurements, samples)
+    if split == LOCKED:
+        predicted = [p for p in predicted if locked(*_names(p.measurement))]
+    if calibrate:
+        predicted = calibrated(predicted, calibrate, split)
+    return Report(
+        str(path), table.kind, split, calibrate, _total(predicted, refused, table), scores(predicted, refused), predicted, refused
+    )
+
+
+def _total(predicted: list[Predicted], refused: list[Refusal], table: Readings) -> Score:
+    return score("all", predicted, refused)
+
+
+def _whole_rows(unanswered: list[Refusal], answered: Sequence[Measurement]) -> list[Refusal]:
+    """Return one refusal a row: a row of which one quantity is answered is not refused."""
+    known = {m.id.partition("/")[0] for m in answered}
+    rows = {r.id.partition("/")[0]: r for r in unanswered}
+    return [r._replace(id=row) for row, r in rows.items() if row not in known]
+
+
+def _names(m: Measurement) -> tuple[str, str, str]:
+    return m.source, m.model, m.hardware
+
+
+def _packaged(measurements: list[Measurement], samples: list[Sample]) -> list[Predicted]:
+    """Predict with the packaged fit; names that it has not seen widen the interval."""
+    known, table = seen(), spreads()
+    out = []
+    for m, s in zip(measurements, samples, strict=True):
+        seconds = seconds_of(s.case)
+        low, high = combined(m.regime, new_names(m, known), table)
+        out.append(Predicted(m, seconds, seconds * float(np.exp(low)), seconds * float(np.exp(high))))
+    return out
+
+
+def _refitted(
+    measurements: list[Measurement], samples: list[Sample], split: str, progress: Progress
+) -> list[Predicted]:
+    """Predict each group by a fit to all other rows, of the table and of the packaged evidence."""
+    ids = {m.id for m in measurements}
+    more, more_samples, _ = samples_of([m for m in packaged() if m.id not in ids])
+    everything, all_samples = [*measurements, *more], [*samples, *more_samples]
+    model = Model(all_samples)
+    scored = np.arange(len(everything)) < len(measurements)
+    progress("all rows")
+    if split == LOCKED:
+        groups = np.array([LOCKED if locked(*_names(m)) else "" for m in everything])
+        theta, spread, _, _ = model.fit(groups == "")
+        residuals = model.y - model.predict(theta)[0]
+        return _with_nested_intervals(everything, model, residuals, groups, scored, theta, spread, progress)
+    theta, spread, _, _ = model.fit()
+    groups = groups_of(everything, split)
+    residuals = residuals_without(model, groups, scored, theta, spread, progress)
+    return _with_intervals(everything, model, residuals, groups, scored)
+
+
+def _with_intervals(
+    everything: list[Measurement], model: Model, residuals: Array, groups: Array, scored: Mask
+) -> list[Predicted]:
+    """Give each row the quantiles of the residuals of all other groups of its regime."""
+    out: list[Predicted | None] = [None] * int(scored.sum())
+    regimes = np.array([m.regime for m in everything])
+    for regime in sorted(set(regimes[scored])):
+        here = scored & (regimes == regime)
+        for name in sorted(set(groups[here])):
+            spread = spread_of(residuals[here], groups[here], name)
+            for i in np.flatnonzero(here & (groups == name)):
+                seconds = float(np.exp(model.y[i] - residuals[i]))
+                ends = seconds * float(np.exp(spread.low)), seconds * float(np.exp(spread.high))
+                out[i] = Predicted(everything[i], seconds, *ends)
+    return [p for p in out if p is not None]
+
+
+def _with_nested_intervals(
+    everything: list[Measurement],
+    model: Model,
+    residuals: Array,
+    groups: Array,
+    scored: Mask,
+    theta: Array,
+    spread: dict[tuple[str, str], float],
+    progress: Progress,
+) -> list[Predicted]:
+    """Give each locked row the quantiles of its regime, widened by what of it the other rows have not seen."""
+    free = groups == ""
+    table = nested(model, groups_by_kind(everything), free, theta, spread, progress)
+    known = {kind: {getattr(m, kind) for m, f in zip(everything, free, strict=True) if f} for kind in ("source", "model", "hardware")}
+    out = []
+    for i in np.flatnonzero(scored & ~free):
+        m, seconds = everything[i], float(np.exp(model.y[i] - residuals[i]))
+        low, high = combined(m.regime, new_names(m, known), table)
+        out.append(Predicted(m, seconds, seconds * float(np.exp(low)), seconds * float(np.exp(high))))
+    return out
+
+
+def groups_by_kind(measurements: Sequence[Measurement]) -> dict[str, Array]:
+    """Return the groups of measurements by each kind that may be new."""
+    return {kind: groups_of(measurements, kind) for kind in ("source", "model", "hardware")}
+
+
+def nested(
+    model: Model,
+    groups: dict[str, Array],
+    used: Mask,
+    theta: Array,
+    spread: dict[tuple[str, str], float],
+    progress: Progress = lambda _: None,
+) -> dict[tuple[str, str], Any]:
+    """Return quantiles by regime and what is new, from fits without each group of each kind; '' is nothing new."""
+    table: dict[tuple[str, str], Any] = {}
+    here = {"": np.where(used, model.y - model.predict(theta)[0], np.nan)}
+    for kind, names in groups.items():
+        here[kind] = _without(model, names, used, theta, spread, lambda name, k=kind: progress(f"{k} {name}"))  # type: ignore[misc]
+    for regime in sorted(set(model.regimes)):
+        rows = model.regimes == regime
+        for kind, residuals in here.items():
+            names = groups[kind or "source"]
+            found = spread_of(residuals[rows], names[rows]) if kind else spread_of(residuals[rows], np.arange(rows.sum()).astype(str))
+            table[regime, kind] = found
+    return table
+
+
+def _without(
+    model: Model, names: Array, used: Mask, theta: Array, spread: dict[tuple[str, str], float], progress: Progress
+) -> Array:
+    out = np.full(len(model.samples), np.nan)
+    for name in sorted(set(names[used])):
+        progress(name)
+        held = names == name
+        at = model.fit(used & ~held, start=theta, spreads=spread, steps=4)[0]
+        out[held & used] = (model.y - model.predict(at)[0])[held & used]
+    return out
+
+
+def calibrated(predicted: list[Predicted], count: int, split: str) -> list[Predicted]:
+    """Hand over ``count`` rows of each group as measurements: the others move by their mean residual, in logarithms.
+
+    Which rows those are follows from their ids alone. The residual is shrunk by ``SHRINK`` / count, and the interval
+    narrows to what rows of one group vary by.
+    """
+    by_group: dict[tuple[object, ...], list[Predicted]] = defaultdict(list)
+    for p in predicted:
+        by_group[_deployment(p.measurement, split)].append(p)
+    out = []
+    for group in by_group.values():
+        ordered = sorted(group, key=lambda p: hashlib.sha256(p.measurement.id.encode()).digest())
+        first, rest = ordered[:count], ordered[count:]
+        mean = float(np.mean([np.log(p.measurement.seconds / p.seconds) for p in first]))
+        move = float(np.exp(mean * count / (count + SHRINK)))
+        narrow = (SHRINK / (1 + SHRINK) * (1 + 1 / count)) ** 0.5
+        out += [p._replace(given=True) for p in first]
+        out += [
+            p._replace(
+                seconds=p.seconds * move,
+                low=p.seconds * move * (p.low / p.seconds) ** narrow,
+                high=p.seconds * move * (p.high / p.seconds) ** narrow,
+            )
+            for p in rest
+        ]
+    return out
+
+
+def _deployment(m: Measurement, split: str) -> tuple[object, ...]:
+    if split in KINDS:
+        return m.regime, getattr(m, split)
+    precision, devices = getattr(m.question, "precision", ""), getattr(m.question, "devices", 1)
+    return m.regime, m.source, m.hardware, m.model, precision, devices, m.setup.tp, m.setup.engine
+
+
+def predictions_csv(report: Report) -> str:
+    """Return every row as CSV: measured, predicted with its interval, or the reason of its refusal."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["id", "group", "measured", "predicted", "low", "high", "ape", "given", "repair", "refused"])
+    for p in report.predicted:
+        m = p.measurement
+        numbers = [f"{v:.6g}" for v in (m.value, p.value, *p.ends, abs(p.ratio - 1))]
+        writer.writerow([m.id, m.group, *numbers, "yes" if p.given else "", m.repair, ""])
+    for r in report.refused:
+        writer.writerow([r.id, r.group, "", "", "", "", "", "", "", r.reason])
+    return text.getvalue()
+
+
+__all__ = ["SPLITS", "Report", "calibrated", "configuration", "nested", "predictions_csv", "validate"]
