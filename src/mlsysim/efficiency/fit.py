@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from mlsysim.efficiency.case import Case
 from mlsysim.efficiency.equations import EQUATIONS
-from mlsysim.efficiency.structure import Offset, Quantity, keys, structure
+from mlsysim.efficiency.structure import Quantity, keys, structure
 
 Array = npt.NDArray[np.float64]
 Key = tuple[str, str, str]
@@ -38,14 +38,6 @@ class Sample(NamedTuple):
     seconds: float
     regime: str
     source: str
-
-
-class Fit(NamedTuple):
-    """Estimated offsets, spreads by parameter and factor, and the noise of each regime (all of logarithms)."""
-
-    offsets: dict[Key, Offset]
-    spreads: dict[tuple[str, str], float]
-    noise: dict[str, float]
 
 
 class _Block(NamedTuple):
@@ -80,6 +72,11 @@ class Model:
             for n in used
             for f in ("", *self.quantities[n].effects)
         }
+
+    def keys_of(self, sample: Sample) -> list[Key]:
+        """Return the offsets that a sample takes."""
+        names = EQUATIONS[sample.case.equation].NAMES
+        return [k for n in names for k in keys(self.quantities[n], sample.case.levels)]
 
     def _block(self, equation: str, index: Mapping[Key, int]) -> _Block:
         rows = np.array([i for i, s in enumerate(self.samples) if s.case.equation == equation])

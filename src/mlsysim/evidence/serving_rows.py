@@ -17,8 +17,8 @@ _MISMEASURED = (
     ("trtllm 1.3.0rc1", "DeepSeek", "mis-measured: several times slower than every other release"),
 )
 """Engine and release, part of the model's name, and what is wrong with the rows."""
-_DRAFTED = (("trtllm 1.2.0rc6.post3", "deepseek"), ("trtllm 1.3.0rc5", "deepseek"))
-"""Sets that run multi-token prediction without saying so: releases and models."""
+_DRAFTED = (("trtllm 1.1.0rc2.post2", "2026-01"), ("trtllm 1.2.0rc6.post3", "2026-02"), ("trtllm 1.3.0rc5", "2026-03"))
+"""Sets of DeepSeek rows that run multi-token prediction without saying so: releases, and months of measurement."""
 
 
 def serving_measurements(row: Row) -> list[Measurement]:
@@ -44,7 +44,8 @@ def serving_measurements(row: Row) -> list[Measurement]:
     engine = {"trtllm": "tensorrt-llm"}.get(row["backend"], row["backend"])
     setup = Setup(engine, row["backend_version"], tp=shards, ep=count(row, "moe_ep_size"))
     sparse = any(line.kind == "experts" for _, line in model.lines)
-    drafted = any(v == f"{row['backend']} {row['backend_version']}" and n in model.name for v, n in _DRAFTED)
+    drafted = "deepseek" in model.name and _drafted(row)
+    note = "; ".join(filter(None, (note, "runs multi-token prediction unlabelled" if drafted else "")))
     found = []
     for timed in ("tpot", "ttft"):
         value = number(row, f"silicon_{timed}_ms")
@@ -81,6 +82,12 @@ def serving_measurements(row: Row) -> list[Measurement]:
             )
         )
     return found
+
+
+def _drafted(row: Row) -> bool:
+    measured = re.search(r"measured=(\d{4}-\d\d)", row["silicon_data_source"])
+    release = f"{row['backend']} {row['backend_version']}"
+    return measured is not None and (release, measured[1]) in _DRAFTED
 
 
 def _concurrency(row: Row) -> tuple[float, str]:

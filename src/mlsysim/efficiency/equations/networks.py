@@ -41,14 +41,21 @@ NAMES = (
     "network.exposed",
     "network.scaling",
     "network.overlap",
+    "network.hiding",
     "network.kind",
 )
 _COLUMNS = 64
 """Columns that a product needs for half of its rate, where ``network.narrow`` is 1."""
 TILE = 128
 """Rows and columns of the tile of a product that one unit makes at a time: the common one of GEMM libraries."""
-_FUSED = re.compile("tensorrt|xla|flax|neuron")
+_COMPILED = re.compile("tensorrt|xla|flax|jax|neuron")
 """Engines that make one kernel of a product and what follows it."""
+_TUNED = re.compile("mlperf|mxnet|megatron")
+"""Frameworks that dispatch operator by operator, of which the large ones are fused by hand."""
+_CAPTURED = re.compile("tensorrt|mlperf")
+"""Engines that launch a captured graph of operators, so that the host dispatches none of them."""
+_EAGER = 2.2
+"""Bytes that norm and activation move as operators of their own, with the product before them, over those of it alone."""
 _LINKS = {"volta": 150e9, "ampere": 300e9, "hopper": 450e9, "blackwell": 900e9}
 _HOST = {"volta": 16e9, "turing": 16e9, "ampere": 32e9, "ada": 32e9, "hopper": 64e9, "blackwell": 64e9}
 _NETWORK = 50e9
@@ -61,7 +68,8 @@ _ADAM = 20.0
 class Sums(NamedTuple):
     """What one sample takes: operators sorted by FLOPs per element, running totals, and what does not depend on it.
 
-    ``narrow`` are FLOPs over the columns of a product; ``scores`` the elements of attention that fused kernels keep.
+    ``narrow`` are FLOPs over the columns of a product; ``scores`` the elements of attention that fused kernels keep;
+    ``tables`` the parameters of tables and of these what a sample looks up.
     """
 
     intensity: tuple[float, ...]
@@ -75,7 +83,7 @@ class Sums(NamedTuple):
     depthwise: float
     depth: float
     weights: float
-    touched: float
+    tables: tuple[tuple[float, float], ...]
     inputs: float
     products: float
     others: float
@@ -121,10 +129,10 @@ def _network(m: NetworkSpec) -> Sums:
         columns = layer.parameters / depth if depth else 0.0
         elements = n * (layer.input_elements + layer.output_elements)
         ops.append(_Op(kind, n, 2.0 * n * layer.macs, elements, n * depth, columns))
-    lookups = sum(float(r.touched or 0.0) for r in m.totals if r.touched is not None)
+    tables = tuple((r.parameters, r.touched) for r in m.totals if r.touched is not None)
     weights = sum(r.parameters for r in m.totals if r.touched is None)
-    dispatched = sum(op.count * (3.0 if op.kind in {"conv", "depthwise"} else 1.0) for op in ops)
-    return _sorted(ops, weights, lookups, float(m.table[0].input_elements), dispatched)
+    dispatched = sum(op.count * (_CONVOLUTION if op.kind in {"conv", "depthwise"} else 1.0) for op in ops)
+    return _sorted(ops, weights, tables, float(m.table[0].input_elements), dispatched)
 
 
 def _sequence(m: TransformerSpec, seq_len: int) -> Sums:
@@ -135,16 +143,18 @@ def _sequence(m: TransformerSpec, seq_len: int) -> Sums:
         weights += float(op.weight_bytes) if kind else 0.0
         depth = op.count * flops / elements if kind else 0.0
         ops.append(_Op(kind, op.count * _KERNELS.get(kind, 2.0), flops, elements, depth, float(m.hidden)))
-    return _sorted(ops, weights, 0.0, 0.0, _DISPATCHED * m.layers)
+    return _sorted(ops, weights, (), 0.0, _DISPATCHED * m.layers)
 
 
 _KERNELS = {"matmul": 1.0, "mixing": 1.0}
+_CONVOLUTION = 5.0
+"""Operators that a framework dispatches for a convolution: itself, norm, activation, changes of layout and precision."""
 _DISPATCHED = 26.0
 """Operators that a framework dispatches for a layer of an encoder: 6 products with biases, 2 of attention, its softmax
 and mask, 6 changes of layout, activation, 2 sums, 2 norms."""
 
 
-def _sorted(ops: list[_Op], weights: float, lookups: float, inputs: float, dispatched: float) -> Sums:
+def _sorted(ops: list[_Op], weights: float, tables: tuple[tuple[float, float], ...], inputs: float, dispatched: float) -> Sums:
     ranked = sorted((op for op in ops if op.kind in {"conv", "matmul", "depthwise"}), key=_intensity)
     others = [op for op in ops if op.kind not in {"conv", "matmul", "depthwise", "mixing"}]
 
@@ -164,7 +174,7 @@ def _sorted(ops: list[_Op], weights: float, lookups: float, inputs: float, dispa
         sum(op.flops for op in ops if op.kind == "depthwise"),
         sum(op.depth for op in ops),
         weights,
-        lookups,
+        tables,
         inputs,
         sum(op.count for op in ops if op.flops),
         sum(op.count for op in ops if not op.flops),
@@ -199,7 +209,11 @@ def case(scenario: Scenario, setup: Setup) -> Case:
     spilled = wide / (wide + cache)
     sixteen = hardware.peaks.get("fp16") or hardware.peaks.get("bf16")
     wide_format = role.activation >= 4.0
-    fused = bool(_FUSED.search(setup.engine))
+    compiled = bool(_COMPILED.search(setup.engine))
+    fused = compiled or bool(_TUNED.search(setup.engine))
+    passed = move * spilled * (1.0 if fused else _EAGER)
+    missed = sum(found * rows / (rows + cache / weight) for rows, found in s.tables)
+    clock = hardware.clocks["boost"].value if "boost" in hardware.clocks else 1.5e9
     read = (3.0 if trained else 1.0) * s.weights * weight + (s.weights * _ADAM if trained else 0.0)
     gradient = 2.0 * s.weights * max(weight, 2.0) * (n - 1.0) / n if trained else 0.0
     link = _NETWORK if n > _NODE else (_LINKS if _scale_up(hardware) else _HOST).get(hardware.generation, 32e9)
@@ -212,16 +226,16 @@ def case(scenario: Scenario, setup: Setup) -> Case:
         "narrow_light_s": s.narrow[cut] * work * _COLUMNS,
         "mixing_s": factor * each * s.mixing / (sixteen.value if sixteen and not wide_format else peak),
         "depthwise_s": factor * each * s.depthwise / (plain.value if plain else peak / 16.0),
-        "heavy_bytes_s": (s.elements[-1] - s.elements[cut]) * move * spilled,
-        "light_bytes_s": s.elements[cut] * move * spilled,
+        "heavy_bytes_s": (s.elements[-1] - s.elements[cut]) * passed,
+        "light_bytes_s": s.elements[cut] * passed,
         "unfused_bytes_s": s.unfused * move * spilled,
-        "scores_bytes_s": 0.0 if fused or setup.engine == "mlperf" else s.scores * move * spilled,
+        "scores_bytes_s": 0.0 if fused else s.scores * move * spilled,
         "weights_s": read / band,
-        "gather_s": each * s.touched * weight / band,
+        "gather_s": each * missed * weight / band,
         "fill_s": factor * 2.0 * s.depth * TILE * TILE * units / peak,
         "power": _density(hardware),
-        "kernels": factor * (s.products if fused else operators),
-        "dispatched": 0.0 if "tensorrt" in setup.engine else factor * s.dispatched,
+        "kernels_s": factor * (s.products if compiled else operators) / clock,
+        "dispatched": 0.0 if _CAPTURED.search(setup.engine) else factor * s.dispatched,
         "inputs": each * s.inputs,
         "link_s": gradient / link,
         "doublings": math.log2(n),
@@ -272,9 +286,11 @@ def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     between = x["scores_bytes_s"] + x["unfused_bytes_s"] * p["network.unfused"]
     mixing = x["mixing_s"] / p["network.mixing"] + between / p["memory.fraction"]
     rest = x["depthwise_s"] / p["network.depthwise"] + x["gather_s"] / p["network.gather"]
+    device = dense + thin + mixing + rest + x["kernels_s"] * p["network.kernel"] + x["fill_s"] * p["network.fill"]
     host = x["dispatched"] * p["launch"]
-    device = x["kernels"] * p["network.kernel"] + x["fill_s"] * p["network.fill"]
-    step = dense + thin + mixing + rest + host + device + p["network.step"] + x["inputs"] * p["network.input"]
+    h = p["network.hiding"]
+    busy = (host**h + device**h) ** (1.0 / h)  # operators are dispatched while others run
+    step = busy + p["network.step"] + x["inputs"] * p["network.input"]
     return (step * p["network.kind"] + x["link_s"] * p["network.exposed"]) * (1.0 + p["network.scaling"] * x["doublings"])
 
 

@@ -40,8 +40,9 @@ class Plan(NamedTuple):
     published: bool
     scale_up: float
     cp_link: float
-    ep_link: float
+    groups: float
     network: float
+    beyond: float
 
 
 def fabric_of(hardware: HardwareSpec) -> tuple[float, float, int, str]:
@@ -83,7 +84,7 @@ def plan_of(scenario: Scenario, setup: Setup) -> Plan:
     published = "recompute" not in scenario.defaults
     recompute = scenario.modifiers.recompute == "full" if published else kept > room and setup.engine != "mlperf"
     ep = setup.ep or _expert_degree(model, int(n // pp), domain)
-    ep_link = up if ep * tp <= domain else 1.0 / (domain / ep / up + (1.0 - domain / ep) / out)
+    groups = max(1.0, ep / domain)
     inside = n <= domain
     return Plan(
         tp=tp,
@@ -100,7 +101,8 @@ def plan_of(scenario: Scenario, setup: Setup) -> Plan:
         published=bool(setup.tp and setup.pp),
         scale_up=up if tp <= domain else out,
         cp_link=up if tp * cp <= domain else out,
-        ep_link=ep_link,
+        groups=groups,
+        beyond=out,
         network=up if inside else min(up, out * max(1.0, domain / (tp * cp))),
     )
 

@@ -84,7 +84,7 @@ def case(scenario: Scenario, setup: Setup) -> Case:
         "dispatch_s": own * hidden * routed[2] * routed[4] / band,
         "tp_s": own * 16.0 * (plan.tp - 1) * hidden * layers / plan.scale_up,
         "cp_s": own * 12.0 * (plan.cp - 1) * _kv_width(model) / plan.cp_link,
-        "ep_s": own * 12.0 * hidden * routed[2] * routed[4] * (plan.ep - 1) / plan.ep / plan.ep_link,
+        "ep_s": own * 8.0 * hidden * routed[4] * _sent_to_experts(plan, routed[2]),
         "dp_s": _gathered(plan, held, shard, lora) / plan.network,
         "update_s": _OPTIMIZER * held / (plan.dp if plan.sharded else 1.0) / band,
         "passes": plan.micro_batches * layers / plan.pp * (3.0 if plan.recompute else 2.0) * (1.0 if plan.tp == 1 else 1.3),
@@ -124,6 +124,17 @@ def _routed(model: TransformerSpec) -> tuple[float, float, float, float, float]:
                 inner = (part.inner or model.hidden) / model.hidden
                 return weights, float(part.experts), part.chosen * inner, float(part.ffn), float(layers)
     return 0.0, 0.0, 0.0, 0.0, 0.0
+
+
+def _sent_to_experts(plan: Plan, chosen: float) -> float:
+    """Return the time that one byte of a token takes to its experts [s/B].
+
+    Within a domain it is sent once for each expert; beyond, once for each other domain that holds any of them
+    (DeepSeek-V3, arXiv:2412.19437, section 3.2.2).
+    """
+    inside = chosen * (plan.ep - 1) / plan.ep / plan.scale_up
+    others = (plan.groups - 1.0) * (1.0 - (1.0 - 1.0 / plan.groups) ** chosen) if plan.groups > 1 else 0.0
+    return inside + others / plan.beyond
 
 
 def _kv_width(model: TransformerSpec) -> float:
