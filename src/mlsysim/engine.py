@@ -143,7 +143,7 @@ class Engine:
 
 def _estimate(efficiency: Stated, scenario: Scenario, roof: Roofline, regime: str, strict: bool) -> Estimate:
     if efficiency is None:
-        return predicted(scenario, roof, regime)
+        return predicted(scenario, roof)
     if isinstance(efficiency, Calibration):
         return moved(efficiency, scenario, roof, regime)
     return assumed(efficiency, roof, regime, strict)

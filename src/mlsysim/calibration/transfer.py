@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mlsysim.calibration.calibration import Calibration
 from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate, above_ceiling
 from mlsysim.efficiency.evidence import parameters
-from mlsysim.efficiency.predict import ACCELERATORS, launches, published_range
+from mlsysim.efficiency.published import ACCELERATORS, launches, published_range
 from mlsysim.efficiency.regimes import TITLES
 from mlsysim.hardware import HardwareSpec
 from mlsysim.hardware.spec import MEASURED

@@ -27,6 +27,10 @@ FREEDOM = 3.0
 """Degrees of freedom of the noise: some published figures are off by a factor, and must not bend the others."""
 PRIOR_LEVELS = 3.0
 """How many levels the stated spread of a factor counts as, beside those that are measured."""
+MANY = 0.02
+"""Share of the rows above which taking them away is no small step."""
+LITTLE = 0.05
+"""Weight of times to first token, which depend on what no row records: they must not bend what they share."""
 STEP = 1e-4
 """Step of a logarithm in numerical derivatives."""
 
@@ -38,6 +42,19 @@ class Sample(NamedTuple):
     seconds: float
     regime: str
     source: str
+
+
+class Anchor(NamedTuple):
+    """A fit to many rows, from which fits without some of them start: offsets, slopes and weights at the optimum."""
+
+    theta: Array
+    spreads: dict[tuple[str, str], float]
+    used: npt.NDArray[np.bool_]
+    derivative: Array
+    weight: Array
+    residual: Array
+    hessian: Array
+    gradient: Array
 
 
 class _Block(NamedTuple):
@@ -66,7 +83,7 @@ class Model:
         self.y = np.log([s.seconds for s in samples])
         self.regimes = np.array([s.regime for s in samples])
         count = Counter((s.regime, s.source) for s in samples)
-        self.share = np.array([count[s.regime, s.source] ** -0.5 for s in samples])
+        self.share = np.array([count[s.regime, s.source] ** -0.5 * _trust(s.regime) for s in samples])
         self.prior_spread = {
             (n, f): (self.quantities[n].effects[f] if f else self.quantities[n].spread)
             for n in used
@@ -144,6 +161,41 @@ class Model:
                 known = self._spreads(theta, variances)
         return theta, known, noise, variances
 
+    def anchor(
+        self, theta: Array, spreads: dict[tuple[str, str], float], used: npt.NDArray[np.bool_] | None = None
+    ) -> Anchor:
+        """Return what fits without some of the ``used`` rows start from; ``theta`` is the fit to all of them."""
+        mask = np.ones(len(self.samples), bool) if used is None else used
+        predicted, derivative = self.predict(theta, jacobian=True)
+        assert derivative is not None
+        residual = self.y - predicted
+        precision = np.array([spreads[k[0], k[1]] ** -2 for k in self.keys])
+        weight = self._weight(residual, self._noise(residual, mask), mask)
+        hessian = (derivative.T * weight) @ derivative + np.diag(precision)
+        gradient = derivative.T @ (weight * residual) - precision * theta
+        return Anchor(theta, spreads, mask, derivative, weight, residual, hessian, gradient)
+
+    def without(self, anchor: Anchor, held: npt.NDArray[np.bool_]) -> Array:
+        """Return the fit to all used rows but the ``held`` ones.
+
+        Taking rows away is one Gauss-Newton step from the fit with them (their slopes and weights are known); where
+        they are many, further steps follow.
+        """
+        gone = held & anchor.used
+        slopes, weight = anchor.derivative[gone], anchor.weight[gone]
+        hessian = anchor.hessian - (slopes.T * weight) @ slopes
+        gradient = anchor.gradient - slopes.T @ (weight * anchor.residual[gone])
+        theta: Array = anchor.theta + np.clip(np.linalg.solve(hessian, gradient), -1.0, 1.0)
+        if gone.sum() > MANY * anchor.used.sum():
+            return self.fit(anchor.used & ~gone, start=theta, spreads=anchor.spreads, steps=2)[0]
+        return theta
+
+    def _weight(self, residual: Array, noise: Mapping[str, float], mask: npt.NDArray[np.bool_]) -> Array:
+        """Return the weights of t noise."""
+        scale = np.array([noise[r] for r in self.regimes])
+        each: Array = self.share * (FREEDOM + 1) / (FREEDOM + (residual / scale) ** 2) / scale**2
+        return np.where(mask, each, 0.0)
+
     def _step(
         self, theta: Array, precision: Array, noise: Mapping[str, float], mask: npt.NDArray[np.bool_]
     ) -> tuple[Array, dict[str, float], Array, float]:
@@ -158,7 +210,7 @@ class Model:
             each = (FREEDOM + 1) / 2 * np.log1p((r / scale) ** 2 / FREEDOM)
             return float((self.share * each)[mask].sum() + 0.5 * (precision * t * t).sum())
 
-        weight = np.where(mask, self.share * (FREEDOM + 1) / (FREEDOM + (residual / scale) ** 2) / scale**2, 0.0)
+        weight = self._weight(residual, noise, mask)
         hessian = (derivative.T * weight) @ derivative + np.diag(precision)
         gradient = derivative.T @ (weight * residual) - precision * theta
         full = np.linalg.solve(hessian, gradient)
@@ -195,3 +247,7 @@ class Model:
             squares = float((theta[where] ** 2 + variances[where]).sum())
             out[key] = max(math.sqrt((squares + PRIOR_LEVELS * out[key] ** 2) / (len(where) + PRIOR_LEVELS)), 0.005)
         return out
+
+
+def _trust(regime: str) -> float:
+    return LITTLE if regime.startswith("ttft") else 1.0

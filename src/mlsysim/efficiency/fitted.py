@@ -56,13 +56,14 @@ def parameters_of(case: Case, offsets: Offsets | None = None) -> Mapping[str, fl
 
 
 @cache
-def _parameters(equation: str, levels: tuple[tuple[str, str], ...]) -> Mapping[str, float]:
+def known_parameters(equation: str, levels: tuple[tuple[str, str], ...]) -> Mapping[str, float]:
+    """Return the packaged parameters of an equation at some levels; kept, for they are asked for again and again."""
     return parameters_of(Case(equation, {}, dict(levels)))
 
 
 def seconds_of(case: Case) -> float:
     """Return the predicted time of a case [s]."""
-    p = _parameters(case.equation, tuple(case.levels.items()))
+    p = known_parameters(case.equation, tuple(case.levels.items()))
     return float(EQUATIONS[case.equation].seconds(case.x, p))
 
 

@@ -1,174 +1,111 @@
-"""eta predicted: the ceiling times what is published for work of this kind, continuous in batch, length and devices.
+"""eta predicted: the time that the fitted equations give for a scenario, and the interval that measurements lie in.
 
-A pool is the published attainment of one regime, on one device or on several, of the scenario's vendor; where such rows
-are too few, the vendor's, then all. Within a pool the median is taken as it is; between pools no step is left for a
-sweep to fall over:
-
-- from 1 to 8 devices, and for decode from 1 to 32 sequences, attainment is interpolated over the logarithm;
-- a prefill takes the longer of its arithmetic at compute-bound attainment and its bytes at memory-bound attainment;
-- a feed-forward network on an accelerator takes the attainment of large batches and launches every operator.
+A decode step of one sequence and one of many are measured in different ways, alone and under load: between 1 and 32
+sequences the prediction goes from one to the other in logarithms, so that a sweep finds no step.
 """
 
 from __future__ import annotations
 
 import math
-from functools import cache
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate, count_sources
-from mlsysim.efficiency.evidence import Percentiles, evidence, parameters, percentiles
-from mlsysim.efficiency.regimes import LARGE_BATCH, TITLES
-from mlsysim.hardware import Hardware
-from mlsysim.precision import roles
+from mlsysim.efficiency.case import Case
+from mlsysim.efficiency.equations import EQUATIONS, case_of
+from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate
+from mlsysim.efficiency.fitted import combined, known_parameters, seen, spreads
+from mlsysim.efficiency.regimes import LARGE_BATCH, FITTED_TITLES, fitted_regime
+from mlsysim.efficiency.structure import structure
 from mlsysim.results import Interval, Note
-from mlsysim.scenario import MANY_DEVICES, Roofline, Scenario
+from mlsysim.scenario import Roofline, Scenario
+from mlsysim.setup import UNKNOWN, Setup
 from mlsysim.units import si
 
-ACCELERATORS = frozenset({"gpu", "tpu", "npu"})
-"""Kinds of device that a host launches operators on."""
-ENOUGH = 8
-"""Published rows from which a vendor has a pool of its own: fewer have no tenth percentile to speak of."""
 
+class Prediction(NamedTuple):
+    """A predicted time with its fixed part [s], the case it is of, and the regime whose measurements it rests on."""
 
-class Pool(NamedTuple):
-    """The published attainment that a prediction rests on; ``whose`` says of which devices."""
-
+    seconds: float
+    overhead_s: float
+    case: Case
     regime: str
-    whose: str
-    seen: Percentiles
-    kinds: frozenset[str]
-    most_devices: int
+    new: tuple[str, ...]
 
     @property
-    def interval(self) -> Interval:
-        """Return median, p10 and p90."""
-        return Interval(self.seen.median, self.seen.p10, self.seen.p90)
-
-    @property
-    def wide(self) -> Interval:
-        """Return median, p5 and p95: 90 % of what is published."""
-        return Interval(self.seen.median, self.seen.p5, self.seen.p95)
+    def ends(self) -> tuple[float, float]:
+        """Return what the time is multiplied by at the ends of the 90 % interval."""
+        low, high = combined(self.regime, self.new, spreads())
+        return math.exp(low), math.exp(high)
 
 
-@cache
-def pool(regime: str, vendor: str, several: bool = False, weights: str = "plain") -> Pool:
-    """Return the pool of a regime for one device of a vendor, or for several: the narrowest with enough rows.
+def prediction(scenario: Scenario, setup: Setup = UNKNOWN) -> Prediction:
+    """Return the predicted time of a step.
 
-    ``weights`` is what :func:`arithmetic` says of the precision; runs of another kind reach another share of their
-    ceiling, and stand in only where there are too few, those on rounded activations never.
+    Raises
+    ------
+    UsageError
+        The scenario has figures that no equation can do without.
     """
-    rows = [e for e in evidence() if e.regime == regime]
-    alike = [e for e in rows if arithmetic(e.precision) == weights]
-    rows = alike if len(alike) >= ENOUGH else [e for e in rows if arithmetic(e.precision) != "rounded"]
-    own = [e for e in rows if Hardware.row(e.hardware)["vendor"] == vendor]
-    as_many = [e for e in own if (e.devices > 1) == several]
-    choices = ((as_many, f"{vendor}, {'several devices' if several else 'one device'}"), (own, vendor))
-    chosen, whose = next((c for c in choices if len(c[0]) >= ENOUGH), (rows, "all vendors"))
-    seen = percentiles([e.attainment for e in chosen], [e.group for e in chosen])
-    kinds = frozenset(Hardware.row(e.hardware)["kind"] for e in chosen)
-    return Pool(regime, whose, seen, kinds, max(e.devices for e in chosen))
+    case = case_of(scenario, setup)
+    seconds, overhead = _timed(case)
+    if scenario.phase == "decode" and scenario.batch_size > 1:
+        share = min(1.0, math.log(scenario.batch_size) / math.log(LARGE_BATCH))
+        many, fixed = _timed(case._replace(levels=served(case.levels)))
+        seconds, overhead = (a ** (1 - share) * b**share for a, b in ((seconds, many), (overhead, fixed)))
+    names = seen()
+    new = ["source"]
+    if scenario.model.name not in names["model"]:
+        new.append("model")
+    if scenario.hardware.name not in names["hardware"]:
+        new.append("hardware")
+    return Prediction(seconds, overhead, case, fitted_regime(scenario), tuple(new))
 
 
-@cache
-def arithmetic(precision: str) -> str:
-    """Return how weights meet arithmetic: ``plain``, ``converted`` first, or with activations ``rounded`` to 8 bits."""
-    r = roles(precision)
-    if not r.dequantized:
-        return "plain"
-    return "rounded" if r.compute[0] == "int8" else "converted"
+def served(levels: Mapping[str, str]) -> dict[str, str]:
+    """Return the levels of a decode step with those of serving in place of those of a step alone."""
+    return {k: v.replace("decode", "serving") if "phase" in k else v for k, v in levels.items()}
 
 
-def predicted(scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
-    """Return the estimate that published measurements give for a scenario; its interval is their p10-p90."""
-    reached, pools = _attainment(scenario, roof, regime, "interval")
-    overhead = launches(scenario) if regime.startswith("network") else NO_OVERHEAD
-    notes = [Note("predicted-from-evidence", _basis(reached, pools, overhead))]
-    if not _covered(scenario, pools):
-        spread = math.exp(parameters()["move.other-memory-class"].value)
-        reached = Interval(reached.value, reached.low / spread, reached.high * spread)
-        notes.append(_other_kind_note(scenario, pools, spread))
-    notes += _devices_note(scenario, pools)
-    return Estimate("predicted", None, reached.capped(1.0), overhead, tuple(notes))
+def _timed(case: Case) -> tuple[float, float]:
+    """Return the time of a case, and the part of it that no faster hardware removes [s]."""
+    equation = EQUATIONS[case.equation]
+    p = known_parameters(case.equation, tuple(case.levels.items()))
+    seconds = float(equation.seconds(case.x, p))
+    without = float(equation.seconds(case.x, {n: 0.0 if n in _fixed(case.equation) else v for n, v in p.items()}))
+    return seconds, seconds - without
 
 
-def published_range(scenario: Scenario, roof: Roofline, regime: str) -> tuple[Interval, bool]:
-    """Return the attainment published for a scenario (90 % between the ends), and whether for its kind of machine."""
-    reached, pools = _attainment(scenario, roof, regime, "wide")
-    return reached.capped(1.0), _covered(scenario, pools)
+def _fixed(equation: str) -> frozenset[str]:
+    if equation not in _FIXED:
+        _FIXED[equation] = frozenset(n for n in EQUATIONS[equation].NAMES if structure()[n].unit == "s")
+    return _FIXED[equation]
 
 
-def _covered(scenario: Scenario, pools: tuple[Pool, ...]) -> bool:
-    return scenario.hardware.kind in {kind for p in pools for kind in p.kinds}
+_FIXED: dict[str, frozenset[str]] = {}
+"""Parameters of each equation that are times."""
 
 
-def launches(scenario: Scenario) -> Interval:
-    """Return the time in which an accelerator is handed the operators of a step [s]; 0 on other machines.
-
-    From compiled engines to eager frameworks, by what batch-1 runs of networks take for an operator.
-    """
-    if scenario.hardware.kind not in ACCELERATORS:
-        return NO_OVERHEAD
-    launch = parameters()["launch"]
-    return Interval(launch.value, launch.low, launch.high) * scenario.model.operators
-
-
-def _attainment(scenario: Scenario, roof: Roofline, regime: str, ends: str) -> tuple[Interval, tuple[Pool, ...]]:
-    """Return the attainment of a scenario from its pools; ``ends`` is the property of a pool to take from each."""
-    if regime.startswith("network"):
-        return _of(scenario, "network-batch", ends)
-    if regime == "decode-small":
-        few, few_pools = _of(scenario, "decode-1", ends)
-        many, many_pools = _of(scenario, "decode-large", ends)
-        return _between(few, many, math.log(scenario.batch_size) / math.log(LARGE_BATCH)), few_pools + many_pools
-    if regime.startswith("prefill"):
-        compute, compute_pools = _of(scenario, "prefill", ends)
-        memory, memory_pools = _of(scenario, "prefill-short", ends)
-        slower = [max(roof.compute_s / a, roof.memory_s / b) for a, b in zip(compute, memory, strict=True)]
-        return Interval(*(roof.floor_s / time_s for time_s in slower)), compute_pools + memory_pools
-    return _of(scenario, regime, ends)
+def predicted(scenario: Scenario, roof: Roofline, setup: Setup = UNKNOWN) -> Estimate:
+    """Return the estimate of the fitted model for a scenario; never above the ceiling."""
+    p = prediction(scenario, setup)
+    low, high = p.ends
+    moving = max(p.seconds - p.overhead_s, roof.floor_s)
+    value = roof.floor_s / moving
+    reached = Interval(value, value / high, min(1.0, value / low))
+    fixed = Interval(p.overhead_s, p.overhead_s * low, p.overhead_s * high) if p.overhead_s > 0 else NO_OVERHEAD
+    return Estimate("predicted", None, reached, fixed, tuple(_notes(p, roof, scenario)))
 
 
-def _of(scenario: Scenario, regime: str, ends: str) -> tuple[Interval, tuple[Pool, ...]]:
-    """Return the published attainment of a regime on as many devices as the scenario has, and its pools."""
-    kind = arithmetic(scenario.precision)
-    one, several = (pool(regime, scenario.hardware.vendor, many, kind) for many in (False, True))
-    share = min(1.0, math.log(scenario.devices) / math.log(MANY_DEVICES))
-    used = tuple(dict.fromkeys(p for p, weight in ((one, 1 - share), (several, share)) if weight > 0))
-    return _between(getattr(one, ends), getattr(several, ends), share), used
-
-
-def _between(a: Interval, b: Interval, share: float) -> Interval:
-    """Return what lies a share of the way from a to b, in logarithms."""
-    return Interval(*(x ** (1 - share) * y**share for x, y in zip(a, b, strict=True)))
-
-
-def _basis(reached: Interval, pools: tuple[Pool, ...], overhead: Interval) -> str:
-    """Return what the prediction rests on, in a sentence."""
-    rows = " and ".join(f"{count_sources(p.seen)} of '{TITLES[p.regime]}' ({p.whose})" for p in pools)
-    medians = "the median of" if len(pools) == 1 else "from the medians of"
-    span = f"{si(overhead.value, 's')} ({si(overhead.low, 's')} to {si(overhead.high, 's')})"
-    launched = f", plus {span} to launch its operators" if overhead.value else ""
-    return (
-        f"attainment {reached.value:.3g}, {medians} {rows}{launched}; the interval is p10-p90"
-        f" ({reached.low:.3g}-{reached.high:.3g})"
-    )
-
-
-def _other_kind_note(scenario: Scenario, pools: tuple[Pool, ...], spread: float) -> Note:
-    kinds = ", ".join(sorted({kind for p in pools for kind in p.kinds}))
+def _notes(p: Prediction, roof: Roofline, scenario: Scenario) -> list[Note]:
+    rows = spreads()[p.regime, ""].rows
+    reached = min(1.0, roof.floor_s / p.seconds)
+    low, high = p.ends
+    fixed = f", {si(p.overhead_s, 's')} of it fixed" if p.overhead_s > 0.01 * p.seconds else ""
+    names = {"source": "", "model": f"{scenario.model.name} is not among them", "hardware": f"no {scenario.hardware.name} is"}
+    fresh = "; ".join(names[k] for k in p.new if names[k])
     message = (
-        f"nothing usable is published for a {scenario.hardware.kind} in this regime: the measurements are of {kinds},"
-        f" and the interval is widened by a factor of {spread:.2g} either way"
+        f"attainment {reached:.3g}, from a model fitted to {rows:,} published measurements of '{FITTED_TITLES[p.regime]}'"
+        f"{fixed}; 90 % of runs of others lie between {low:.2g} and {high:.2g} times this time"
+        f"{f' ({fresh})' if fresh else ''}"
     )
-    return Note("evidence-of-other-machines", message)
-
-
-def _devices_note(scenario: Scenario, pools: tuple[Pool, ...]) -> list[Note]:
-    most = max(p.most_devices for p in pools)
-    if scenario.devices <= most:
-        return []
-    message = (
-        f"{scenario.devices:,} devices are more than the {most:,} of any measurement behind this prediction: the time"
-        " that they spend on each other is not in it"
-    )
-    return [Note("more-devices-than-evidence", message)]
+    return [Note("predicted-from-evidence", message)]

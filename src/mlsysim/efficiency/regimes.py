@@ -37,3 +37,50 @@ def regime_of(scenario: Scenario, roof: Roofline) -> str:
     if scenario.phase == "decode":
         sizes = ("decode-1", "decode-small", "decode-large")
     return sizes[(scenario.batch_size > 1) + (scenario.batch_size >= LARGE_BATCH)]
+
+
+FITTED_TITLES = {
+    "training-dense": "training, dense language models",
+    "training-moe": "training, mixtures of experts",
+    "training-lora": "training of adapters",
+    "training-encoder": "training, text encoders",
+    "training-vision": "training, vision and other networks",
+    "prefill": "prefill",
+    "decode_b1": "decode, one sequence",
+    "serving_throughput": "serving, many sequences",
+    "vision-1": "vision, batch 1",
+    "vision-batch": "vision, batches",
+    "encoder": "text encoders",
+    "edge": "vision on phones and boards",
+    "tinyml": "microcontrollers",
+}
+"""Regimes of the fitted model that a scenario may belong to: those whose measurements its interval is from."""
+
+
+def fitted_regime(scenario: Scenario) -> str:
+    """Return the regime of the fitted model for a scenario, a key of :data:`FITTED_TITLES`."""
+    model = scenario.model
+    if scenario.hardware.kind == "mcu":
+        return "tinyml"
+    if isinstance(model, NetworkSpec):
+        if scenario.phase == "training":
+            return "training-vision"
+        if scenario.hardware.kind == "cpu":
+            return "edge"
+        return "vision-1" if scenario.batch_size == 1 else "vision-batch"
+    if scenario.phase == "training":
+        return _training_regime(scenario, model)
+    if not model.decodes:
+        return "encoder"
+    if scenario.phase != "decode":
+        return "prefill"
+    return "decode_b1" if scenario.batch_size == 1 else "serving_throughput"
+
+
+def _training_regime(scenario: Scenario, model: TransformerSpec) -> str:
+    if scenario.modifiers.trained.lora_rank:
+        return "training-lora"
+    if not model.decodes:
+        return "training-encoder"
+    sparse = any(line.kind == "experts" for _, line in model.lines)
+    return "training-moe" if sparse else "training-dense"

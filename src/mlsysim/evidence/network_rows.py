@@ -60,7 +60,7 @@ _TUNED = {"vit-base": "vit-base", "clip-base": "clip-base"}
 _DEVICES = {"nvidia-t4": "t4", "nvidia-h100": "h100-pcie"}
 """Devices under the names that submitters gave: a T4, and an H100 PCIe whose virtual half has all of its cores."""
 _ENGINES = {
-    "tensorflow2": "tensorflow",
+    "tensorflow2": "tensorflow-xla",  # BERT of DeepLearningExamples: its README says that XLA is enabled by default
     "tensorflow+xla": "tensorflow-xla",
     "tensorflow1+xla": "tensorflow-xla",
     "pytorch+dali+amp": "pytorch",
@@ -156,7 +156,7 @@ def _measurement(
         row.get("source_url") or "",
         row.get("source_locator") or "",
         row.get("published") or "",
-        repair,
+        repair=repair,
     )
 
 

@@ -58,9 +58,10 @@ def residuals_without(
 ) -> Array:
     """Return ln(measured / predicted) of the scored rows, each predicted by a fit without its group; others are nan."""
     out = np.full(len(model.samples), np.nan)
+    anchor = model.anchor(start, spreads)
     for name, held in _held(groups, scored):
         progress(name)
-        theta = model.fit(~held, start=start, spreads=spreads, steps=4)[0]
+        theta = model.without(anchor, held)
         predicted, _ = model.predict(theta)
         out[held] = (model.y - predicted)[held]
     out[~scored] = np.nan

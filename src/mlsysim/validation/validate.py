@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.efficiency.fit import Array, Model, Sample
+from mlsysim.efficiency.fit import Anchor, Array, Model, Sample
 from mlsysim.efficiency.fitted import combined, seconds_of, seen, spreads
 from mlsysim.errors import InvalidValue
 from mlsysim.evidence.base import packaged
@@ -204,9 +204,10 @@ def nested(
 ) -> dict[tuple[str, str], Any]:
     """Return quantiles by regime and what is new, from fits without each group of each kind; '' is nothing new."""
     table: dict[tuple[str, str], Any] = {}
+    anchor = model.anchor(theta, spread, used)
     here = {"": np.where(used, model.y - model.predict(theta)[0], np.nan)}
     for kind, names in groups.items():
-        here[kind] = _without(model, names, used, theta, spread, lambda name, k=kind: progress(f"{k} {name}"))  # type: ignore[misc]
+        here[kind] = _without(model, anchor, names, lambda name, k=kind: progress(f"{k} {name}"))  # type: ignore[misc]
     for regime in sorted(set(model.regimes)):
         rows = model.regimes == regime
         for kind, residuals in here.items():
@@ -216,14 +217,13 @@ def nested(
     return table
 
 
-def _without(
-    model: Model, names: Array, used: Mask, theta: Array, spread: dict[tuple[str, str], float], progress: Progress
-) -> Array:
+def _without(model: Model, anchor: Anchor, names: Array, progress: Progress) -> Array:
+    used = anchor.used
     out = np.full(len(model.samples), np.nan)
     for name in sorted(set(names[used])):
         progress(name)
         held = names == name
-        at = model.fit(used & ~held, start=theta, spreads=spread, steps=4)[0]
+        at = model.without(anchor, held)
         out[held & used] = (model.y - model.predict(at)[0])[held & used]
     return out
 

@@ -1,0 +1,147 @@
+"""One inference by a hand-written library (ncnn) on the cores of a phone, board or desktop, or on its GPU.
+
+Work is counted by kind of operator, each at its share of what the core's lanes allow: 3x3 convolutions of stride 1
+by Winograd's algorithm (Lavin and Gray, arXiv:1509.09308), others as matrix products, depthwise ones far below. What
+operators read and write moves at the bandwidth of a core, weights of linear layers at that of the board.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+from mlsysim.efficiency.case import Case
+from mlsysim.evidence.edge_rows import EdgeRun
+from mlsysim.models.network import Layer, NetworkSpec
+from mlsysim.physics.elementwise import Real
+from mlsysim.setup import Setup
+
+NAMES = (
+    "edge.scale",
+    "edge.winograd",
+    "edge.product",
+    "edge.depthwise",
+    "edge.narrow",
+    "edge.half",
+    "edge.int8",
+    "edge.int8_winograd",
+    "edge.traffic",
+    "edge.int8_traffic",
+    "edge.cache",
+    "edge.memory",
+    "edge.layer",
+    "edge.wait",
+    "edge.serial",
+    "edge.slow",
+)
+LINES = 64
+"""Columns of a product of which half reach their rate where ``edge.narrow`` is 1."""
+
+
+class Work(NamedTuple):
+    """What one sample takes, by kind of operator: multiply-accumulates, elements, parameters and operators.
+
+    ``narrow`` are multiply-accumulates over the pixels of the output, which are few in late layers.
+    """
+
+    winograd: float
+    product: float
+    depthwise: float
+    narrow: float
+    elements: float
+    weights: float
+    linear: float
+    operators: float
+
+
+def work(network: NetworkSpec) -> Work:
+    """Return the work of one sample; that of a table is counted once."""
+    return _work(network.table)
+
+
+@cache
+def _work(table: tuple[Layer, ...]) -> Work:
+    def macs(*kinds: str) -> float:
+        return float(sum(r.times * r.macs for r in table if r.kind in kinds))
+
+    winograd = float(sum(r.times * r.macs for r in table if by_winograd(r)))
+    convolutions = [r for r in table if r.kind == "conv"]
+    return Work(
+        winograd,
+        macs("conv") - winograd,
+        macs("depthwise"),
+        sum(r.times * r.macs * LINES / pixels(r) for r in convolutions),
+        float(sum(r.times * (r.input_elements + r.output_elements) for r in table)),
+        float(sum(r.times * r.parameters for r in convolutions)),
+        float(sum(r.times * r.parameters for r in table if r.kind in {"linear", "matmul"})),
+        float(sum(r.times for r in table)),
+    )
+
+
+def pixels(layer: Layer) -> float:
+    """Return the pixels of a convolution's output: elements over channels, which are parameters over depth."""
+    depth = layer.macs / layer.output_elements
+    return max(layer.output_elements * depth / layer.parameters, 1.0)
+
+
+def by_winograd(layer: Layer) -> bool:
+    """Return whether an operator is a 3x3 convolution of stride 1: its input has as many pixels as its output.
+
+    With another kernel or stride the two differ by a square factor; with few channels Winograd's does not pay.
+    """
+    if layer.kind != "conv" or not layer.macs:
+        return False
+    channels = layer.macs / layer.output_elements / 9.0
+    return channels >= 8 and 0.8 < layer.input_elements / channels / pixels(layer) < 1.25
+
+
+def case(question: EdgeRun, setup: Setup) -> Case:
+    """Return a run as the numbers of the equation."""
+    w, b = work(question.network), question.board
+    int8 = question.precision == "int8"
+    x = {
+        "rate": b.core.macs * b.clock_hz,
+        "clock": b.clock_hz,
+        "lanes": b.core.macs,
+        "threads": float(b.cores),
+        "excess": math.log(b.threads / b.cores),
+        "drag": -math.log(b.slowest),
+        "bandwidth": b.bandwidth,
+        "half": float(b.core.half and not int8),
+        "int8": float(int8),
+        "bytes": 1.0 if int8 else 2.0 if b.core.half or b.core.group.startswith("arm") else 4.0,
+        **{f"w_{k}": v for k, v in w._asdict().items()},
+    }
+    group, precision = b.core.group, question.precision
+    kind = "gpu" if group.startswith("gpu") else "cpu"
+    levels = {
+        "core": b.core.name,
+        "core_class": group,
+        "board": f"{b.name} {kind}",
+        "kind": kind,
+        "dot": "dot" if b.core.dot else "plain",
+        "class_precision": f"{group} {precision}",
+        "core_precision": f"{b.core.name} {precision}",
+    }
+    return Case("edge", x, levels)
+
+
+def seconds(x: Mapping[str, Any], p: Mapping[str, Any]) -> Real:
+    """Return the time of one sample [s]."""
+    lanes = x["rate"] * p["edge.half"] ** x["half"]
+    exact = 1.0 / (p["edge.int8_winograd"] ** x["int8"])
+    other = 1.0 / (p["edge.int8"] ** x["int8"])
+    arithmetic = (
+        x["w_winograd"] * exact / p["edge.winograd"]
+        + (x["w_product"] + x["w_narrow"] * p["edge.narrow"]) * other / p["edge.product"]
+        + x["w_depthwise"] * other / p["edge.depthwise"]
+    ) / lanes
+    moved = x["w_elements"] * p["edge.traffic"] * p["edge.int8_traffic"] ** x["int8"] / x["clock"]
+    more = x["threads"] - 1.0
+    speedup = x["threads"] / (1.0 + more * p["edge.serial"]) * x["threads"] ** (x["drag"] * -0.0)
+    body = (arithmetic + moved) / speedup * (1.0 + p["edge.slow"] * x["drag"])
+    read = (x["w_linear"] + p["edge.cache"] * x["w_weights"]) * x["bytes"] / (x["bandwidth"] * p["edge.memory"])
+    calls = x["w_operators"] * (p["edge.layer"] + p["edge.wait"] * more * (1.0 + 10.0 * x["excess"]))
+    return p["edge.scale"] * (body + read + calls)
