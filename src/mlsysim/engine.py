@@ -13,7 +13,7 @@ from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import Checks
 from mlsysim.fitting import remedies
 from mlsysim.hardware import HardwareSpec
-from mlsysim.models import ModelSpec
+from mlsysim.models import ModelSpec, Work
 from mlsysim.results import Eta, Interval, Memory, Note, Result
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.units import parse, si
@@ -106,7 +106,7 @@ class Engine:
         work = scenario.work()
         roof = scenario.roofline(work)
         regime = regime_of(scenario, roof)
-        estimate = _estimate(stated, scenario, roof, regime, strict)
+        estimate = _estimate(stated, scenario, roof, regime, strict, work)
         time_s, parts = _time(roof, estimate)
         eta = _efficiency(roof, estimate, time_s)
         memory = scenario.memory()
@@ -141,9 +141,11 @@ class Engine:
         )
 
 
-def _estimate(efficiency: Stated, scenario: Scenario, roof: Roofline, regime: str, strict: bool) -> Estimate:
+def _estimate(
+    efficiency: Stated, scenario: Scenario, roof: Roofline, regime: str, strict: bool, work: Work
+) -> Estimate:
     if efficiency is None:
-        return predicted(scenario, roof)
+        return predicted(scenario, roof, work)
     if isinstance(efficiency, Calibration):
         return moved(efficiency, scenario, roof, regime)
     return assumed(efficiency, roof, regime, strict)

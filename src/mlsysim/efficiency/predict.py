@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 from mlsysim.efficiency.case import Case
@@ -16,6 +17,7 @@ from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate
 from mlsysim.efficiency.fitted import combined, known_parameters, seen, spreads
 from mlsysim.efficiency.regimes import LARGE_BATCH, FITTED_TITLES, fitted_regime
 from mlsysim.efficiency.structure import structure
+from mlsysim.models import Work
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.setup import UNKNOWN, Setup
@@ -38,7 +40,7 @@ class Prediction(NamedTuple):
         return math.exp(low), math.exp(high)
 
 
-def prediction(scenario: Scenario, setup: Setup = UNKNOWN) -> Prediction:
+def prediction(scenario: Scenario, setup: Setup = UNKNOWN, work: Work | None = None) -> Prediction:
     """Return the predicted time of a step.
 
     Raises
@@ -46,7 +48,7 @@ def prediction(scenario: Scenario, setup: Setup = UNKNOWN) -> Prediction:
     UsageError
         The scenario has figures that no equation can do without.
     """
-    case = case_of(scenario, setup)
+    case = case_of(scenario, setup, work)
     seconds, overhead = _timed(case)
     if scenario.phase == "decode" and scenario.batch_size > 1:
         share = min(1.0, math.log(scenario.batch_size) / math.log(LARGE_BATCH))
@@ -71,23 +73,19 @@ def _timed(case: Case) -> tuple[float, float]:
     equation = EQUATIONS[case.equation]
     p = known_parameters(case.equation, tuple(case.levels.items()))
     seconds = float(equation.seconds(case.x, p))
-    without = float(equation.seconds(case.x, {n: 0.0 if n in _fixed(case.equation) else v for n, v in p.items()}))
+    without = float(equation.seconds(case.x, {**p, **_nothing_fixed(case.equation)}))
     return seconds, seconds - without
 
 
-def _fixed(equation: str) -> frozenset[str]:
-    if equation not in _FIXED:
-        _FIXED[equation] = frozenset(n for n in EQUATIONS[equation].NAMES if structure()[n].unit == "s")
-    return _FIXED[equation]
+@cache
+def _nothing_fixed(equation: str) -> Mapping[str, float]:
+    """Return 0 for each parameter of an equation that is a time."""
+    return {n: 0.0 for n in EQUATIONS[equation].NAMES if structure()[n].unit == "s"}
 
 
-_FIXED: dict[str, frozenset[str]] = {}
-"""Parameters of each equation that are times."""
-
-
-def predicted(scenario: Scenario, roof: Roofline, setup: Setup = UNKNOWN) -> Estimate:
+def predicted(scenario: Scenario, roof: Roofline, work: Work | None = None, setup: Setup = UNKNOWN) -> Estimate:
     """Return the estimate of the fitted model for a scenario; never above the ceiling."""
-    p = prediction(scenario, setup)
+    p = prediction(scenario, setup, work)
     low, high = p.ends
     moving = max(p.seconds - p.overhead_s, roof.floor_s)
     value = roof.floor_s / moving

@@ -50,7 +50,9 @@ FITTED_TITLES = {
     "serving_throughput": "serving, many sequences",
     "vision-1": "vision, batch 1",
     "vision-batch": "vision, batches",
+    "vision-npu": "vision on accelerators other than GPUs",
     "encoder": "text encoders",
+    "recommendation": "recommendation",
     "edge": "vision on phones and boards",
     "tinyml": "microcontrollers",
 }
@@ -67,6 +69,10 @@ def fitted_regime(scenario: Scenario) -> str:
             return "training-vision"
         if scenario.hardware.kind == "cpu":
             return "edge"
+        if any(layer.kind == "lookup" for layer in model.table):
+            return "recommendation"
+        if scenario.hardware.kind == "npu":
+            return "vision-npu"
         return "vision-1" if scenario.batch_size == 1 else "vision-batch"
     if scenario.phase == "training":
         return _training_regime(scenario, model)

@@ -96,7 +96,9 @@ def network_measurement(row: Row) -> Measurement:
         lengths["seq_len"] = count(row, "input_len") or items
         items = 1
     s = _scenario(_model(sample.network), device, "forward", precision, devices, samples * items, lengths)
-    regime = sample.regime if sample.regime != "vision" else "vision-1" if published == 1 else "vision-batch"
+    regime = sample.regime
+    if regime == "vision":
+        regime = "vision-npu" if s.hardware.kind == "npu" else "vision-1" if published == 1 else "vision-batch"
     if not published:
         repair = "; ".join(filter(None, (repair, f"no batch: {sample.batch} samples a device are taken")))
     seconds = value / 1e3 if timed else samples / value

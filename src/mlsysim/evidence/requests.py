@@ -65,7 +65,7 @@ class Requests(NamedTuple):
         free = _USED * (self.devices * (_BINARY * memory.value - _RUNTIME) - self.weights_bytes)
         free = max(free, _LEAST * memory.value * self.devices)
         length = self.prompt + (1.0 if self.timed == "throughput" else 0.75) * self.output
-        heads = max(1.0, self.shards / kv_heads(self.model))
+        heads = max(1.0, self.shards / self.model.kv_heads)
         return float(free / (self.model.cached_elements(length) * roles(self.precision).cache * heads))
 
     @property
@@ -75,9 +75,3 @@ class Requests(NamedTuple):
         room = self.fitting
         soft = (wanted**-_SHARPNESS + room**-_SHARPNESS) ** (-1 / _SHARPNESS)
         return max(1.0, min(soft, wanted))
-
-
-def kv_heads(model: TransformerSpec) -> int:
-    """Return the heads that keys and values can be split over; latents are kept whole."""
-    part = model.blocks[-1].parts[0]
-    return int(getattr(part, "kv_heads", 1))

@@ -146,6 +146,33 @@ class Stack:
         )
 
     @cached_property
+    def expert_layers(self) -> int:
+        """Return the blocks with routed experts."""
+        return sum(count for count, line in self.lines if line.kind == "experts")
+
+    @cached_property
+    def sparse_layers(self) -> int:
+        """Return the blocks whose attention selects what it reads."""
+        return sum(count for count, line in self.lines if line.reach.selected)
+
+    @cached_property
+    def latent_layers(self) -> int:
+        """Return the blocks with latent attention."""
+        return sum(b.count for b in self.blocks if any(isinstance(p, LatentAttention) for p in b.parts))
+
+    @cached_property
+    def kv_heads(self) -> int:
+        """Return the heads that keys and values can be split over; latents are kept whole."""
+        return int(getattr(self.blocks[-1].parts[0], "kv_heads", 1))
+
+    @cached_property
+    def score_flops(self) -> float:
+        """Return the FLOPs of a query-key pair in one layer, on average, for each attention head."""
+        pairs = [line.pair_flops for _, line in self.lines if line.kind == "attention"]
+        heads = self.attention_heads / self.layers
+        return sum(pairs) / len(pairs) / heads if pairs and heads else 0.0
+
+    @cached_property
     def operators(self) -> int:
         """Return the kernels of one unfused forward step: those of all parts, and embedding, last norm and head."""
         return sum(b.count * sum(p.operators for p in b.parts) for b in self.blocks) + 3 + len(self.front)

@@ -9,22 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from mlsysim.efficiency.case import Case
-from mlsysim.models import TransformerSpec
+from mlsysim.models import TransformerSpec, Work
 from mlsysim.setup import Setup
 
 
 class _Equations(Mapping[str, ModuleType]):
     """The modules by name, imported when they are asked for."""
 
+    _loaded: ClassVar[dict[str, ModuleType]] = {}
     _names = ("step", "requests", "training", "networks", "edge", "tinyml")
 
     def __getitem__(self, name: str) -> ModuleType:
-        if name not in self._names:
-            raise KeyError(name)
-        return import_module(f"mlsysim.efficiency.equations.{name}")
+        if name not in self._loaded:
+            if name not in self._names:
+                raise KeyError(name)
+            self._loaded[name] = import_module(f"mlsysim.efficiency.equations.{name}")
+        return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -32,17 +35,15 @@ class _Equations(Mapping[str, ModuleType]):
     def __len__(self) -> int:
         return len(self._names)
 
-    def __setitem__(self, name: str, module: ModuleType) -> None:
-        """Accept and ignore: experiments register modules that are already found by name."""
-
 
 EQUATIONS = _Equations()
 
 
-def case_of(question: Any, setup: Setup) -> Case:
-    """Return a run as the numbers of its equation."""
+def case_of(question: Any, setup: Setup, work: Work | None = None) -> Case:
+    """Return a run as the numbers of its equation; ``work`` of a step where it is known already."""
     name = equation_of(question)
-    case: Case = EQUATIONS[name].case(question, setup)
+    known = (work,) if name == "step" else ()
+    case: Case = EQUATIONS[name].case(question, setup, *known)
     return case
 
 

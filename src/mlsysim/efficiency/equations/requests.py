@@ -36,9 +36,11 @@ def case(question: Requests, setup: Setup) -> Case:
     step = lower(q.model, "decode", batch_size=batch, seq_len=1, context=q.prompt + q.output / 2, **common)
     first = lower(q.model, "forward", batch_size=1.0, seq_len=q.prompt, context=0, **common)
     place = (q.shards, q.devices)
-    x = passes.ideal("", q.model, q.hardware, q.precision, step, batch, batch, *place, groups=q.groups)
-    x |= passes.ideal("prompt_", q.model, q.hardware, q.precision, first, q.prompt, 1.0, q.shards * q.groups, q.devices)
-    x["scores_s"] = x["prompt_scores_s"] = 0.0
+    about = (q.model, q.hardware, q.precision)
+    x = passes.ideal(*about, step, batch, batch, *place, groups=q.groups)
+    prompt = passes.ideal(*about, first, q.prompt, 1.0, q.shards * q.groups, q.devices)
+    x |= {f"prompt_{key}": prompt[key] for key in ("gemm_s", "experts_s", "attention_s", "link_s")}
+    x["scores_s"] = 0.0
     x |= {
         "batch": batch,
         "output": q.output,

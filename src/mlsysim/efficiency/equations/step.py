@@ -8,10 +8,10 @@ from typing import Any
 
 from mlsysim.efficiency.case import Case
 from mlsysim.efficiency.equations import passes
-from mlsysim.models import TransformerSpec
+from mlsysim.models import TransformerSpec, Work
 from mlsysim.physics.elementwise import Real
 from mlsysim.precision import roles
-from mlsysim.scenario import Scenario
+from mlsysim.scenario import MANY_DEVICES, Scenario
 from mlsysim.setup import Setup
 
 NAMES = (*passes.NAMES, "split.hop", "split.power")
@@ -21,27 +21,31 @@ _HALF_SUMS = re.compile("llama.cpp|exllama|tinychat")
 """Engines that add in fp16, for which GeForce cards have twice the rate."""
 
 
-def case(scenario: Scenario, setup: Setup) -> Case:
-    """Return the numbers of a decode step or a prefill."""
+def case(scenario: Scenario, setup: Setup, work: Work | None = None) -> Case:
+    """Return the numbers of a decode step or a prefill; its ``work`` where that is known already.
+
+    Where no plan is stated, a layer is split over the devices of one scale-up domain, and further devices hold copies.
+    """
     model, hardware = scenario.model, scenario.hardware
     assert isinstance(model, TransformerSpec)
     decode = scenario.phase == "decode"
     tokens = float(scenario.batch_size * (1 if decode else scenario.seq_len or 1))
     split = setup.layer_split
-    shards = 1 if split else setup.tp or scenario.devices
+    shards = 1 if split else setup.tp or min(scenario.devices, MANY_DEVICES)
+    groups = 1 if split or setup.tp else max(1, min(scenario.devices // shards, scenario.batch_size))
     chunks = max(1.0, tokens / _CHUNK) if setup.engine == "llama.cpp" and not decode else 1.0
     role = roles(scenario.precision)
     expands = role.dequantized and setup.engine == "llama.cpp" and not decode
     x = passes.ideal(
-        "",
         model,
         hardware,
         scenario.precision,
-        scenario.work(),
+        work or scenario.work(),
         tokens,
         float(scenario.batch_size),
         shards,
-        shards,
+        shards * groups,
+        groups,
         peak=_peak(scenario, setup),
         micro_batches=chunks,
         expanded=4.0 if expands else 0.0,
