@@ -15,7 +15,21 @@ import click
 
 from mlsysim.errors import ImpossibleMeasurement, MlsysimError, Problems
 
-COMMANDS = ("solve", "calibrate", "compare", "work", "memory", "guide", "models", "hardware", "probe", "demo")
+COMMANDS = (
+    "solve",
+    "calibrate",
+    "compare",
+    "work",
+    "memory",
+    "guide",
+    "grade",
+    "evidence",
+    "validate",
+    "models",
+    "hardware",
+    "probe",
+    "demo",
+)
 INTERRUPTED = 130
 
 

@@ -10,11 +10,13 @@ from mlsysim.cli import options
 @click.command("guide", short_help="Show what eta to expect.")
 @click.argument("topic", required=False)
 @click.option("--hardware", help="the device whose ceilings are shown  [default: h100-sxm]")
+@click.option("--precision", help="of a regime, the runs in this precision alone")
 @options.output
-def command(topic: str | None, hardware: str | None, output: str) -> None:
+def command(topic: str | None, hardware: str | None, precision: str | None, output: str) -> None:
     """Show what eta to expect: classical ranges, published percentiles, ceilings.
 
-    TOPIC `factors` shows the twelve causes that eta compresses, each with its sign in a profile.
+    TOPIC decode, prefill, training, network or tinyml shows what is published of that alone: percentiles of eta and
+    attainment, with their sources. TOPIC `factors` shows the twelve causes that eta compresses, each with its sign in a profile.
     """
     from mlsysim.efficiency.guide import DEFAULT_DEVICE, Efficiency
     from mlsysim.errors import UnknownName
@@ -32,4 +34,17 @@ def command(topic: str | None, hardware: str | None, output: str) -> None:
         factors = Efficiency.factors()
         emit(output, [f._asdict() for f in factors], factor_table(factors))
     else:
-        raise UnknownName("topic", topic, ["factors"], "`mlsysim guide` alone shows the ranges")
+        from mlsysim.efficiency.grade import FAMILIES, comparable, regimes_of
+        from mlsysim.efficiency.regimes import TITLES
+        from mlsysim.precision import parse_precision
+        from mlsysim.registry import nearest
+        from mlsysim.report.graded import regime_table
+        from mlsysim.scenario import hardware_of
+
+        topics = ["factors", *FAMILIES, *TITLES]
+        if topic.lower() not in topics:
+            known = "known: " + ", ".join(topics) + "; `mlsysim guide` alone shows the ranges"
+            raise UnknownName("topic", topic, nearest(topic, topics), known)
+        device = hardware_of(hardware) if hardware else None
+        found = comparable(regimes_of(topic.lower()), device, parse_precision(precision) if precision else "")
+        emit(output, found.to_dict(), regime_table(found))

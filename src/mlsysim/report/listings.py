@@ -7,6 +7,7 @@ from typing import Any
 
 from mlsysim.efficiency.evidence import Percentiles
 from mlsysim.efficiency.guide import Factor, GuideRow
+from mlsysim.evidence.listing import Listed
 from mlsysim.hardware import Figure, HardwareSpec
 from mlsysim.hardware.check import by_clock
 from mlsysim.hardware.nodes import DIMENSIONS, NodeSpec
@@ -54,6 +55,31 @@ def guide_table(rows: Iterable[GuideRow]) -> Table:
 
 def _three(p: Percentiles) -> str:
     return f"{p.p10:.2g} / {p.median:.2g} / {p.p90:.2g}"
+
+
+def evidence_table(rows: Sequence[Listed]) -> Table:
+    """Return published measurements, a line each."""
+    cells = [
+        (
+            r.regime,
+            r.model,
+            r.hardware,
+            f"{r.devices}",
+            r.precision,
+            "" if r.batch_size is None else f"{r.batch_size}",
+            r.engine,
+            si(r.step_s, "s"),
+            "" if r.efficiency is None else f"{r.efficiency:.3g}",
+            "" if r.attainment is None else f"{r.attainment:.2g}",
+            r.published,
+            r.source,
+        )
+        for r in rows
+    ]
+    columns = ("regime", "model", "hardware", "devices", "precision", "batch", "engine", "time", "eta", "attainment")
+    numbers = frozenset({"devices", "batch", "time", "eta", "attainment"})
+    caption = "addresses and places: -o csv or -o json"
+    return Table(f"{len(rows):,} measurements", (*columns, "published", "source"), cells, numbers, frozenset(), caption)
 
 
 def factor_table(factors: Iterable[Factor]) -> Table:
