@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, TypeAlias, Unpack
 
 from mlsysim.calibration import Calibration, moved
+from mlsysim.efficiency.basis import Basis
 from mlsysim.efficiency.estimate import Estimate, assumed, checked_efficiency
 from mlsysim.efficiency.predict import predicted
 from mlsysim.efficiency.regimes import regime_of
@@ -138,6 +139,7 @@ class Engine:
             notes=tuple(notes),
             remedies=changes,
             modifiers=scenario.modifiers.to_dict(),
+            basis=Basis(scenario, roof, regime, eta, time_s.value, work),
         )
 
 
@@ -145,7 +147,7 @@ def _estimate(
     efficiency: Stated, scenario: Scenario, roof: Roofline, regime: str, strict: bool, work: Work
 ) -> Estimate:
     if efficiency is None:
-        return predicted(scenario, roof, work)
+        return predicted(scenario, roof, regime, work)
     if isinstance(efficiency, Calibration):
         return moved(efficiency, scenario, roof, regime)
     return assumed(efficiency, roof, regime, strict)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsysim import Engine, calibrate
-from mlsysim.efficiency.predict import pool
+from mlsysim.efficiency.published import pool
 from mlsysim.errors import ImpossibleMeasurement, InvalidValue, Problems, UnknownName, UsageError
 from mlsysim.results import Interval
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mlsysim import Engine
 from mlsysim.efficiency.evidence import attainment_of, parameters
-from mlsysim.efficiency.predict import ENOUGH, pool
+from mlsysim.efficiency.published import ENOUGH, pool
 from mlsysim.models import Models
 
 

@@ -28,5 +28,6 @@ def command(eta: Any, model: str, hardware: str, output: str, **question: Any) -
     checks = Checks()
     stated = checks(lambda: checked_efficiency(parse(eta, "1", "eta"), eta))
     scenario = Scenario.of(model, hardware, checks=checks, **question)
+    assert stated is not None
     found = grade(stated, scenario)
     emit(output, found.to_dict(), grade_table(found))

@@ -16,9 +16,7 @@ from mlsysim.cli import options
 @click.option("--predictions", type=click.Path(), help="write every row with its prediction to this CSV file")
 @click.option("--json", "as_json", is_flag=True, help="the same as --output json")
 @options.output
-def command(
-    file: str, split: str | None, calibrate: Any, predictions: str | None, as_json: bool, output: str
-) -> None:
+def command(file: str, split: str | None, calibrate: Any, predictions: str | None, as_json: bool, output: str) -> None:
     """Predict every row of FILE without its measured value, and say by how much each group is off.
 
     FILE is a CSV table of training runs, of inference runs or of requests served end to end, recognised by its header.

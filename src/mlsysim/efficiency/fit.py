@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +75,12 @@ class Model:
         self.quantities: dict[str, Quantity] = structure()
         used = {n for s in samples for n in EQUATIONS[s.case.equation].NAMES}
         self.keys: list[Key] = sorted(
-            {k for s in samples for n in EQUATIONS[s.case.equation].NAMES for k in keys(self.quantities[n], s.case.levels)}
+            {
+                k
+                for s in samples
+                for n in EQUATIONS[s.case.equation].NAMES
+                for k in keys(self.quantities[n], s.case.levels)
+            }
         )
         index = {k: i for i, k in enumerate(self.keys)}
         self.none = len(self.keys)
@@ -104,7 +109,10 @@ class Model:
         for name in names:
             q = self.quantities[name]
             wide = [
-                [index.get((name, f, c.levels.get(f, "")), self.none) if f else index[name, "", ""] for f in ("", *q.effects)]
+                [
+                    index.get((name, f, c.levels.get(f, "")), self.none) if f else index[name, "", ""]
+                    for f in ("", *q.effects)
+                ]
                 for c in cases
             ]
             columns.append(np.array(wide))
@@ -121,7 +129,10 @@ class Model:
                 math.log(self.quantities[n].prior) + padded[c].sum(axis=1)
                 for n, c in zip(block.names, block.columns, strict=True)
             ]
-            tops = [math.log(self.quantities[n].most) if self.quantities[n].most < math.inf else math.inf for n in block.names]
+            tops = [
+                math.log(self.quantities[n].most) if self.quantities[n].most < math.inf else math.inf
+                for n in block.names
+            ]
             p = {n: np.exp(np.minimum(v, top)) for n, v, top in zip(block.names, logs, tops, strict=True)}
             here = np.log(seconds(block.x, p))
             out[block.rows] = here
@@ -220,7 +231,12 @@ class Model:
             size /= 2
         if size <= 1e-3:
             size = 0.0
-        return theta + size * step, dict(noise), np.diag(np.linalg.inv(hessian)), float(np.abs(size * step).max(initial=0.0))
+        return (
+            theta + size * step,
+            dict(noise),
+            np.diag(np.linalg.inv(hessian)),
+            float(np.abs(size * step).max(initial=0.0)),
+        )
 
     def _noise(self, residual: Array, mask: npt.NDArray[np.bool_]) -> dict[str, float]:
         """Return the scale of t noise by regime: the weighted median of absolute residuals, over that of t."""

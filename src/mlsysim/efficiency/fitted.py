@@ -67,7 +67,9 @@ def seconds_of(case: Case) -> float:
     return float(EQUATIONS[case.equation].seconds(case.x, p))
 
 
-def interval(seconds: float, regime: str, new: Iterable[str], table: Mapping[tuple[str, str], Spread] | None = None) -> Interval:
+def interval(
+    seconds: float, regime: str, new: Iterable[str], table: Mapping[tuple[str, str], Spread] | None = None
+) -> Interval:
     """Return a predicted time with the interval that 90 % of such measurements lie in [s]."""
     low, high = combined(regime, new, spreads() if table is None else table)
     return Interval(seconds, seconds * math.exp(low), seconds * math.exp(high))

@@ -15,9 +15,11 @@ from mlsysim.efficiency.case import Case
 from mlsysim.efficiency.equations import EQUATIONS, case_of
 from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate
 from mlsysim.efficiency.fitted import combined, known_parameters, seen, spreads
-from mlsysim.efficiency.regimes import LARGE_BATCH, FITTED_TITLES, fitted_regime
+from mlsysim.efficiency.published import pooled
+from mlsysim.efficiency.small import small_run
+from mlsysim.efficiency.regimes import FITTED_TITLES, LARGE_BATCH, fitted_regime
 from mlsysim.efficiency.structure import structure
-from mlsysim.models import Work
+from mlsysim.models import NetworkSpec, Work
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.setup import UNKNOWN, Setup
@@ -40,16 +42,16 @@ class Prediction(NamedTuple):
         return math.exp(low), math.exp(high)
 
 
-def prediction(scenario: Scenario, setup: Setup = UNKNOWN, work: Work | None = None) -> Prediction:
-    """Return the predicted time of a step.
-
-    Raises
-    ------
-    UsageError
-        The scenario has figures that no equation can do without.
-    """
-    case = case_of(scenario, setup, work)
-    seconds, overhead = _timed(case)
+def prediction(scenario: Scenario, setup: Setup = UNKNOWN, work: Work | None = None) -> Prediction | None:
+    """Return the predicted time of a step, None where no equation answers: a figure of the hardware is not known."""
+    small = small_run(scenario)
+    if small is None and scenario.hardware.kind in {"mcu", "cpu"} and isinstance(scenario.model, NetworkSpec):
+        return None
+    case = case_of(scenario if small is None else small, setup, work)
+    times = 1 if small is None else scenario.batch_size
+    seconds, overhead = (times * t for t in _timed(case))
+    if not seconds < math.inf:
+        return None
     if scenario.phase == "decode" and scenario.batch_size > 1:
         share = min(1.0, math.log(scenario.batch_size) / math.log(LARGE_BATCH))
         many, fixed = _timed(case._replace(levels=served(case.levels)))
@@ -83,9 +85,13 @@ def _nothing_fixed(equation: str) -> Mapping[str, float]:
     return {n: 0.0 for n in EQUATIONS[equation].NAMES if structure()[n].unit == "s"}
 
 
-def predicted(scenario: Scenario, roof: Roofline, work: Work | None = None, setup: Setup = UNKNOWN) -> Estimate:
+def predicted(
+    scenario: Scenario, roof: Roofline, regime: str, work: Work | None = None, setup: Setup = UNKNOWN
+) -> Estimate:
     """Return the estimate of the fitted model for a scenario; never above the ceiling."""
     p = prediction(scenario, setup, work)
+    if p is None:
+        return pooled(scenario, roof, regime)
     low, high = p.ends
     moving = max(p.seconds - p.overhead_s, roof.floor_s)
     value = roof.floor_s / moving
@@ -99,7 +105,11 @@ def _notes(p: Prediction, roof: Roofline, scenario: Scenario) -> list[Note]:
     reached = min(1.0, roof.floor_s / p.seconds)
     low, high = p.ends
     fixed = f", {si(p.overhead_s, 's')} of it fixed" if p.overhead_s > 0.01 * p.seconds else ""
-    names = {"source": "", "model": f"{scenario.model.name} is not among them", "hardware": f"no {scenario.hardware.name} is"}
+    names = {
+        "source": "",
+        "model": f"{scenario.model.name} is not among them",
+        "hardware": f"no {scenario.hardware.name} is",
+    }
     fresh = "; ".join(names[k] for k in p.new if names[k])
     message = (
         f"attainment {reached:.3g}, from a model fitted to {rows:,} published measurements of '{FITTED_TITLES[p.regime]}'"

@@ -15,12 +15,12 @@ import math
 from functools import cache
 from typing import NamedTuple
 
-from mlsysim.efficiency.estimate import NO_OVERHEAD
+from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate
 from mlsysim.efficiency.evidence import Percentiles, evidence, parameters, percentiles
-from mlsysim.efficiency.regimes import LARGE_BATCH
+from mlsysim.efficiency.regimes import LARGE_BATCH, TITLES
 from mlsysim.hardware import Hardware
 from mlsysim.precision import roles
-from mlsysim.results import Interval
+from mlsysim.results import Interval, Note
 from mlsysim.scenario import MANY_DEVICES, Roofline, Scenario
 
 ACCELERATORS = frozenset({"gpu", "tpu", "npu"})
@@ -126,3 +126,25 @@ def _of(scenario: Scenario, regime: str, ends: str) -> tuple[Interval, tuple[Poo
 def _between(a: Interval, b: Interval, share: float) -> Interval:
     """Return what lies a share of the way from a to b, in logarithms."""
     return Interval(*(x ** (1 - share) * y**share for x, y in zip(a, b, strict=True)))
+
+
+def pooled(scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
+    """Return the estimate that percentiles of published attainment give where no equation answers: their p5 to p95."""
+    reached, pools = _attainment(scenario, roof, regime, "wide")
+    overhead = launches(scenario) if regime.startswith("network") else NO_OVERHEAD
+    rows, sources = sum(p.seen.n for p in pools), max(p.seen.sources for p in pools)
+    message = (
+        f"attainment {reached.value:.3g}, the median of {rows} published measurements from {sources} sources"
+        f" ('{TITLES[pools[0].regime]}', {pools[0].whose}): no fitted equation answers for {scenario.hardware.name}"
+    )
+    notes = [Note("predicted-from-evidence", message)]
+    if not _covered(scenario, pools):
+        spread = math.exp(parameters()["move.other-memory-class"].value)
+        reached = Interval(reached.value, reached.low / spread, reached.high * spread)
+        kinds = ", ".join(sorted({kind for p in pools for kind in p.kinds}))
+        message = (
+            f"nothing usable is published for a {scenario.hardware.kind} in this regime: the measurements are of"
+            f" {kinds}, and the interval is widened by a factor of {spread:.2g} either way"
+        )
+        notes.append(Note("evidence-of-other-machines", message))
+    return Estimate("predicted", None, reached.capped(1.0), overhead, tuple(notes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from mlsysim.evidence.fields import Row, count, number, optional
 from mlsysim.evidence.measurement import Measurement, Refused
@@ -50,7 +51,9 @@ def setup_of(row: Row) -> Setup:
     return Setup(engine, version, tp=tp, pp=pp, ep=count(row, "ep", 0), layer_split=split)
 
 
-def _common(row: Row, question: object, setup: Setup, seconds: float, value: float, rate: bool, regime: str) -> Measurement:
+def _common(
+    row: Row, question: object, setup: Setup, seconds: float, value: float, rate: bool, regime: str
+) -> Measurement:
     return Measurement(
         row["id"],
         source_of(row),
@@ -69,7 +72,7 @@ def _common(row: Row, question: object, setup: Setup, seconds: float, value: flo
     )
 
 
-def _scenario(row: Row, phase: str, batch: int, **lengths: int) -> Scenario:
+def _scenario(row: Row, phase: str, batch: int, **lengths: Any) -> Scenario:
     return Scenario.of(
         language_model_of(row["model"]),
         device_of(row["hardware"]),

@@ -12,7 +12,11 @@ from mlsysim.models import Models, TransformerSpec
 from mlsysim.precision import parse_precision
 
 _MARKED = r"SUSPECT|UNIT_AMBIGUOUS|anomalous|out of family|typo"
-_SPELLED = {"nvidia/deepseek-v3.1-nvfp4": "deepseek-v3", "rtx-pro-6000-bse": "rtx-pro-6000-blackwell-server", "qualcomm-cloud-ai-100": "qualcomm-ai100-pro"}
+_SPELLED = {
+    "nvidia/deepseek-v3.1-nvfp4": "deepseek-v3",
+    "rtx-pro-6000-bse": "rtx-pro-6000-blackwell-server",
+    "qualcomm-cloud-ai-100": "qualcomm-ai100-pro",
+}
 _CUT = r"-(330w|\d+c|cts|96gb|8gb)$"
 """What a name of a device may end with: a power limit, the count of cores, an edition."""
 
@@ -65,7 +69,14 @@ def precision_of(weights: str, compute: str = "", cache: str = "") -> str:
     Refused
         A precision that is mixed, not stated or not known.
     """
-    name = {"fp16-amp": "fp16", "mixed": "bf16", "fp4": "nvfp4", "awq-int4": "int4", "int8,fp16": "int8", "float8": "fp8"}.get(weights, weights)
+    name = {
+        "fp16-amp": "fp16",
+        "mixed": "bf16",
+        "fp4": "nvfp4",
+        "awq-int4": "int4",
+        "int8,fp16": "int8",
+        "float8": "fp8",
+    }.get(weights, weights)
     if compute in {"fp16", "bf16"} and name in {"int4", "int8"}:
         name = f"w{name[3:]}a16"  # weights alone are narrow
     if cache == "fp8" and name in {"nvfp4", "fp16", "bf16"}:

@@ -74,4 +74,4 @@ class Requests(NamedTuple):
         wanted = self.concurrency or MOST_IN_FLIGHT
         room = self.fitting
         soft = (wanted**-_SHARPNESS + room**-_SHARPNESS) ** (-1 / _SHARPNESS)
-        return max(1.0, min(soft, wanted))
+        return float(max(1.0, min(soft, wanted)))

@@ -19,11 +19,11 @@ from mlsysim.evidence.serving_rows import serving_measurements
 from mlsysim.evidence.training_rows import training_measurement
 from mlsysim.registry import nearest
 
-_TRAINING = """id source_url source_locator published model family params_b active_params_b layers hidden heads kv_heads ffn
-vocab seq_len global_batch micro_batch hardware num_devices precision tp pp dp cp ep zero recompute framework metric value
-reported_mfu flops_convention notes task reported_tflops provenance"""
-_INFERENCE = """id source_url source_locator published model params_b active_params_b quant compute_precision kv_precision
-engine engine_version hardware num_devices tp pp ep regime batch input_len output_len metric value
+_TRAINING = """id source_url source_locator published model family params_b active_params_b layers hidden heads kv_heads
+ffn vocab seq_len global_batch micro_batch hardware num_devices precision tp pp dp cp ep zero recompute framework metric
+value reported_mfu flops_convention notes task reported_tflops provenance"""
+_INFERENCE = """id source_url source_locator published model params_b active_params_b quant compute_precision
+kv_precision engine engine_version hardware num_devices tp pp ep regime batch input_len output_len metric value
 reported_bandwidth_gbs notes provenance"""
 _SERVING = """id silicon_data_source backend backend_version model_path system precision mode isl osl gemm_quant_mode
 moe_quant_mode batch_size tp_size pp_size attention_dp_size moe_tp_size moe_ep_size silicon_ttft_ms silicon_tpot_ms"""

@@ -179,5 +179,3 @@ def _mixture(family: str) -> TransformerSpec:
 def is_mixture(spec: TransformerSpec) -> bool:
     """Return whether a model has routed experts."""
     return any(isinstance(p, Experts) for b in spec.blocks for p in b.parts)
-
-

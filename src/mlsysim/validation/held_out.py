@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mlsysim.efficiency.equations import EQUATIONS, case_of
+from mlsysim.efficiency.equations import case_of
 from mlsysim.efficiency.fit import Array, Model, Sample
 from mlsysim.efficiency.fitted import NEW, Spread
 from mlsysim.errors import UsageError
@@ -16,6 +16,7 @@ from mlsysim.evidence.measurement import Measurement, Refused
 from mlsysim.evidence.tables import Refusal
 
 Mask = npt.NDArray[np.bool_]
+Names = npt.NDArray[np.str_]
 KINDS = ("source", "hardware", "model", "engine")
 """What a split holds out one by one."""
 ENOUGH_GROUPS = 3
@@ -43,14 +44,14 @@ def configuration(m: Measurement) -> tuple[object, ...]:
     return m.question, m.setup._replace(version=""), m.regime
 
 
-def groups_of(measurements: Sequence[Measurement], kind: str) -> npt.NDArray[np.str_]:
+def groups_of(measurements: Sequence[Measurement], kind: str) -> Names:
     """Return the name of the group of each measurement."""
     return np.array([getattr(m, kind) for m in measurements])
 
 
 def residuals_without(
     model: Model,
-    groups: npt.NDArray[np.str_],
+    groups: Names,
     scored: Mask,
     start: Array,
     spreads: dict[tuple[str, str], float],
@@ -68,12 +69,12 @@ def residuals_without(
     return out
 
 
-def _held(groups: npt.NDArray[np.str_], scored: Mask) -> Iterator[tuple[str, Mask]]:
+def _held(groups: Names, scored: Mask) -> Iterator[tuple[str, Mask]]:
     for name in sorted(set(groups[scored])):
         yield name, groups == name
 
 
-def spread_of(residuals: Array, groups: npt.NDArray[np.str_], without: str | None = None) -> Spread:
+def spread_of(residuals: Array, groups: Names, without: str | None = None) -> Spread:
     """Return the quantiles that 90 % of residuals lie between, of all groups but one.
 
     With few groups the next may lie outside them all: the levels are moved outwards by one group in their number.
@@ -94,8 +95,3 @@ def spread_of(residuals: Array, groups: npt.NDArray[np.str_], without: str | Non
 def new_names(measurement: Measurement, seen: dict[str, set[str]]) -> tuple[str, ...]:
     """Return which of source, model and hardware no other measurement has."""
     return tuple(kind for kind in NEW if getattr(measurement, kind) not in seen[kind])
-
-
-def equation_names() -> tuple[str, ...]:
-    """Return the names of all equations."""
-    return tuple(EQUATIONS)

@@ -35,7 +35,9 @@ class Predicted(NamedTuple):
     def ends(self) -> tuple[float, float]:
         """Return the ends of the interval in the published metric."""
         m = self.measurement
-        both = (m.seconds / self.high, m.seconds / self.low) if m.rate else (self.low / m.seconds, self.high / m.seconds)
+        both = (
+            (m.seconds / self.high, m.seconds / self.low) if m.rate else (self.low / m.seconds, self.high / m.seconds)
+        )
         return m.value * both[0], m.value * both[1]
 
     @property

@@ -18,10 +18,11 @@ from mlsysim.errors import InvalidValue
 from mlsysim.evidence.base import packaged
 from mlsysim.evidence.lock import locked
 from mlsysim.evidence.measurement import Measurement
-from mlsysim.evidence.tables import Readings, Refusal, read_measurements
+from mlsysim.evidence.tables import Refusal, read_measurements
 from mlsysim.validation.held_out import (
     KINDS,
     Mask,
+    Names,
     configuration,
     groups_of,
     new_names,
@@ -65,9 +66,7 @@ class Report(NamedTuple):
         }
 
 
-def validate(
-    path: Path, split: str = "", calibrate: int = 0, progress: Progress = lambda _: None
-) -> Report:
+def validate(path: Path, split: str = "", calibrate: int = 0, progress: Progress = lambda _: None) -> Report:
     """Predict every row of a table of measurements and say how far off that is.
 
     Parameters
@@ -99,12 +98,15 @@ def validate(
     if calibrate:
         predicted = calibrated(predicted, calibrate, split)
     return Report(
-        str(path), table.kind, split, calibrate, _total(predicted, refused, table), scores(predicted, refused), predicted, refused
+        str(path),
+        table.kind,
+        split,
+        calibrate,
+        score("all", predicted, refused),
+        scores(predicted, refused),
+        predicted,
+        refused,
     )
-
-
-def _total(predicted: list[Predicted], refused: list[Refusal], table: Readings) -> Score:
-    return score("all", predicted, refused)
 
 
 def _whole_rows(unanswered: list[Refusal], answered: Sequence[Measurement]) -> list[Refusal]:
@@ -151,7 +153,7 @@ def _refitted(
 
 
 def _with_intervals(
-    everything: list[Measurement], model: Model, residuals: Array, groups: Array, scored: Mask
+    everything: list[Measurement], model: Model, residuals: Array, groups: Names, scored: Mask
 ) -> list[Predicted]:
     """Give each row the quantiles of the residuals of all other groups of its regime."""
     out: list[Predicted | None] = [None] * int(scored.sum())
@@ -171,7 +173,7 @@ def _with_nested_intervals(
     everything: list[Measurement],
     model: Model,
     residuals: Array,
-    groups: Array,
+    groups: Names,
     scored: Mask,
     theta: Array,
     spread: dict[tuple[str, str], float],
@@ -180,7 +182,10 @@ def _with_nested_intervals(
     """Give each locked row the quantiles of its regime, widened by what of it the other rows have not seen."""
     free = groups == ""
     table = nested(model, groups_by_kind(everything), free, theta, spread, progress)
-    known = {kind: {getattr(m, kind) for m, f in zip(everything, free, strict=True) if f} for kind in ("source", "model", "hardware")}
+    known = {
+        kind: {getattr(m, kind) for m, f in zip(everything, free, strict=True) if f}
+        for kind in ("source", "model", "hardware")
+    }
     out = []
     for i in np.flatnonzero(scored & ~free):
         m, seconds = everything[i], float(np.exp(model.y[i] - residuals[i]))
@@ -189,14 +194,14 @@ def _with_nested_intervals(
     return out
 
 
-def groups_by_kind(measurements: Sequence[Measurement]) -> dict[str, Array]:
+def groups_by_kind(measurements: Sequence[Measurement]) -> dict[str, Names]:
     """Return the groups of measurements by each kind that may be new."""
     return {kind: groups_of(measurements, kind) for kind in ("source", "model", "hardware")}
 
 
 def nested(
     model: Model,
-    groups: dict[str, Array],
+    groups: dict[str, Names],
     used: Mask,
     theta: Array,
     spread: dict[tuple[str, str], float],
@@ -212,12 +217,16 @@ def nested(
         rows = model.regimes == regime
         for kind, residuals in here.items():
             names = groups[kind or "source"]
-            found = spread_of(residuals[rows], names[rows]) if kind else spread_of(residuals[rows], np.arange(rows.sum()).astype(str))
+            found = (
+                spread_of(residuals[rows], names[rows])
+                if kind
+                else spread_of(residuals[rows], np.arange(rows.sum()).astype(str))
+            )
             table[regime, kind] = found
     return table
 
 
-def _without(model: Model, anchor: Anchor, names: Array, progress: Progress) -> Array:
+def _without(model: Model, anchor: Anchor, names: Names, progress: Progress) -> Array:
     used = anchor.used
     out = np.full(len(model.samples), np.nan)
     for name in sorted(set(names[used])):

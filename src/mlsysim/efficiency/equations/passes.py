@@ -52,17 +52,17 @@ def link_of(hardware: HardwareSpec) -> tuple[float, str]:
 class Sums(NamedTuple):
     """The ledger of a pass by what an accelerator does with it: FLOPs, bytes of weights [B], bytes of cache [B]."""
 
-    matmul: float = 0.0
-    weights_bytes: float = 0.0
-    experts: float = 0.0
-    experts_bytes: float = 0.0
-    mixing: float = 0.0
-    attention: float = 0.0
-    cache_bytes: float = 0.0
-    state_bytes: float = 0.0
-    head: float = 0.0
-    head_bytes: float = 0.0
-    lost: float = 0.0
+    matmul: Any = 0.0
+    weights_bytes: Any = 0.0
+    experts: Any = 0.0
+    experts_bytes: Any = 0.0
+    mixing: Any = 0.0
+    attention: Any = 0.0
+    cache_bytes: Any = 0.0
+    state_bytes: Any = 0.0
+    head: Any = 0.0
+    head_bytes: Any = 0.0
+    lost: Any = 0.0
 
 
 _TILE = 128.0
@@ -76,7 +76,8 @@ def sums(work: Work, hidden: int, tokens: float, at_once: float, units: float, s
     and n columns has m n / 128^2 tiles, and on average half of the units idle in its last wave (NVIDIA, Matrix
     Multiplication Background, "Wave Quantization").
     """
-    matmul = weights = experts = experts_bytes = mixing = attention = cache = state = head = head_bytes = lost = 0.0
+    matmul: Real = 0.0
+    weights = experts = experts_bytes = mixing = attention = cache = state = head = head_bytes = lost = matmul
     rows = max(1.0, at_once / _TILE)
     width = 2.0 * max(tokens, 1.0) * hidden * shards * _TILE
     for name, kind, count, flops, weight, _, kept, _ in work.operators:
@@ -134,7 +135,7 @@ def ideal(
         "experts_read_s": s.experts_bytes * micro_batches / (devices * band),
         "cache_s": (s.cache_bytes * copies + s.state_bytes) / (used * band),
         "attention_s": (s.attention + s.mixing) / (used * wide),
-        "vector_s": 2.0 * weights / (shards * plain.value) / per_group if plain else 0.0,
+        "vector_s": 2.0 * weights / (shards * plain.value) if plain else 0.0,
         "activation_s": per_group * model.hidden * model.layers / (shards * band),
         "link_s": 8.0 * model.layers * per_group * model.hidden * (shards - 1) / (shards * link),
         "messages": 2.0 * model.layers * math.log2(shards),

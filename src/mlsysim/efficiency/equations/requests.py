@@ -32,9 +32,8 @@ def case(question: Requests, setup: Setup) -> Case:
     q = question
     batch = q.in_flight
     sizes = sizes_of(q.precision)
-    common = {"sizes": sizes}
-    step = lower(q.model, "decode", batch_size=batch, seq_len=1, context=q.prompt + q.output / 2, **common)
-    first = lower(q.model, "forward", batch_size=1.0, seq_len=q.prompt, context=0, **common)
+    step = lower(q.model, "decode", batch_size=batch, seq_len=1, context=q.prompt + q.output / 2, sizes=sizes)
+    first = lower(q.model, "forward", batch_size=1.0, seq_len=q.prompt, context=0, sizes=sizes)
     place = (q.shards, q.devices)
     about = (q.model, q.hardware, q.precision)
     x = passes.ideal(*about, step, batch, batch, *place, groups=q.groups)
@@ -62,7 +61,9 @@ def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     batch / output of a prompt. TPOT = step + k (batch - 1) / output x prompt; throughput counts a request's own too.
     """
     step = passes.pass_seconds(x, p)
-    matrices = (x["prompt_gemm_s"] + x["prompt_experts_s"] / p["memory.experts"]) / (p["gemm.eta"] * p["requests.prompt_eta"])
+    matrices = (x["prompt_gemm_s"] + x["prompt_experts_s"] / p["memory.experts"]) / (
+        p["gemm.eta"] * p["requests.prompt_eta"]
+    )
     attention = x["prompt_attention_s"] / (p["attention.eta"] * p["requests.prompt_attention"])
     prompt = matrices + attention + x["prompt_link_s"] / p["link.fraction"]
     others = x["batch"] - 0.9 * (1.0 - x["throughput"])

@@ -54,7 +54,9 @@ def case(scenario: Scenario, setup: Setup, work: Work | None = None) -> Case:
     devices = float(scenario.devices if split else 1)
     x["hops"] = devices - 1.0
     x["pipe"] = (chunks + devices - 1.0) / (chunks * devices)
-    return Case("step", x, levels_of(model, hardware, scenario.precision, "decode" if decode else "prefill", setup, shards))
+    return Case(
+        "step", x, levels_of(model, hardware, scenario.precision, "decode" if decode else "prefill", setup, shards)
+    )
 
 
 def _peak(scenario: Scenario, setup: Setup) -> float:
@@ -68,11 +70,19 @@ def _peak(scenario: Scenario, setup: Setup) -> float:
     return hardware.peak(scenario.precision).value
 
 
-def levels_of(model: TransformerSpec, hardware: Any, precision: str, phase: str, setup: Setup, shards: int) -> dict[str, str]:
+def levels_of(
+    model: TransformerSpec, hardware: Any, precision: str, phase: str, setup: Setup, shards: int
+) -> dict[str, str]:
     """Return the levels of a run of a language model."""
     role = roles(precision)
     narrow = role.weight < role.activation
-    width = "w4" if narrow and role.weight < 0.8 else "w8" if narrow else role.compute[0].replace("bf16", "16").replace("fp16", "16")
+    width = (
+        "w4"
+        if narrow and role.weight < 0.8
+        else "w8"
+        if narrow
+        else role.compute[0].replace("bf16", "16").replace("fp16", "16")
+    )
     sparse = any(line.kind == "experts" for _, line in model.lines)
     engine = setup.engine
     link = passes.link_of(hardware)[1]
@@ -98,7 +108,9 @@ def levels_of(model: TransformerSpec, hardware: Any, precision: str, phase: str,
 
 def engine_class(engine: str, version: str) -> str:
     """Return how an engine issues its work: recorded or compiled, from native code, or from Python step by step."""
-    if re.search("tensorrt|gpt-fast|mlc-llm|sglang", engine) or (engine == "vllm" and not re.match("20(22|23)", version)):
+    if re.search("tensorrt|gpt-fast|mlc-llm|sglang", engine) or (
+        engine == "vllm" and not re.match("20(22|23)", version)
+    ):
         return "compiled"
     if re.search("llama.cpp|exllama|tinychat|ipex", engine):
         return "native"
@@ -117,6 +129,8 @@ def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     (m + n - 1) / (m n) of the time of one device, to a power below 1 because stages are not alike.
     """
     whole = passes.pass_seconds(x, p)
-    return whole * x["pipe"] ** p["split.power"] * (x["hops"] > 0) * (x["passes"] > 1) + whole * (
-        1 - (x["hops"] > 0) * (x["passes"] > 1)
-    ) + x["hops"] * p["split.hop"]
+    return (
+        whole * x["pipe"] ** p["split.power"] * (x["hops"] > 0) * (x["passes"] > 1)
+        + whole * (1 - (x["hops"] > 0) * (x["passes"] > 1))
+        + x["hops"] * p["split.hop"]
+    )

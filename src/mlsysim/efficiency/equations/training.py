@@ -87,7 +87,11 @@ def case(scenario: Scenario, setup: Setup) -> Case:
         "ep_s": own * 8.0 * hidden * routed[4] * _sent_to_experts(plan, routed[2]),
         "dp_s": _gathered(plan, held, shard, lora) / plan.network,
         "update_s": _OPTIMIZER * held / (plan.dp if plan.sharded else 1.0) / band,
-        "passes": plan.micro_batches * layers / plan.pp * (3.0 if plan.recompute else 2.0) * (1.0 if plan.tp == 1 else 1.3),
+        "passes": plan.micro_batches
+        * layers
+        / plan.pp
+        * (3.0 if plan.recompute else 2.0)
+        * (1.0 if plan.tp == 1 else 1.3),
         "local_experts": plan.micro_batches * routed[4] / plan.pp * (routed[1] / plan.ep if routed[2] else 0.0),
         "bubble": (plan.pp - 1.0) / (plan.micro_batches * plan.vpp),
         "spread": math.log2(max(1.0, n / 8.0)),
