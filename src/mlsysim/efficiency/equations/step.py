@@ -14,7 +14,7 @@ from mlsysim.precision import roles
 from mlsysim.scenario import MANY_DEVICES, Scenario
 from mlsysim.setup import Setup
 
-NAMES = (*passes.NAMES, "split.hop", "split.power")
+NAMES = (*passes.NAMES, "split.hop", "split.power", "split.room")
 _CHUNK = 512
 """Tokens that llama.cpp takes at once (its default n_ubatch)."""
 _HALF_SUMS = re.compile("llama.cpp|exllama|tinychat")
@@ -53,7 +53,8 @@ def case(scenario: Scenario, setup: Setup, work: Work | None = None) -> Case:
     x["scores_s"] *= unfused(setup.engine, setup.version)
     devices = float(scenario.devices if split else 1)
     x["hops"] = devices - 1.0
-    x["pipe"] = (chunks + devices - 1.0) / (chunks * devices)
+    x["pipe"] = (chunks + devices - 1.0) / (chunks * devices) if devices > 1 and chunks > 1 else 1.0
+    x["room"] = _room(scenario) if split else 1.0
     return Case(
         "step", x, levels_of(model, hardware, scenario.precision, "decode" if decode else "prefill", setup, shards)
     )
@@ -122,15 +123,19 @@ def unfused(engine: str, version: str) -> bool:
     return (engine == "llama.cpp" and (not version or version < "2024-07")) or engine in {"hf-transformers", "pytorch"}
 
 
+def _room(scenario: Scenario) -> float:
+    """Return the share of the devices' memory that weights leave: pipelining takes several copies of all buffers."""
+    memory = scenario.hardware.memory
+    if memory is None:
+        return 1.0
+    return max(0.01, 1.0 - scenario.memory_bytes()["weights"] / (scenario.devices * memory.value))
+
+
 def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     """Return the time of the step [s]; layers that are split over devices run one after another.
 
-    A prompt in several micro-batches keeps all devices busy but for filling and draining:
-    (m + n - 1) / (m n) of the time of one device, to a power below 1 because stages are not alike.
+    A prompt in several micro-batches keeps all devices busy but for filling and draining: (m + n - 1) / (m n) of the
+    time of one device, to a power below 1 because stages are not alike and, in a memory nearly full, hardly overlap.
     """
     whole = passes.pass_seconds(x, p)
-    return (
-        whole * x["pipe"] ** p["split.power"] * (x["hops"] > 0) * (x["passes"] > 1)
-        + whole * (1 - (x["hops"] > 0) * (x["passes"] > 1))
-        + x["hops"] * p["split.hop"]
-    )
+    return whole * x["pipe"] ** (p["split.power"] * x["room"] ** p["split.room"]) + x["hops"] * p["split.hop"]
