@@ -45,6 +45,8 @@ class Prediction(NamedTuple):
 def prediction(scenario: Scenario, setup: Setup = UNKNOWN, work: Work | None = None) -> Prediction | None:
     """Return the predicted time of a step, None where no equation answers: a figure of the hardware is not known."""
     small = small_run(scenario)
+    if (fitted_regime(scenario), "") not in spreads():
+        return None
     if small is None and scenario.hardware.kind in {"mcu", "cpu"} and isinstance(scenario.model, NetworkSpec):
         return None
     case = case_of(scenario if small is None else small, setup, work)

@@ -64,7 +64,6 @@ DEFAULT_BANDWIDTH = {
     "arm-middle": 12e9,
     "arm-wide": 25e9,
     "arm-widest": 60e9,
-    "arm-server": 100e9,
     "x86": 35e9,
     "x86-wide": 100e9,
     "x86-narrow": 8e9,

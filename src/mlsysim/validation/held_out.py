@@ -35,7 +35,8 @@ def samples_of(measurements: Sequence[Measurement]) -> tuple[list[Measurement], 
             refused.append(Refusal(0, m.id, str(problem), m.group))
             continue
         kept.append(m)
-        samples.append(Sample(case, m.seconds, m.regime, m.source))
+        measurer = f"{m.source}/{m.hardware}" if m.regime == "edge" else m.source  # each board has its own contributor
+        samples.append(Sample(case, m.seconds, m.regime, measurer))
     return kept, samples, refused
 
 

@@ -23,12 +23,15 @@ NAMES = (
     "edge.winograd",
     "edge.product",
     "edge.depthwise",
+    "edge.first",
     "edge.narrow",
     "edge.half",
     "edge.int8",
     "edge.int8_winograd",
     "edge.traffic",
     "edge.int8_traffic",
+    "edge.transform",
+    "edge.loose",
     "edge.cache",
     "edge.memory",
     "edge.layer",
@@ -36,6 +39,7 @@ NAMES = (
     "edge.serial",
     "edge.slow",
 )
+PRODUCTS = ("conv", "depthwise", "linear", "matmul")
 LINES = 64
 """Columns of a product of which half reach their rate where ``edge.narrow`` is 1."""
 
@@ -54,6 +58,9 @@ class Work(NamedTuple):
     weights: float
     linear: float
     operators: float
+    transformed: float
+    loose: float
+    first: float
 
 
 def work(network: NetworkSpec) -> Work:
@@ -67,17 +74,26 @@ def _work(table: tuple[Layer, ...]) -> Work:
         return float(sum(r.times * r.macs for r in table if r.kind in kinds))
 
     winograd = float(sum(r.times * r.macs for r in table if by_winograd(r)))
-    convolutions = [r for r in table if r.kind == "conv"]
+    first = float(table[0].macs) if table[0].kind == "conv" and not by_winograd(table[0]) else 0.0
+    convolutions = [r for r in table[1:] if r.kind == "conv"]
     return Work(
         winograd,
-        macs("conv") - winograd,
+        macs("conv") - winograd - first,
         macs("depthwise"),
         sum(r.times * r.macs * LINES / pixels(r) for r in convolutions),
-        float(sum(r.times * (r.input_elements + r.output_elements) for r in table)),
+        elements([r for r in table if r.kind in PRODUCTS]),
         float(sum(r.times * r.parameters for r in convolutions)),
         float(sum(r.times * r.parameters for r in table if r.kind in {"linear", "matmul"})),
         float(sum(r.times for r in table)),
+        elements([r for r in table if by_winograd(r)]),
+        elements([r for r in table if r.kind not in PRODUCTS]),
+        first,
     )
+
+
+def elements(table: list[Layer]) -> float:
+    """Return the elements that operators read and write."""
+    return float(sum(r.times * (r.input_elements + r.output_elements) for r in table))
 
 
 def pixels(layer: Layer) -> float:
@@ -136,11 +152,13 @@ def seconds(x: Mapping[str, Any], p: Mapping[str, Any]) -> Real:
     arithmetic = (
         x["w_winograd"] * exact / p["edge.winograd"]
         + (x["w_product"] + x["w_narrow"] * p["edge.narrow"]) * other / p["edge.product"]
+        + x["w_first"] * other / p["edge.first"]
         + x["w_depthwise"] * other / p["edge.depthwise"]
     ) / lanes
-    moved = x["w_elements"] * p["edge.traffic"] * p["edge.int8_traffic"] ** x["int8"] / x["clock"]
+    passed = x["w_elements"] + x["w_transformed"] * p["edge.transform"] + x["w_loose"] * p["edge.loose"]
+    moved = passed * p["edge.traffic"] * p["edge.int8_traffic"] ** x["int8"] / x["clock"]
     more = x["threads"] - 1.0
-    speedup = x["threads"] / (1.0 + more * p["edge.serial"]) * x["threads"] ** (x["drag"] * -0.0)
+    speedup = x["threads"] / (1.0 + more * p["edge.serial"])
     body = (arithmetic + moved) / speedup * (1.0 + p["edge.slow"] * x["drag"])
     read = (x["w_linear"] + p["edge.cache"] * x["w_weights"]) * x["bytes"] / (x["bandwidth"] * p["edge.memory"])
     calls = x["w_operators"] * (p["edge.layer"] + p["edge.wait"] * more * (1.0 + 10.0 * x["excess"]))
