@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlsysim.efficiency.fit import Array, Model
+from mlsysim.efficiency.fit import Array, Model, components
 from mlsysim.efficiency.fitted import NEW
 from mlsysim.evidence.measurement import Measurement
 from mlsysim.evidence.tables import COLUMNS, Readings, read_measurements
@@ -25,6 +25,7 @@ from mlsysim.validation.held_out import configuration, samples_of
 from mlsysim.validation.validate import groups_by_kind, nested
 
 SRC = Path(__file__).parent.parent / "src/mlsysim"
+Line = list[object]
 TABLES = {"training": "training.csv", "inference": "inference.csv", "serving": "serving_e2e.csv"}
 
 
@@ -32,15 +33,26 @@ def main(folder: Path) -> None:
     """Read, fit, hold out, write."""
     began = time.monotonic()
     tables = {kind: read_measurements(folder / name) for kind, name in TABLES.items()}
-    for table in tables.values():
-        tell(table)
+    for readings in tables.values():
+        tell(readings)
     measurements, samples, unanswered = samples_of(newest(m for t in tables.values() for m in t.measurements))
     print(f"{len(measurements)} measurements, {len(unanswered)} without an answer")
-    model = Model(samples)
-    theta, spreads, _, variances = model.fit()
-    print(f"fitted {model.none} offsets in {time.monotonic() - began:.0f} s")
-    write_fitted(model, theta, variances)
-    write_intervals(model, measurements, theta, spreads)
+    parameters: list[Line] = []
+    intervals: list[Line] = []
+    for part in components(samples):
+        model = Model([samples[i] for i in part])
+        theta, spreads, _, variances = model.fit()
+        print(f"{len(part)} measurements, {model.none} offsets, {time.monotonic() - began:.0f} s")
+        parameters += fitted_lines(model, theta, variances)
+        intervals += interval_lines(model, [measurements[i] for i in part], theta, spreads)
+        print(f"held out one by one, {time.monotonic() - began:.0f} s")
+    header = ["name", "factor", "level", "value", "sd", "n", "sources"]
+    table(
+        SRC / "efficiency/data/fitted.tsv",
+        header,
+        sorted(parameters, key=lambda line: [str(cell) for cell in line[:3]]),
+    )
+    table(SRC / "efficiency/data/intervals.tsv", ["regime", "new", "low", "high", "n"], intervals)
     write_seen(measurements)
     used = {m.id for m in measurements}
     for kind in ("training", "inference"):
@@ -67,29 +79,27 @@ def newest(measurements: Iterable[Measurement]) -> list[Measurement]:
     return sorted(best.values(), key=lambda m: m.id)
 
 
-def write_fitted(model: Model, theta: Array, variances: Array) -> None:
-    """Write every offset with its standard deviation, and the rows and sources that have its level."""
+def fitted_lines(model: Model, theta: Array, variances: Array) -> list[Line]:
+    """Return every offset with its standard deviation, and the rows and sources that have its level."""
     rows: Counter[tuple[str, str, str]] = Counter()
     sources: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for sample in model.samples:
         for key in model.keys_of(sample):
             rows[key] += 1
             sources[key].add(sample.source)
-    lines = [
+    return [
         [*key, f"{theta[i]:.4f}", f"{np.sqrt(variances[i]):.3f}", rows[key], len(sources[key])]
         for i, key in enumerate(model.keys)
     ]
-    table(SRC / "efficiency/data/fitted.tsv", ["name", "factor", "level", "value", "sd", "n", "sources"], lines)
 
 
-def write_intervals(
+def interval_lines(
     model: Model, measurements: Sequence[Measurement], theta: Array, spreads: dict[tuple[str, str], float]
-) -> None:
-    """Write the quantiles of ln(measured / predicted) by regime and by what was held out."""
+) -> list[Line]:
+    """Return the quantiles of ln(measured / predicted) by regime and by what was held out."""
     everything = np.ones(len(model.samples), bool)
     found = nested(model, groups_by_kind(measurements), everything, theta, spreads)
-    lines = [[regime, new, f"{s.low:.4f}", f"{s.high:.4f}", s.rows] for (regime, new), s in found.items()]
-    table(SRC / "efficiency/data/intervals.tsv", ["regime", "new", "low", "high", "n"], lines)
+    return [[regime, new, f"{s.low:.4f}", f"{s.high:.4f}", s.rows] for (regime, new), s in found.items()]
 
 
 def write_seen(measurements: Sequence[Measurement]) -> None:

@@ -62,7 +62,11 @@ def test_what_was_never_measured_widens_the_interval():
 
 
 def test_intervals_of_two_things_that_are_new_add_in_squares():
-    table = {("r", ""): Spread(-0.3, 0.4, 9), ("r", "model"): Spread(-0.5, 0.5, 9), ("r", "hardware"): Spread(-0.3, 0.5, 9)}
+    table = {
+        ("r", ""): Spread(-0.3, 0.4, 9),
+        ("r", "model"): Spread(-0.5, 0.5, 9),
+        ("r", "hardware"): Spread(-0.3, 0.5, 9),
+    }
     assert combined("r", (), table) == pytest.approx((-0.3, 0.4))
     assert combined("r", ("model",), table) == pytest.approx((-0.5, 0.5))
     low, high = combined("r", ("model", "hardware"), table)

@@ -139,7 +139,7 @@ def test_a_device_under_the_name_of_its_vendor() -> None:
         ({"hardware": "abacus"}, "hardware not in the registry: abacus"),
         ({"model": "alexnet-2"}, "model not in the registry: alexnet-2"),
         ({"quant": "fp8", "hardware": "v100-sxm-16gb"}, "v100-sxm-16gb has no peak for fp8"),
-        ({"quant": "int8,fp16"}, "a precision that is mixed or not stated"),
+        ({"quant": "int8,fp4"}, "a precision that is mixed or not stated"),
         ({"metric": "fps"}, "a metric that is not known: fps"),
         ({"value": ""}, "no value"),
     ],

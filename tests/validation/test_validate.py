@@ -127,7 +127,9 @@ BAD = {
 
 
 def test_bad_rows_are_refused_one_by_one_and_the_rest_is_used(tmp_path):
-    rows = [DECODE] + [{**DECODE, **change, "id": f"bad-{i}" if change else "x-1"} for i, change in enumerate(BAD.values())]
+    rows = [DECODE] + [
+        {**DECODE, **change, "id": f"bad-{i}" if change else "x-1"} for i, change in enumerate(BAD.values())
+    ]
     report = validate(written(tmp_path, "inference", *rows))
     assert report.total.answered == 1
     assert report.total.rows == len(rows)
@@ -192,7 +194,16 @@ def test_predictions_are_written_row_by_row_with_the_refused(tmp_path):
 
 def test_the_command_prints_json_with_the_keys_of_the_contract(tmp_path):
     path = written(tmp_path, "inference", DECODE)
-    command = [sys.executable, "-m", "mlsysim", "validate", str(path), "--json", "--predictions", str(tmp_path / "out.csv")]
+    command = [
+        sys.executable,
+        "-m",
+        "mlsysim",
+        "validate",
+        str(path),
+        "--json",
+        "--predictions",
+        str(tmp_path / "out.csv"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     found = json.loads(done.stdout)

@@ -16,7 +16,8 @@ def command(topic: str | None, hardware: str | None, precision: str | None, outp
     """Show what eta to expect: classical ranges, published percentiles, ceilings.
 
     TOPIC decode, prefill, training, network or tinyml shows what is published of that alone: percentiles of eta and
-    attainment, with their sources. TOPIC `factors` shows the twelve causes that eta compresses, each with its sign in a profile.
+    attainment, with their sources. TOPIC `factors` shows the twelve causes that eta compresses, each with its sign in
+    a profile.
     """
     from mlsysim.efficiency.guide import DEFAULT_DEVICE, Efficiency
     from mlsysim.errors import UnknownName

@@ -267,3 +267,20 @@ class Model:
 
 def _trust(regime: str) -> float:
     return LITTLE if regime.startswith("ttft") else 1.0
+
+
+def components(samples: Sequence[Sample]) -> list[list[int]]:
+    """Return the samples, by index, whose equations share parameters: each set is fitted by itself."""
+    joined: list[set[str]] = []
+    for name in sorted({s.case.equation for s in samples}):
+        names = set(EQUATIONS[name].NAMES)
+        touching = [j for j in joined if j & names]
+        joined = [j for j in joined if j not in touching] + [names.union(*touching)]
+    of = {
+        e: next(i for i, j in enumerate(joined) if j & set(EQUATIONS[e].NAMES))
+        for e in {s.case.equation for s in samples}
+    }
+    found: list[list[int]] = [[] for _ in joined]
+    for i, sample in enumerate(samples):
+        found[of[sample.case.equation]].append(i)
+    return found

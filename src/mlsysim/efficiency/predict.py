@@ -16,8 +16,8 @@ from mlsysim.efficiency.equations import EQUATIONS, case_of
 from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate
 from mlsysim.efficiency.fitted import combined, known_parameters, seen, spreads
 from mlsysim.efficiency.published import pooled
-from mlsysim.efficiency.small import small_run
 from mlsysim.efficiency.regimes import FITTED_TITLES, LARGE_BATCH, fitted_regime
+from mlsysim.efficiency.small import small_run
 from mlsysim.efficiency.structure import structure
 from mlsysim.models import NetworkSpec, Work
 from mlsysim.results import Interval, Note
@@ -114,7 +114,8 @@ def _notes(p: Prediction, roof: Roofline, scenario: Scenario) -> list[Note]:
     }
     fresh = "; ".join(names[k] for k in p.new if names[k])
     message = (
-        f"attainment {reached:.3g}, from a model fitted to {rows:,} published measurements of '{FITTED_TITLES[p.regime]}'"
+        f"attainment {reached:.3g}, from a model fitted to {rows:,} published measurements of"
+        f" '{FITTED_TITLES[p.regime]}'"
         f"{fixed}; 90 % of runs of others lie between {low:.2g} and {high:.2g} times this time"
         f"{f' ({fresh})' if fresh else ''}"
     )

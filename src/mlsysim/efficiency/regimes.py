@@ -61,26 +61,27 @@ FITTED_TITLES = {
 
 def fitted_regime(scenario: Scenario) -> str:
     """Return the regime of the fitted model for a scenario, a key of :data:`FITTED_TITLES`."""
-    model = scenario.model
     if scenario.hardware.kind == "mcu":
         return "tinyml"
-    if isinstance(model, NetworkSpec):
-        if scenario.phase == "training":
-            return "training-vision"
-        if scenario.hardware.kind == "cpu":
-            return "edge"
-        if any(layer.kind == "lookup" for layer in model.table):
-            return "recommendation"
-        if scenario.hardware.kind == "npu":
-            return "vision-npu"
-        return "vision-1" if scenario.batch_size == 1 else "vision-batch"
+    if isinstance(scenario.model, NetworkSpec):
+        return _network_regime(scenario, scenario.model)
     if scenario.phase == "training":
-        return _training_regime(scenario, model)
-    if not model.decodes:
+        return _training_regime(scenario, scenario.model)
+    if not scenario.model.decodes:
         return "encoder"
     if scenario.phase != "decode":
         return "prefill"
     return "decode_b1" if scenario.batch_size == 1 else "serving_throughput"
+
+
+def _network_regime(scenario: Scenario, model: NetworkSpec) -> str:
+    if scenario.phase == "training":
+        return "training-vision"
+    if scenario.hardware.kind in {"cpu", "npu"}:
+        return {"cpu": "edge", "npu": "vision-npu"}[scenario.hardware.kind]
+    if any(layer.kind == "lookup" for layer in model.table):
+        return "recommendation"
+    return "vision-1" if scenario.batch_size == 1 else "vision-batch"
 
 
 def _training_regime(scenario: Scenario, model: TransformerSpec) -> str:

@@ -34,7 +34,9 @@ def small_run(scenario: Scenario) -> EdgeRun | TinyRun | None:
         return TinyRun(model, _board(hardware.name, core, clock.value, 1, 0.0), "int8" if int8 else "fp32", "")
     count = int(hardware.units.value) if hardware.units else 4
     known = hardware.bandwidth.value if hardware.bandwidth else DEFAULT_BANDWIDTH.get(core.group, 1e10)
-    return EdgeRun(model, _board(hardware.name, core, clock.value, count, known), "int8" if int8 else "float", "ncnn-cpu")
+    return EdgeRun(
+        model, _board(hardware.name, core, clock.value, count, known), "int8" if int8 else "float", "ncnn-cpu"
+    )
 
 
 def _board(name: str, core: Core, clock_hz: float, count: int, bandwidth: float) -> Board:

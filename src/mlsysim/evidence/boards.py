@@ -32,7 +32,7 @@ class Cluster(NamedTuple):
     """Cores of one kind at one clock."""
 
     core: Core
-    count: int
+    cores: int
     clock_hz: float
 
     @property
@@ -173,7 +173,7 @@ def edge_board(name: str, threads: int = 0, powersave: int = 0, gpu: int = -1) -
     if not clusters:
         raise Refused("the core cannot be told from the name")
     allowed = _allowed(clusters, powersave)
-    ranked = [c for c in sorted(allowed, key=lambda c: -c.rate) for _ in range(c.count)]
+    ranked = [c for c in sorted(allowed, key=lambda c: -c.rate) for _ in range(c.cores)]
     used = ranked[: threads or len(ranked)]
     first = used[0]
     bandwidth = next((c.bandwidth for c in chips if c.bandwidth), 0.0) or DEFAULT_BANDWIDTH.get(first.core.group, 10e9)

@@ -6,6 +6,7 @@ The columns are those of inference.csv. How a row was run stands in its notes, a
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import NamedTuple
 
 from mlsysim.evidence.boards import Board, edge_board, micro_board
@@ -30,7 +31,7 @@ class EdgeRun(NamedTuple):
 
 
 class TinyRun(NamedTuple):
-    """One inference of one sample by a library on a microcontroller; ``external`` where its arena is not on the chip."""
+    """One inference of one sample by a library on a microcontroller; ``external`` with tensors off the chip."""
 
     network: NetworkSpec
     board: Board
@@ -145,7 +146,23 @@ def _network(row: Row) -> NetworkSpec:
     name = _NETWORKS.get(name, name)
     if name not in Models or not isinstance(found := Models[name], NetworkSpec):
         raise Refused(f"model not in the registry: {row['model']}")
-    return found
+    return _at_227(found) if found.name == "squeezenet-1.1" else found
+
+
+@cache
+def _at_227(network: NetworkSpec) -> NetworkSpec:
+    """Return SqueezeNet 1.1 for the images of 227 x 227 that ncnn's copy of it takes: maps of 113, 56, 28 and 14.
+
+    The registry's takes 224 x 224, which leaves 111, 55, 27 and 13; every pooling begins the next size.
+    """
+    sides = iter(((113, 111), (56, 55), (28, 27), (14, 13), (14, 13)))
+    (new, old), table = next(sides), []
+    for r in network.table:
+        if r.kind == "pool":
+            new, old = next(sides)
+        macs, read, written = (round(v * (new / old) ** 2) for v in (r.macs, r.input_elements, r.output_elements))
+        table.append(r._replace(macs=macs, input_elements=read, output_elements=written))
+    return NetworkSpec(network.name, tuple(table), network.sample)
 
 
 def _full_name(row: Row) -> str:

@@ -59,7 +59,7 @@ def model_of(row: Row) -> TransformerSpec:
     """
     family, layers = row["family"].lower(), count(row, "layers")
     for name in (_REGISTERED.get(family, family), row["model"].lower().replace(" ", "-")):
-        known = Models[name] if name in Models else None
+        known = Models[name] if name in Models else None  # noqa: SIM401
         if isinstance(known, TransformerSpec) and (not layers or known.layers == layers):
             return known
     if family in _MIXTURES:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.efficiency.fit import Anchor, Array, Model, Sample
+from mlsysim.efficiency.fit import Anchor, Array, Model, Sample, components
 from mlsysim.efficiency.fitted import combined, seconds_of, seen, spreads
 from mlsysim.errors import InvalidValue
 from mlsysim.evidence.base import packaged
@@ -138,18 +138,29 @@ def _refitted(
     ids = {m.id for m in measurements}
     more, more_samples, _ = samples_of([m for m in packaged() if m.id not in ids])
     everything, all_samples = [*measurements, *more], [*samples, *more_samples]
-    model = Model(all_samples)
-    scored = np.arange(len(everything)) < len(measurements)
+    out: list[Predicted] = []
+    for part in components(all_samples):
+        if any(i < len(measurements) for i in part):
+            scored = np.array([i < len(measurements) for i in part])
+            these = [everything[i] for i in part]
+            out += _part(these, Model([all_samples[i] for i in part]), scored, split, progress)
+    return out
+
+
+def _part(these: list[Measurement], model: Model, scored: Mask, split: str, progress: Progress) -> list[Predicted]:
+    """Predict the scored rows of equations that share parameters."""
     progress("all rows")
     if split == LOCKED:
-        groups = np.array([LOCKED if locked(*_names(m)) else "" for m in everything])
+        groups = np.array([LOCKED if locked(*_names(m)) else "" for m in these])
+        if (groups != "")[scored].sum() == 0:
+            return []
         theta, spread, _, _ = model.fit(groups == "")
         residuals = model.y - model.predict(theta)[0]
-        return _with_nested_intervals(everything, model, residuals, groups, scored, theta, spread, progress)
+        return _with_nested_intervals(these, model, residuals, groups, scored, theta, spread, progress)
     theta, spread, _, _ = model.fit()
-    groups = groups_of(everything, split)
+    groups = groups_of(these, split)
     residuals = residuals_without(model, groups, scored, theta, spread, progress)
-    return _with_intervals(everything, model, residuals, groups, scored)
+    return _with_intervals(these, model, residuals, groups, scored)
 
 
 def _with_intervals(

@@ -23,7 +23,6 @@ NAMES = (
     "edge.winograd",
     "edge.product",
     "edge.depthwise",
-    "edge.first",
     "edge.narrow",
     "edge.half",
     "edge.int8",
@@ -32,7 +31,6 @@ NAMES = (
     "edge.int8_traffic",
     "edge.transform",
     "edge.loose",
-    "edge.cache",
     "edge.memory",
     "edge.layer",
     "edge.wait",
@@ -40,6 +38,10 @@ NAMES = (
     "edge.slow",
 )
 PRODUCTS = ("conv", "depthwise", "linear", "matmul")
+MOVED = ("conv", "linear", "matmul")
+"""Products whose elements count by themselves; a depthwise convolution does little beside moving them."""
+TILES = (2, 4, 6)
+"""Sides of the tiles of results in ncnn's kernels of Winograd's algorithm."""
 LINES = 64
 """Columns of a product of which half reach their rate where ``edge.narrow`` is 1."""
 
@@ -47,7 +49,9 @@ LINES = 64
 class Work(NamedTuple):
     """What one sample takes, by kind of operator: multiply-accumulates, elements, parameters and operators.
 
-    ``narrow`` are multiply-accumulates over the pixels of the output, which are few in late layers.
+    ``winograd`` are the multiplications that Winograd's algorithm leaves of 3x3 convolutions, ``transformed`` their
+    elements; ``narrow`` multiply-accumulates over the pixels of the output, which are few in late layers; ``linear``
+    the parameters of linear layers; ``loose`` the elements of operators that are no products.
     """
 
     winograd: float
@@ -55,12 +59,10 @@ class Work(NamedTuple):
     depthwise: float
     narrow: float
     elements: float
-    weights: float
     linear: float
     operators: float
     transformed: float
     loose: float
-    first: float
 
 
 def work(network: NetworkSpec) -> Work:
@@ -73,21 +75,18 @@ def _work(table: tuple[Layer, ...]) -> Work:
     def macs(*kinds: str) -> float:
         return float(sum(r.times * r.macs for r in table if r.kind in kinds))
 
-    winograd = float(sum(r.times * r.macs for r in table if by_winograd(r)))
-    first = float(table[0].macs) if table[0].kind == "conv" and not by_winograd(table[0]) else 0.0
-    convolutions = [r for r in table[1:] if r.kind == "conv"]
+    exact = [r for r in table if by_winograd(r)]
+    convolutions = [r for r in table if r.kind == "conv"]
     return Work(
-        winograd,
-        macs("conv") - winograd - first,
+        sum(r.times * r.macs * left(pixels(r)) for r in exact),
+        macs("conv") - sum(r.times * r.macs for r in exact),
         macs("depthwise"),
         sum(r.times * r.macs * LINES / pixels(r) for r in convolutions),
-        elements([r for r in table if r.kind in PRODUCTS]),
-        float(sum(r.times * r.parameters for r in convolutions)),
+        elements([r for r in table if r.kind in MOVED]),
         float(sum(r.times * r.parameters for r in table if r.kind in {"linear", "matmul"})),
         float(sum(r.times for r in table)),
-        elements([r for r in table if by_winograd(r)]),
+        elements(exact),
         elements([r for r in table if r.kind not in PRODUCTS]),
-        first,
     )
 
 
@@ -102,6 +101,15 @@ def pixels(layer: Layer) -> float:
     return max(layer.output_elements * depth / layer.parameters, 1.0)
 
 
+def left(area: float) -> float:
+    """Return the share of multiplications that Winograd's algorithm leaves, with the best tile for a square image.
+
+    A tile of m x m results takes (m + 2)^2 multiplications for 9 m^2; tiles at the border are computed in full.
+    """
+    side = math.sqrt(area)
+    return min((math.ceil(side / m - 1e-6) * (m + 2)) ** 2 / (9 * area) for m in TILES)
+
+
 def by_winograd(layer: Layer) -> bool:
     """Return whether an operator is a 3x3 convolution of stride 1: its input has as many pixels as its output.
 
@@ -113,14 +121,13 @@ def by_winograd(layer: Layer) -> bool:
     return channels >= 8 and 0.8 < layer.input_elements / channels / pixels(layer) < 1.25
 
 
-def case(question: EdgeRun, setup: Setup) -> Case:
+def case(question: EdgeRun, setup: Setup) -> Case:  # noqa: ARG001  # equations share a signature
     """Return a run as the numbers of the equation."""
     w, b = work(question.network), question.board
     int8 = question.precision == "int8"
     x = {
         "rate": b.core.macs * b.clock_hz,
         "clock": b.clock_hz,
-        "lanes": b.core.macs,
         "threads": float(b.cores),
         "excess": math.log(b.threads / b.cores),
         "drag": -math.log(b.slowest),
@@ -144,22 +151,21 @@ def case(question: EdgeRun, setup: Setup) -> Case:
     return Case("edge", x, levels)
 
 
-def seconds(x: Mapping[str, Any], p: Mapping[str, Any]) -> Real:
+def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     """Return the time of one sample [s]."""
     lanes = x["rate"] * p["edge.half"] ** x["half"]
     exact = 1.0 / (p["edge.int8_winograd"] ** x["int8"])
     other = 1.0 / (p["edge.int8"] ** x["int8"])
     arithmetic = (
-        x["w_winograd"] * exact / p["edge.winograd"]
+        (x["w_winograd"] / p["edge.winograd"] + x["w_transformed"] * p["edge.transform"]) * exact
         + (x["w_product"] + x["w_narrow"] * p["edge.narrow"]) * other / p["edge.product"]
-        + x["w_first"] * other / p["edge.first"]
         + x["w_depthwise"] * other / p["edge.depthwise"]
     ) / lanes
-    passed = x["w_elements"] + x["w_transformed"] * p["edge.transform"] + x["w_loose"] * p["edge.loose"]
+    passed = x["w_elements"] + x["w_loose"] * p["edge.loose"]
     moved = passed * p["edge.traffic"] * p["edge.int8_traffic"] ** x["int8"] / x["clock"]
     more = x["threads"] - 1.0
     speedup = x["threads"] / (1.0 + more * p["edge.serial"])
     body = (arithmetic + moved) / speedup * (1.0 + p["edge.slow"] * x["drag"])
-    read = (x["w_linear"] + p["edge.cache"] * x["w_weights"]) * x["bytes"] / (x["bandwidth"] * p["edge.memory"])
-    calls = x["w_operators"] * (p["edge.layer"] + p["edge.wait"] * more * (1.0 + 10.0 * x["excess"]))
+    read = x["w_linear"] * x["bytes"] / (x["bandwidth"] * p["edge.memory"])
+    calls = x["w_operators"] * (p["edge.layer"] * 2e9 / x["clock"] + p["edge.wait"] * more * (1.0 + 10.0 * x["excess"]))
     return p["edge.scale"] * (body + read + calls)

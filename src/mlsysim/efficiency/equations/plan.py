@@ -15,7 +15,7 @@ _SHARDING = {"fsdp", "maxtext", "jax", "pytorch", "tensorflow", "colossalai", "l
 """Engines that shard weights over all devices where no plan is stated; the others split layers and stages."""
 _STATES = 16.0
 """Bytes a trained parameter in mixed precision [B] (Rajbhandari et al., arXiv:1910.02054, section 3.1)."""
-_AT_ONCE = 8192
+_AT_ONCE = 4096
 """Tokens of a micro-batch where none is stated."""
 _STAGES = 4
 """Stages that a device of a pipeline holds in turn where no plan is stated."""

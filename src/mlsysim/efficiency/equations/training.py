@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from mlsysim.efficiency.case import Case
 from mlsysim.efficiency.equations.plan import Plan, fabric_of, plan_of
-from mlsysim.models import TransformerSpec
+from mlsysim.models import TransformerSpec, lower
 from mlsysim.models.parts import Experts
+from mlsysim.models.training import Trained
 from mlsysim.physics.elementwise import Real, maximum, minimum
 from mlsysim.scenario import Scenario
 from mlsysim.setup import Setup
@@ -85,7 +87,7 @@ def case(scenario: Scenario, setup: Setup) -> Case:
         "tp_s": own * 16.0 * (plan.tp - 1) * hidden * layers / plan.scale_up,
         "cp_s": own * 12.0 * (plan.cp - 1) * _kv_width(model) / plan.cp_link,
         "ep_s": own * 8.0 * hidden * routed[4] * _sent_to_experts(plan, routed[2]),
-        "dp_s": _gathered(plan, held, shard, lora) / plan.network,
+        "dp_s": _gathered(plan, held, shard) / plan.network,
         "update_s": _OPTIMIZER * held / (plan.dp if plan.sharded else 1.0) / band,
         "passes": plan.micro_batches
         * layers
@@ -100,9 +102,18 @@ def case(scenario: Scenario, setup: Setup) -> Case:
 
 
 def _flops(scenario: Scenario, model: TransformerSpec) -> dict[str, float]:
-    """Return the FLOPs of a step by what they run on; of the head of an encoder only masked tokens count."""
+    """Return the FLOPs of a step by what they run on."""
+    more = scenario.modifiers
+    one = _sequence_flops(model, scenario.seq_len or 1, more.target_len, more.trained)
+    return {name: scenario.batch_size * flops for name, flops in one.items()}
+
+
+@lru_cache(maxsize=1024)
+def _sequence_flops(model: TransformerSpec, length: int, target: int | None, trained: Trained) -> dict[str, float]:
+    """Return the training FLOPs of one sequence by what they run on; of an encoder's head only masked tokens count."""
     found = {"gemm": 0.0, "experts": 0.0, "head": 0.0, "attention": 0.0}
-    for op in scenario.work().operators:
+    work = lower(model, "training", batch_size=1, seq_len=length, context=0, target_len=target, trained=trained)
+    for op in work.operators:
         if op.name in {"lm_head", "head", "mtp.head"}:
             found["head"] += float(op.flops) * (1.0 if model.causal or model.pooled else _MASKED)
         elif op.kind in {"matmul", "experts"}:
@@ -118,6 +129,7 @@ def _sixteen(scenario: Scenario) -> float:
     return found.value
 
 
+@lru_cache(maxsize=1024)
 def _routed(model: TransformerSpec) -> tuple[float, float, float, float, float]:
     """Return parameters, number, chosen, width and layers of routed experts; all 0 where there are none."""
     for block in model.blocks:
@@ -146,7 +158,7 @@ def _kv_width(model: TransformerSpec) -> float:
     return model.kv_elements / 2.0
 
 
-def _gathered(plan: Plan, held: float, shard: float, lora: bool) -> float:
+def _gathered(plan: Plan, held: float, shard: float) -> float:
     """Return the bytes that a device sends and receives a step for data parallelism [B].
 
     Gradients are reduced and weights gathered, 2 B each; with sharded weights these are gathered twice for every
