@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ORACLES := .venv-oracles
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test test-oracles lint evidence bench clean
+.PHONY: run test test-oracles lint evidence fit accuracy bench clean
 
 run: $(VENV)/.run
 	$(BIN)/mlsysim demo --report report
@@ -30,6 +30,14 @@ bench: $(VENV)/.dev
 evidence: $(VENV)/.dev
 	@test -n "$(FROM)" || { echo "usage: make evidence FROM=folder-of-published-tables"; exit 2; }
 	$(BIN)/python tools/curate_evidence.py $(FROM)
+
+fit: $(VENV)/.dev
+	@test -n "$(FROM)" || { echo "usage: make fit FROM=folder-of-published-tables"; exit 2; }
+	$(BIN)/python tools/fit.py $(FROM)
+
+accuracy: $(VENV)/.dev
+	@test -n "$(FROM)" || { echo "usage: make accuracy FROM=folder-of-published-tables"; exit 2; }
+	$(BIN)/python tools/accuracy.py $(FROM)
 
 clean:
 	rm -rf $(VENV) $(ORACLES) report build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -92,11 +92,11 @@ def score(name: str, predicted: Sequence[Predicted], refused: Sequence[Refusal])
     )
 
 
-def scores(predicted: Iterable[Predicted], refused: Iterable[Refusal]) -> list[Score]:
-    """Return the score of each group, by name."""
+def scores(predicted: Iterable[Predicted], refused: Iterable[Refusal], by: str) -> list[Score]:
+    """Return the score of each ``group`` or ``regime``, by name."""
     by_group: dict[str, tuple[list[Predicted], list[Refusal]]] = {}
     for p in predicted:
-        by_group.setdefault(p.measurement.group, ([], []))[0].append(p)
+        by_group.setdefault(getattr(p.measurement, by), ([], []))[0].append(p)
     for r in refused:
         by_group.setdefault(r.group or "not recognised", ([], []))[1].append(r)
     return [score(name, *both) for name, both in sorted(by_group.items())]

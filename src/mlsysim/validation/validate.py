@@ -49,11 +49,12 @@ class Report(NamedTuple):
     calibrated: int
     total: Score
     groups: list[Score]
+    regimes: list[Score]
     predicted: list[Predicted]
     refused: list[Refusal]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, ready for JSON: the score of all rows, and ``groups`` with the same keys."""
+        """Return plain data, ready for JSON: the score of all rows, and of its groups and regimes with the same keys."""
         whole = self.total.to_dict()
         del whole["name"]
         return {
@@ -63,6 +64,7 @@ class Report(NamedTuple):
             "calibrate": self.calibrated,
             **whole,
             "groups": [g.to_dict() for g in self.groups],
+            "regimes": [g.to_dict() for g in self.regimes],
         }
 
 
@@ -103,7 +105,8 @@ def validate(path: Path, split: str = "", calibrate: int = 0, progress: Progress
         split,
         calibrate,
         score("all", predicted, refused),
-        scores(predicted, refused),
+        scores(predicted, refused, "group"),
+        scores(predicted, [], "regime"),
         predicted,
         refused,
     )
