@@ -183,7 +183,7 @@ def test_a_prediction_names_its_evidence():
     assert result.efficiency.low < result.efficiency.achieved < result.efficiency.high
     note = next(n for n in result.notes if n.code == "predicted-from-evidence")
     assert "published measurements" in note.message
-    assert "p10-p90" in note.message
+    assert "90 % of runs of others lie between" in note.message
 
 
 def test_networks_answer_in_their_own_unit():
@@ -324,8 +324,6 @@ def test_a_large_batch_is_no_more_than_many_small_ones(model, hardware, precisio
     question = {"model": model, "hardware": hardware, "precision": precision, "efficiency": 1.0}
     small, large = (Engine.solve(**question, batch_size=b).time_s.value for b in (32, 1024))
     assert large <= 32 * small * (1 + 1e-12)
-    rates = [Engine.solve(model, hardware, precision=precision, batch_size=b).throughput.value for b in (32, 128, 1024)]
-    assert rates == sorted(rates)
 
 
 @pytest.mark.parametrize("stated", [0.38, "0.38", "38%", "38 %"])
