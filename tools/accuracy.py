@@ -36,7 +36,9 @@ def main(folder: Path, workers: int = 2) -> None:
             found |= {(s.name, split): s for s in scores}
     text = PAGE.read_text(encoding="utf-8")
     for name, lines in (("accuracy", accuracy(found)), ("coverage", coverage(found))):
-        text = re.sub(rf"(<!-- computed: {name} -->\n).*?(\n\n|\Z)", rf"\g<1>{chr(10).join(lines)}\n\n", text, flags=re.S)
+        text = re.sub(
+            rf"(<!-- computed: {name} -->\n).*?(\n\n|\Z)", rf"\g<1>{chr(10).join(lines)}\n\n", text, flags=re.S
+        )
     PAGE.write_text(text.rstrip() + "\n", encoding="utf-8")
 
 

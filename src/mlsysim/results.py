@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 
 class Interval(NamedTuple):
@@ -86,22 +86,13 @@ def bytes_missing(total: float, weights: float, capacity: float, flash: float) -
     return total - min(weights, flash) - capacity
 
 
-class Basis(Protocol):
-    """What an answer rests on, worked out when it is asked for."""
-
-    def evidence(self) -> Sequence[Any]:
-        """Return the published measurements nearest to the question."""
-
-    def explain(self) -> str:
-        """Return where eta comes from and where the time goes."""
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """The answer to one question. Times in s, sizes in B, work in FLOP; ``to_dict`` is the JSON contract.
 
     ``breakdown_s`` sums exactly to ``time_s.value``: ``compute`` is FLOPs / peak, ``memory`` what the roofline adds,
     ``overhead`` fixed time that no faster hardware removes, ``software`` all the rest (eta absorbs it unnamed).
+    ``basis`` is what ``evidence`` and ``explain`` are worked out from when they are asked for.
     """
 
     model: str
@@ -128,16 +119,17 @@ class Result:
     notes: tuple[Note, ...] = ()
     remedies: tuple[str, ...] = ()
     modifiers: Mapping[str, object] = field(default_factory=dict)
-    basis: Basis | None = field(default=None, compare=False)
+    basis: Any = field(default=None, compare=False)
 
     @property
     def evidence(self) -> Sequence[Any]:
         """Return the published measurements nearest to this question, nearest first, each with its address."""
-        return self.basis.evidence() if self.basis else ()
+        found: Sequence[Any] = self.basis.evidence() if self.basis else ()
+        return found
 
     def explain(self) -> str:
         """Return where eta comes from: the ceiling, what is reached of it, and what costs the rest."""
-        return self.basis.explain() if self.basis else ""
+        return str(self.basis.explain()) if self.basis else ""
 
     @property
     def fits(self) -> bool:

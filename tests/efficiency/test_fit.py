@@ -8,7 +8,7 @@ import pytest
 from mlsysim.efficiency import fit as fitting
 from mlsysim.efficiency.case import Case
 from mlsysim.efficiency.fit import Model, Sample
-from mlsysim.efficiency.structure import Offset, Quantity, value_of
+from mlsysim.efficiency.structure import Quantity, value_of
 
 QUANTITIES = {
     "share": Quantity("share", "1", 0.5, 0.5, 1.0, {"device": 0.3}, "share of peak"),
@@ -38,7 +38,7 @@ def samples(noise=0.0):
 
 
 def fitted(model, theta):
-    offsets = {key: Offset(float(theta[i]), 0.0, 1, 1) for i, key in enumerate(model.keys)}
+    offsets = {key: float(theta[i]) for i, key in enumerate(model.keys)}
     return {d: value_of(QUANTITIES["share"], offsets, {"device": d}) for d in (*DEVICES, "new")}, offsets
 
 
@@ -86,5 +86,5 @@ def test_fitting_twice_gives_the_same():
 
 
 def test_a_share_of_peak_is_never_more_than_its_bound():
-    offsets = {("share", "", ""): Offset(3.0, 0.0, 1, 1)}
+    offsets = {("share", "", ""): 3.0}
     assert value_of(QUANTITIES["share"], offsets, {}) == 1.0

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from mlsysim.efficiency.case import Case
 from mlsysim.efficiency.equations import EQUATIONS
-from mlsysim.efficiency.structure import Offset, Offsets, structure, value_of
-from mlsysim.registry import read_table
+from mlsysim.efficiency.structure import Offsets, structure, value_of
+from mlsysim.registry import read_table, read_text
 from mlsysim.results import Interval
 
 NEW = ("source", "model", "hardware")
@@ -33,10 +33,12 @@ class Spread(NamedTuple):
 @cache
 def fitted() -> Offsets:
     """Return the packaged offsets."""
-    return {
-        (r["name"], r["factor"], r["level"]): Offset(float(r["value"]), float(r["sd"]), int(r["n"]), int(r["sources"]))
-        for r in read_table("mlsysim.efficiency", "fitted.tsv")
-    }
+    lines = read_text("mlsysim.efficiency", "fitted.tsv").splitlines()
+    found = {}
+    for line in lines[1:]:
+        name, factor, level, value, _ = line.split("\t", 4)
+        found[name, factor, level] = float(value)
+    return found
 
 
 @cache

@@ -23,7 +23,6 @@ from mlsysim.models import NetworkSpec, Work
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.setup import UNKNOWN, Setup
-from mlsysim.units import si
 
 
 class Prediction(NamedTuple):
@@ -99,24 +98,15 @@ def predicted(
     value = roof.floor_s / moving
     reached = Interval(value, value / high, min(1.0, value / low))
     fixed = Interval(p.overhead_s, p.overhead_s * low, p.overhead_s * high) if p.overhead_s > 0 else NO_OVERHEAD
-    return Estimate("predicted", None, reached, fixed, tuple(_notes(p, roof, scenario)))
+    return Estimate("predicted", None, reached, fixed, (_note(p, scenario, low, high),))
 
 
-def _notes(p: Prediction, roof: Roofline, scenario: Scenario) -> list[Note]:
-    rows = spreads()[p.regime, ""].rows
-    reached = min(1.0, roof.floor_s / p.seconds)
-    low, high = p.ends
-    fixed = f", {si(p.overhead_s, 's')} of it fixed" if p.overhead_s > 0.01 * p.seconds else ""
-    names = {
-        "source": "",
-        "model": f"{scenario.model.name} is not among them",
-        "hardware": f"no {scenario.hardware.name} is",
-    }
-    fresh = "; ".join(names[k] for k in p.new if names[k])
+def _note(p: Prediction, scenario: Scenario, low: float, high: float) -> Note:
+    names = {"model": f"{scenario.model.name} is not among them", "hardware": f"no {scenario.hardware.name} is"}
+    fresh = "; ".join(names[k] for k in p.new if k in names)
     message = (
-        f"attainment {reached:.3g}, from a model fitted to {rows:,} published measurements of"
-        f" '{FITTED_TITLES[p.regime]}'"
-        f"{fixed}; 90 % of runs of others lie between {low:.2g} and {high:.2g} times this time"
-        f"{f' ({fresh})' if fresh else ''}"
+        f"by equations fitted to {spreads()[p.regime, ''].rows:,} published measurements of"
+        f" '{FITTED_TITLES[p.regime]}'{f' ({fresh})' if fresh else ''}: 90 % of runs of others lie between {low:.2g}"
+        f" and {high:.2g} times this time"
     )
-    return [Note("predicted-from-evidence", message)]
+    return Note("predicted-from-evidence", message)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from mlsysim.evidence.boards import DEFAULT_BANDWIDTH, Board, Core, cores
-from mlsysim.evidence.edge_rows import EdgeRun, TinyRun
+from typing import TYPE_CHECKING
+
 from mlsysim.models import NetworkSpec
 from mlsysim.scenario import Scenario
+
+if TYPE_CHECKING:
+    from mlsysim.evidence.boards import Board, Core
+    from mlsysim.evidence.edge_rows import EdgeRun, TinyRun
 
 _CALLED = {
     "xtensa-lx7": "xtensa-lx7",
@@ -25,6 +29,9 @@ def small_run(scenario: Scenario) -> EdgeRun | TinyRun | None:
     hardware, model = scenario.hardware, scenario.model
     if not isinstance(model, NetworkSpec) or scenario.phase != "forward" or hardware.kind not in {"mcu", "cpu"}:
         return None
+    from mlsysim.evidence.boards import DEFAULT_BANDWIDTH, cores
+    from mlsysim.evidence.edge_rows import EdgeRun, TinyRun
+
     core = cores().get(_CALLED.get(hardware.generation, hardware.generation))
     clock = hardware.clocks.get("boost") or hardware.clocks.get("base")
     if core is None or clock is None:
@@ -40,4 +47,6 @@ def small_run(scenario: Scenario) -> EdgeRun | TinyRun | None:
 
 
 def _board(name: str, core: Core, clock_hz: float, count: int, bandwidth: float) -> Board:
+    from mlsysim.evidence.boards import Board
+
     return Board(name, core, clock_hz, count, count, 1.0, 1.0, bandwidth)

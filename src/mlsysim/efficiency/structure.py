@@ -41,25 +41,15 @@ def _quantity(r: Row) -> Quantity:
     return Quantity(r["name"], r["unit"], float(r["prior"]), float(r["spread"]), most, effects, r["meaning"])
 
 
-class Offset(NamedTuple):
-    """What one level adds to the logarithm of a parameter (the base, where factor and level are empty)."""
-
-    value: float
-    sd: float
-    rows: int
-    sources: int
-
-
-Offsets = Mapping[tuple[str, str, str], Offset]
-"""Offsets by parameter, factor and level."""
+Offsets = Mapping[tuple[str, str, str], float]
+"""What a level adds to the logarithm of a parameter, by parameter, factor and level (the base where both are empty)."""
 
 
 def value_of(quantity: Quantity, offsets: Offsets, levels: Mapping[str, str]) -> float:
     """Return a parameter for the given levels, in its unit."""
     log = math.log(quantity.prior)
     for key in keys(quantity, levels):
-        if key in offsets:
-            log += offsets[key].value
+        log += offsets.get(key, 0.0)
     return min(math.exp(log), quantity.most)
 
 

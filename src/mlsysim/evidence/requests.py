@@ -30,8 +30,8 @@ class Requests(NamedTuple):
     ``concurrency`` of them are wanted at once (0: as many as fit); ``timed`` is what is measured: ``throughput`` (the
     time of one output token of all), ``tpot`` or ``ttft``. ``shards`` is the degree by which a layer is split,
     ``groups`` the data-parallel groups of attention within the replica. ``server`` where requests arrive at random
-    under a bound on latency, ``drafted`` where multi-token prediction was on; each request decodes ``beams`` sequences, which
-    then count one by one.
+    under a bound on latency, ``drafted`` where multi-token prediction was on; each request decodes ``beams``
+    sequences, which then count one by one.
     """
 
     model: TransformerSpec

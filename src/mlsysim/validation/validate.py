@@ -54,7 +54,7 @@ class Report(NamedTuple):
     refused: list[Refusal]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, ready for JSON: the score of all rows, and of its groups and regimes with the same keys."""
+        """Return plain data, ready for JSON: the score of all rows, of groups and of regimes, with the same keys."""
         whole = self.total.to_dict()
         del whole["name"]
         return {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from mlsysim.hardware import HardwareSpec
@@ -44,9 +45,14 @@ _HOST = {"volta": 16e9, "turing": 16e9, "ampere": 32e9, "ada": 32e9, "hopper": 6
 
 def link_of(hardware: HardwareSpec) -> tuple[float, str]:
     """Return the bandwidth between devices of one node, one direction [B/s], and the kind of link."""
-    if hardware.memory_class == "hbm" and not re.search("pcie|a30|mi210", hardware.name):
-        return _LINKS.get(hardware.generation, 200e9), "scale-up"
-    return _HOST.get(hardware.generation, 32e9), "host"
+    return _link(hardware.name, hardware.generation, hardware.memory_class)
+
+
+@cache
+def _link(name: str, generation: str, memory_class: str) -> tuple[float, str]:
+    if memory_class == "hbm" and not re.search("pcie|a30|mi210", name):
+        return _LINKS.get(generation, 200e9), "scale-up"
+    return _HOST.get(generation, 32e9), "host"
 
 
 class Sums(NamedTuple):

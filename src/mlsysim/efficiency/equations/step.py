@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from mlsysim.efficiency.case import Case
 from mlsysim.efficiency.equations import passes
+from mlsysim.hardware import HardwareSpec
 from mlsysim.models import TransformerSpec, Work
 from mlsysim.physics.elementwise import Real
 from mlsysim.precision import roles
@@ -72,39 +74,45 @@ def _peak(scenario: Scenario, setup: Setup) -> float:
 
 
 def levels_of(
-    model: TransformerSpec, hardware: Any, precision: str, phase: str, setup: Setup, shards: int
+    model: TransformerSpec, hardware: HardwareSpec, precision: str, phase: str, setup: Setup, shards: int
 ) -> dict[str, str]:
-    """Return the levels of a run of a language model."""
-    role = roles(precision)
-    narrow = role.weight < role.activation
-    width = (
-        "w4"
-        if narrow and role.weight < 0.8
-        else "w8"
-        if narrow
-        else role.compute[0].replace("bf16", "16").replace("fp16", "16")
-    )
-    sparse = any(line.kind == "experts" for _, line in model.lines)
-    engine = setup.engine
-    link = passes.link_of(hardware)[1]
-    kind = engine_class(engine, setup.version)
+    """Return the levels of a run of a language model; shared, and never written to."""
+    fabric = passes.link_of(hardware)[1] if shards > 1 else ""
+    machine = (hardware.name, hardware.generation, hardware.memory_class, fabric)
+    return _levels(machine, precision, phase, setup.engine, setup.version, model.expert_layers > 0)
+
+
+@cache
+def _levels(
+    machine: tuple[str, str, str, str], precision: str, phase: str, engine: str, version: str, sparse: bool
+) -> dict[str, str]:
+    device, generation, memory_class, fabric = machine
+    kind = engine_class(engine, version)
     return {
         "class": kind,
-        "kernels": "unfused" if unfused(engine, setup.version) else "fused" if engine else "",
+        "kernels": "unfused" if unfused(engine, version) else "fused" if engine else "",
         "class_phase": f"{kind}/{phase}" if kind else "",
-        "generation": hardware.generation,
-        "memory_class": hardware.memory_class,
-        "precision": width,
+        "generation": generation,
+        "memory_class": memory_class,
+        "precision": _width(precision),
         "phase": phase,
         "engine": engine,
-        "engine_memory": f"{engine}/{hardware.memory_class}" if engine else "",
+        "engine_memory": f"{engine}/{memory_class}" if engine else "",
         "engine_phase": f"{engine}/{phase}" if engine else "",
-        "generation_phase": f"{hardware.generation}/{phase}",
-        "release": f"{engine} {setup.version}" if engine and setup.version else "",
+        "generation_phase": f"{generation}/{phase}",
+        "release": f"{engine} {version}" if engine and version else "",
         "architecture": "experts" if sparse else "dense",
-        "fabric": link if shards > 1 else "",
-        "device": hardware.name,
+        "fabric": fabric,
+        "device": device,
     }
+
+
+def _width(precision: str) -> str:
+    """Return the width of weights that are narrower than activations, else the format of the arithmetic."""
+    role = roles(precision)
+    if role.weight < role.activation:
+        return "w4" if role.weight < 0.8 else "w8"
+    return role.compute[0].replace("bf16", "16").replace("fp16", "16")
 
 
 def engine_class(engine: str, version: str) -> str:
