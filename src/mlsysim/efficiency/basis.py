@@ -6,7 +6,6 @@ import math
 from typing import NamedTuple
 
 from mlsysim.efficiency.evidence import KIN, Evidence, evidence
-from mlsysim.efficiency.explain import causes
 from mlsysim.hardware import Hardware
 from mlsysim.models import Work
 from mlsysim.results import Eta
@@ -67,6 +66,7 @@ class Basis(NamedTuple):
         return "\n".join(lines)
 
     def _causes(self) -> list[str]:
+        from mlsysim.efficiency.explain import causes
         from mlsysim.efficiency.predict import prediction
 
         found = prediction(self.scenario, work=self.work)
