@@ -19,6 +19,15 @@ _SPELLED = {
 }
 _CUT = r"-(330w|\d+c|cts|96gb|8gb)$"
 """What a name of a device may end with: a power limit, the count of cores, an edition."""
+_CUT_MODEL = (
+    r"^.*/",
+    r"(?i)-(fp8|nvfp4|mxfp4|fp4|int4|int8|awq|gptq|bf16)(-[a-z0-9]+)?$",
+    r"-\d{4}$",
+    r"(?i)-(instruct|it|chat|base|hf)$",
+    r"(?i)^meta-",
+    r"(?i)-v\d+(\.\d+)?$",
+)
+"""What a name of a model may begin or end with, in the order in which it is taken away: owner, format, date, kind."""
 
 
 def device_named(text: str) -> str:
@@ -27,7 +36,10 @@ def device_named(text: str) -> str:
     if name in Hardware:
         return name
     name = _SPELLED.get(name, name)
-    return re.sub(_CUT, "", name).replace("v100-sxm2", "v100-sxm")
+    for cut in (_CUT, r"-\d+gb$", r"-sxm\d?$"):
+        if name not in Hardware:
+            name = re.sub(cut, "", name).replace("v100-sxm2", "v100-sxm")
+    return name
 
 
 def device_of(text: str) -> HardwareSpec:
@@ -53,7 +65,7 @@ def language_model_of(text: str) -> TransformerSpec:
         No such model, or no language model.
     """
     name = _SPELLED.get(text.strip().lower(), text.strip())
-    for cut in (r"^.*/", r"(?i)-(fp8|nvfp4|fp4|awq|gptq)$", r"(?i)-(instruct|it|chat|base)$"):
+    for cut in _CUT_MODEL:
         if name not in Models:
             name = re.sub(cut, "", name)
     if name not in Models or not isinstance(found := Models[name], TransformerSpec):

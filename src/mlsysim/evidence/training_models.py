@@ -13,6 +13,7 @@ from mlsysim.models.parts import Attention, Experts, LatentAttention, StateSpace
 from mlsysim.models.spec import Block
 
 _REGISTERED = {
+    "gpt2-124m": "gpt2",
     "llama4-scout": "llama-4-scout",
     "llama4-maverick": "llama-4-maverick",
     "nemotron_3_nano": "nemotron-3-nano-30b-a3b",
