@@ -95,6 +95,7 @@ def _levels(
         "generation": generation,
         "memory_class": memory_class,
         "precision": _width(precision),
+        "generation_precision": f"{generation}/{_width(precision)}",
         "phase": phase,
         "engine": engine,
         "engine_memory": f"{engine}/{memory_class}" if engine else "",
