@@ -103,8 +103,13 @@ def interval_lines(
 
 
 def write_seen(measurements: Sequence[Measurement]) -> None:
-    """Write the sources, models and devices of the measurements."""
-    lines = [[kind, name] for kind in NEW for name in sorted({getattr(m, kind) for m in measurements})]
+    """Write the sources, models and devices of the measurements, under the names of tables and of registries."""
+    found = {(kind, getattr(m, kind)) for m in measurements for kind in NEW}
+    for m in measurements:
+        model, hardware = (getattr(m.question, field, None) for field in ("model", "hardware"))
+        model = model or getattr(m.question, "network", None)
+        found |= {(kind, spec.name) for kind, spec in (("model", model), ("hardware", hardware)) if spec}
+    lines = [list(pair) for pair in sorted(found)]
     table(SRC / "efficiency/data/seen.tsv", ["kind", "name"], lines)
 
 

@@ -42,7 +42,7 @@ class Eta:
     ``kind`` is ``assumed``, ``measured`` or ``predicted``; ``asked`` the number the caller stated (None if none was);
     ``ceiling`` what the roofline allows; ``achieved`` what the result stands on, never above the ceiling;
     ``attainment`` achieved / ceiling; ``low`` and ``high`` the interval of ``achieved``: 90 % where it was measured,
-    p10 to p90 of what is published where it is predicted, no width where it was stated.
+    where 90 % of runs of others lie where it is predicted, no width where it was stated.
     """
 
     kind: str

@@ -42,7 +42,7 @@ def command(topic: str | None, hardware: str | None, precision: str | None, outp
         from mlsysim.report.graded import regime_table
         from mlsysim.scenario import hardware_of
 
-        topics = ["factors", *FAMILIES, *TITLES]
+        topics = list(dict.fromkeys(("factors", *FAMILIES, *TITLES)))
         if topic.lower() not in topics:
             known = "known: " + ", ".join(topics) + "; `mlsysim guide` alone shows the ranges"
             raise UnknownName("topic", topic, nearest(topic, topics), known)

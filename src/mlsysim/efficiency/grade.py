@@ -103,7 +103,7 @@ def regimes_of(word: str) -> tuple[str, ...]:
     """
     found = tuple(r for r in TITLES if r == word or (word in FAMILIES and r.split("-")[0] == word))
     if not found:
-        known = [*FAMILIES, *TITLES]
+        known = list(dict.fromkeys((*FAMILIES, *TITLES)))
         raise UnknownName("regime", word, nearest(word, known), "known: " + ", ".join(known))
     return found
 

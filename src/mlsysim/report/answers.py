@@ -54,7 +54,7 @@ def result_table(r: Result) -> Table:
 _INTERVALS = {
     "assumed": "you stated one number",
     "measured": "90 %",
-    "predicted": "p10 to p90 of what is published",
+    "predicted": "holds 90 % of runs of others",
 }
 _PARTS = {
     "compute": "FLOPs at peak",
@@ -178,5 +178,5 @@ def _eta_source(r: Result) -> str:
     return {
         "assumed": "assumed: you stated it",
         "measured": "measured: from your calibration",
-        "predicted": "predicted: from published evidence",
+        "predicted": "predicted: by equations fitted to published runs",
     }[eta.kind] + asked
