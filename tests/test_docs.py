@@ -31,6 +31,7 @@ GLOSSARY = ROOT / "docs/glossary.md"
 ARCHITECTURE = ROOT / "docs/architecture/README.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MEASURED = re.compile(r"<!-- measured: \w+ -->\n.*?<!-- end -->", re.DOTALL)
 TABLE = re.compile(r"(<!-- computed: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?")
 CITED = re.compile(r"\]\(https://|measured with ¶")
@@ -92,8 +93,8 @@ def sentences(text):
 
 
 def bare(text):
-    """Return a page without code blocks and computed tables."""
-    return TABLE.sub("", FENCE.sub("", text))
+    """Return a page without code blocks and tables that are computed, here or by a command that takes minutes."""
+    return MEASURED.sub("", TABLE.sub("", FENCE.sub("", text)))
 
 
 def uncomputed(text):

@@ -3,7 +3,7 @@
     python tools/accuracy.py FOLDER
 
 FOLDER holds training.csv, inference.csv and serving_e2e.csv. Every number is what ``mlsysim validate`` gives for one
-table and one split; each is kept in FOLDER-independent JSON beside the page only while this runs.
+table and one split.
 """
 
 from __future__ import annotations
@@ -36,9 +36,8 @@ def main(folder: Path, workers: int = 2) -> None:
             found |= {(s.name, split): s for s in scores}
     text = PAGE.read_text(encoding="utf-8")
     for name, lines in (("accuracy", accuracy(found)), ("coverage", coverage(found))):
-        text = re.sub(
-            rf"(<!-- computed: {name} -->\n).*?(\n\n|\Z)", rf"\g<1>{chr(10).join(lines)}\n\n", text, flags=re.S
-        )
+        shown = "\n".join(lines)
+        text = re.sub(rf"(<!-- measured: {name} -->\n).*?(<!-- end -->)", rf"\g<1>{shown}\n\g<2>", text, flags=re.S)
     PAGE.write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
