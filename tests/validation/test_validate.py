@@ -6,12 +6,14 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from mlsysim.errors import UsageError
 from mlsysim.evidence.tables import COLUMNS, read_measurements
+from mlsysim.validation.handed_over import calibrated, variances
 from mlsysim.validation.score import Predicted, quantile, score
-from mlsysim.validation.validate import calibrated, predictions_csv, validate
+from mlsysim.validation.validate import predictions_csv, validate
 
 DECODE = {
     "id": "x-1",
@@ -182,6 +184,14 @@ def test_rows_given_as_measurements_move_the_others(tmp_path):
     assert after.total.median_ape < before.total.median_ape / 3
     again = calibrated(before.predicted, 2, "")
     assert [p.measurement.id for p in again if p.given] == [p.measurement.id for p in after.predicted if p.given]
+
+
+def test_variances_within_and_between_by_hand():
+    # Deviations within each group are -.1, 0 and .1: median .1; the medians of the groups are -.2, .2 and .4: median .2.
+    groups = [np.array([m - 0.1, m, m + 0.1]) for m in (-0.2, 0.2, 0.4)]
+    within, between = variances(groups)
+    assert within == pytest.approx((1.4826 * 0.1) ** 2)
+    assert between == pytest.approx((1.4826 * 0.2) ** 2)
 
 
 def test_predictions_are_written_row_by_row_with_the_refused(tmp_path):

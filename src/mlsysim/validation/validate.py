@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +17,11 @@ from mlsysim.evidence.base import packaged
 from mlsysim.evidence.lock import locked
 from mlsysim.evidence.measurement import Measurement
 from mlsysim.evidence.tables import Refusal, read_measurements
+from mlsysim.validation.handed_over import calibrated
 from mlsysim.validation.held_out import (
     KINDS,
     Mask,
     Names,
-    configuration,
     groups_of,
     new_names,
     residuals_without,
@@ -34,9 +32,6 @@ from mlsysim.validation.score import Predicted, Score, score, scores
 
 LOCKED = "locked"
 SPLITS = (*KINDS, LOCKED)
-SHRINK = 0.3
-"""Variance within a deployment over that between deployments: how a few measurements weigh against the model."""
-
 Progress = Callable[[str], None]
 
 
@@ -251,41 +246,6 @@ def _without(model: Model, anchor: Anchor, names: Names, progress: Progress) -> 
     return out
 
 
-def calibrated(predicted: list[Predicted], count: int, split: str) -> list[Predicted]:
-    """Hand over ``count`` rows of each group as measurements: the others move by their mean residual, in logarithms.
-
-    Which rows those are follows from their ids alone. The residual is shrunk by ``SHRINK`` / count, and the interval
-    narrows to what rows of one group vary by.
-    """
-    by_group: dict[tuple[object, ...], list[Predicted]] = defaultdict(list)
-    for p in predicted:
-        by_group[_deployment(p.measurement, split)].append(p)
-    out = []
-    for group in by_group.values():
-        ordered = sorted(group, key=lambda p: hashlib.sha256(p.measurement.id.encode()).digest())
-        first, rest = ordered[:count], ordered[count:]
-        mean = float(np.mean([np.log(p.measurement.seconds / p.seconds) for p in first]))
-        move = float(np.exp(mean * count / (count + SHRINK)))
-        narrow = (SHRINK / (1 + SHRINK) * (1 + 1 / count)) ** 0.5
-        out += [p._replace(given=True) for p in first]
-        out += [
-            p._replace(
-                seconds=p.seconds * move,
-                low=p.seconds * move * (p.low / p.seconds) ** narrow,
-                high=p.seconds * move * (p.high / p.seconds) ** narrow,
-            )
-            for p in rest
-        ]
-    return out
-
-
-def _deployment(m: Measurement, split: str) -> tuple[object, ...]:
-    if split in KINDS:
-        return m.regime, getattr(m, split)
-    precision, devices = getattr(m.question, "precision", ""), getattr(m.question, "devices", 1)
-    return m.regime, m.source, m.hardware, m.model, precision, devices, m.setup.tp, m.setup.engine
-
-
 def predictions_csv(report: Report) -> str:
     """Return every row as CSV: measured, predicted with its interval, or the reason of its refusal."""
     text = io.StringIO()
@@ -298,6 +258,3 @@ def predictions_csv(report: Report) -> str:
     for r in report.refused:
         writer.writerow([r.id, r.group, "", "", "", "", "", "", "", r.reason])
     return text.getvalue()
-
-
-__all__ = ["SPLITS", "Report", "calibrated", "configuration", "nested", "predictions_csv", "validate"]

@@ -1,0 +1,66 @@
+"""A few rows of each group handed over as measurements: the predictions of the others after them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlsysim.efficiency.fit import Array
+from mlsysim.evidence.measurement import Measurement
+from mlsysim.validation.held_out import ENOUGH_GROUPS, KINDS
+from mlsysim.validation.score import Predicted
+
+USUAL = (0.01, 0.04)
+"""Variances within and between deployments where too few groups show their own: a tenth, and a fifth."""
+
+
+def calibrated(predicted: list[Predicted], count: int, split: str) -> list[Predicted]:
+    """Hand over ``count`` rows of each group as measurements: the others move by their mean residual, in logarithms.
+
+    Which rows those are follows from their ids alone. How far the others move, and what interval is left, follows from
+    how much residuals vary within groups and between them, as all other groups of the regime show.
+    """
+    by_group: dict[tuple[str, ...], list[Predicted]] = defaultdict(list)
+    for p in predicted:
+        by_group[_deployment(p.measurement, split)].append(p)
+    residuals = {name: np.log([p.measurement.seconds / p.seconds for p in group]) for name, group in by_group.items()}
+    out = []
+    for name, group in by_group.items():
+        within, between = variances([r for other, r in residuals.items() if other != name and other[0] == name[0]])
+        ordered = sorted(group, key=lambda p: hashlib.sha256(p.measurement.id.encode()).digest())
+        first, rest = ordered[:count], ordered[count:]
+        mean = float(np.mean([np.log(p.measurement.seconds / p.seconds) for p in first]))
+        share = between / (between + within / count)
+        move = float(np.exp(share * mean))
+        narrow = float(np.sqrt((within + between * (1.0 - share)) / (within + between)))
+        out += [p._replace(given=True) for p in first]
+        out += [_moved(p, move, narrow) for p in rest]
+    return out
+
+
+def variances(groups: Sequence[Array]) -> tuple[float, float]:
+    """Return the variance within groups and that between their medians, both by medians of absolute deviations."""
+    several = [g for g in groups if len(g) > 1]
+    if len(several) < ENOUGH_GROUPS:
+        return USUAL
+    normal = 1.4826  # standard deviation over median absolute deviation of normal noise
+    within = (normal * float(np.median(np.abs(np.concatenate([g - np.median(g) for g in several]))))) ** 2
+    middles = np.array([float(np.median(g)) for g in several])
+    between = (normal * float(np.median(np.abs(middles)))) ** 2
+    return max(within, 1e-4), max(between, 1e-5)
+
+
+def _moved(p: Predicted, move: float, narrow: float) -> Predicted:
+    seconds = p.seconds * move
+    ends = (seconds * (end / p.seconds) ** narrow for end in (p.low, p.high))
+    return p._replace(seconds=seconds, low=next(ends), high=next(ends))
+
+
+def _deployment(m: Measurement, split: str) -> tuple[str, ...]:
+    if split in KINDS:
+        return m.regime, str(getattr(m, split))
+    about = (getattr(m.question, "precision", ""), getattr(m.question, "devices", 1), m.setup.tp, m.setup.engine)
+    return (m.regime, m.source, m.hardware, m.model, *map(str, about))
