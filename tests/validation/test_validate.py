@@ -187,7 +187,7 @@ def test_rows_given_as_measurements_move_the_others(tmp_path):
 
 
 def test_variances_within_and_between_by_hand():
-    # Deviations within each group are -.1, 0 and .1: median .1; the medians of the groups are -.2, .2 and .4: median .2.
+    # Deviations within each group are -.1, 0 and .1: median .1; medians of groups are -.2, .2 and .4: median .2.
     groups = [np.array([m - 0.1, m, m + 0.1]) for m in (-0.2, 0.2, 0.4)]
     within, between = variances(groups)
     assert within == pytest.approx((1.4826 * 0.1) ** 2)
