@@ -24,6 +24,7 @@ NAMES = (
     "ttft.wait",
     "requests.server",
     "requests.drafted",
+    "requests.drafting",
 )
 
 
@@ -75,5 +76,9 @@ def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
         + p["ttft.wait"] * x["output"] * tpot * x["queue"]
     )
     each = x["throughput"] * tpot / x["batch"] + (1.0 - x["throughput"]) * tpot
-    each = each * p["requests.server"] ** x["server"] * p["requests.drafted"] ** x["drafted"]
+    each = (
+        each
+        * p["requests.server"] ** x["server"]
+        * (p["requests.drafted"] * x["batch"] ** p["requests.drafting"]) ** x["drafted"]
+    )
     return (1.0 - x["first"]) * each + x["first"] * ttft
