@@ -26,7 +26,7 @@ def command(eta: Any, model: str, hardware: str, output: str, **question: Any) -
     from mlsysim.units import parse
 
     checks = Checks()
-    stated = checks(lambda: checked_efficiency(parse(eta, "1", "eta"), eta))
+    stated = checks(lambda: checked_efficiency(parse(eta, "1", "eta"), eta, "eta"))
     scenario = Scenario.of(model, hardware, checks=checks, **question)
     assert stated is not None
     found = grade(stated, scenario)

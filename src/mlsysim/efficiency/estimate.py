@@ -26,7 +26,7 @@ class Estimate(NamedTuple):
     notes: tuple[Note, ...]
 
 
-def checked_efficiency(value: float, shown: object) -> float:
+def checked_efficiency(value: float, shown: object, field: str = "efficiency") -> float:
     """Return an eta that a caller states, if it can be one.
 
     Raises
@@ -37,9 +37,9 @@ def checked_efficiency(value: float, shown: object) -> float:
     if value > 1:
         percent = value <= 100 and value == int(value)
         hint = f"{value:g} % is {value / 100:g}" if percent else "achieved / peak cannot exceed 1"
-        raise InvalidValue("efficiency", "in (0, 1]", shown, hint)
+        raise InvalidValue(field, "in (0, 1]", shown, hint)
     if value < SMALLEST_EFFICIENCY:
-        raise InvalidValue("efficiency", f"at least {SMALLEST_EFFICIENCY:g}", shown)
+        raise InvalidValue(field, f"at least {SMALLEST_EFFICIENCY:g}", shown)
     return value
 
 

@@ -16,7 +16,6 @@ from mlsysim.efficiency.case import Case
 from mlsysim.efficiency.equations import EQUATIONS
 from mlsysim.efficiency.structure import Offsets, structure, value_of
 from mlsysim.registry import read_table, read_text
-from mlsysim.results import Interval
 
 NEW = ("source", "model", "hardware")
 """What may not have been measured before; each widens the interval."""
@@ -67,14 +66,6 @@ def seconds_of(case: Case) -> float:
     """Return the predicted time of a case [s]."""
     p = known_parameters(case.equation, tuple(case.levels.items()))
     return float(EQUATIONS[case.equation].seconds(case.x, p))
-
-
-def interval(
-    seconds: float, regime: str, new: Iterable[str], table: Mapping[tuple[str, str], Spread] | None = None
-) -> Interval:
-    """Return a predicted time with the interval that 90 % of such measurements lie in [s]."""
-    low, high = combined(regime, new, spreads() if table is None else table)
-    return Interval(seconds, seconds * math.exp(low), seconds * math.exp(high))
 
 
 def combined(regime: str, new: Iterable[str], table: Mapping[tuple[str, str], Spread]) -> tuple[float, float]:

@@ -36,12 +36,6 @@ class Pool(NamedTuple):
     whose: str
     seen: Percentiles
     kinds: frozenset[str]
-    most_devices: int
-
-    @property
-    def interval(self) -> Interval:
-        """Return median, p10 and p90."""
-        return Interval(self.seen.median, self.seen.p10, self.seen.p90)
 
     @property
     def wide(self) -> Interval:
@@ -65,7 +59,7 @@ def pool(regime: str, vendor: str, several: bool = False, weights: str = "plain"
     chosen, whose = next((c for c in choices if len(c[0]) >= ENOUGH), (rows, "all vendors"))
     seen = percentiles([e.attainment for e in chosen], [e.group for e in chosen])
     kinds = frozenset(Hardware.row(e.hardware)["kind"] for e in chosen)
-    return Pool(regime, whose, seen, kinds, max(e.devices for e in chosen))
+    return Pool(regime, whose, seen, kinds)
 
 
 @cache
@@ -79,7 +73,7 @@ def arithmetic(precision: str) -> str:
 
 def published_range(scenario: Scenario, roof: Roofline, regime: str) -> tuple[Interval, bool]:
     """Return the attainment published for a scenario (90 % between the ends), and whether for its kind of machine."""
-    reached, pools = _attainment(scenario, roof, regime, "wide")
+    reached, pools = _attainment(scenario, roof, regime)
     return reached.capped(1.0), _covered(scenario, pools)
 
 
@@ -98,29 +92,29 @@ def launches(scenario: Scenario) -> Interval:
     return Interval(launch.value, launch.low, launch.high) * scenario.model.operators
 
 
-def _attainment(scenario: Scenario, roof: Roofline, regime: str, ends: str) -> tuple[Interval, tuple[Pool, ...]]:
-    """Return the attainment of a scenario from its pools; ``ends`` is the property of a pool to take from each."""
+def _attainment(scenario: Scenario, roof: Roofline, regime: str) -> tuple[Interval, tuple[Pool, ...]]:
+    """Return the attainment of a scenario from its pools, 90 % of what is published between the ends."""
     if regime.startswith("network"):
-        return _of(scenario, "network-batch", ends)
+        return _of(scenario, "network-batch")
     if regime == "decode-small":
-        few, few_pools = _of(scenario, "decode-1", ends)
-        many, many_pools = _of(scenario, "decode-large", ends)
+        few, few_pools = _of(scenario, "decode-1")
+        many, many_pools = _of(scenario, "decode-large")
         return _between(few, many, math.log(scenario.batch_size) / math.log(LARGE_BATCH)), few_pools + many_pools
     if regime.startswith("prefill"):
-        compute, compute_pools = _of(scenario, "prefill", ends)
-        memory, memory_pools = _of(scenario, "prefill-short", ends)
+        compute, compute_pools = _of(scenario, "prefill")
+        memory, memory_pools = _of(scenario, "prefill-short")
         slower = [max(roof.compute_s / a, roof.memory_s / b) for a, b in zip(compute, memory, strict=True)]
         return Interval(*(roof.floor_s / time_s for time_s in slower)), compute_pools + memory_pools
-    return _of(scenario, regime, ends)
+    return _of(scenario, regime)
 
 
-def _of(scenario: Scenario, regime: str, ends: str) -> tuple[Interval, tuple[Pool, ...]]:
+def _of(scenario: Scenario, regime: str) -> tuple[Interval, tuple[Pool, ...]]:
     """Return the published attainment of a regime on as many devices as the scenario has, and its pools."""
     kind = arithmetic(scenario.precision)
     one, several = (pool(regime, scenario.hardware.vendor, many, kind) for many in (False, True))
     share = min(1.0, math.log(scenario.devices) / math.log(MANY_DEVICES))
     used = tuple(dict.fromkeys(p for p, weight in ((one, 1 - share), (several, share)) if weight > 0))
-    return _between(getattr(one, ends), getattr(several, ends), share), used
+    return _between(one.wide, several.wide, share), used
 
 
 def _between(a: Interval, b: Interval, share: float) -> Interval:
@@ -130,7 +124,7 @@ def _between(a: Interval, b: Interval, share: float) -> Interval:
 
 def pooled(scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
     """Return the estimate that percentiles of published attainment give where no equation answers: their p5 to p95."""
-    reached, pools = _attainment(scenario, roof, regime, "wide")
+    reached, pools = _attainment(scenario, roof, regime)
     overhead = launches(scenario) if regime.startswith("network") else NO_OVERHEAD
     rows, sources = sum(p.seen.n for p in pools), max(p.seen.sources for p in pools)
     message = (

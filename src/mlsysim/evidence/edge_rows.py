@@ -13,7 +13,7 @@ from mlsysim.evidence.boards import Board, edge_board, micro_board
 from mlsysim.evidence.fields import Row, count, number
 from mlsysim.evidence.measurement import Measurement, Refused
 from mlsysim.evidence.names import refuse_marked
-from mlsysim.evidence.sources import source_of
+from mlsysim.evidence.sources import measurement_of
 from mlsysim.models import Models, NetworkSpec
 from mlsysim.setup import Setup
 
@@ -123,21 +123,16 @@ def _measurement(row: Row, regime: str, question: EdgeRun | TinyRun, engine: str
     timed = row["metric"] == "latency_ms"
     if not timed and row["metric"] != "samples_per_s":
         raise Refused(f"a metric that is not known: {row['metric']}")
-    return Measurement(
-        row["id"],
-        source_of(row),
-        row["model"].strip().lower(),
-        row["hardware"].strip().lower().replace("_", "-"),
-        engine,
-        regime,
+    return measurement_of(
+        row,
         question,
         Setup(engine, row.get("engine_version") or ""),
-        value / 1e3 if timed else 1.0 / value,
-        value,
-        not timed,
-        row.get("source_url") or "",
-        row.get("source_locator") or "",
-        row.get("published") or "",
+        regime=regime,
+        model=row["model"].strip().lower(),
+        hardware=row["hardware"].strip().lower().replace("_", "-"),
+        seconds=value / 1e3 if timed else 1.0 / value,
+        value=value,
+        rate=not timed,
     )
 
 

@@ -9,7 +9,7 @@ from mlsysim.evidence.fields import Row, count, number, optional
 from mlsysim.evidence.measurement import Measurement, Refused
 from mlsysim.evidence.names import device_named, device_of, language_model_of, precision_of, refuse_marked
 from mlsysim.evidence.requests import Requests
-from mlsysim.evidence.sources import source_of
+from mlsysim.evidence.sources import measurement_of
 from mlsysim.hardware import HardwareSpec
 from mlsysim.scenario import Scenario
 from mlsysim.setup import Setup
@@ -54,21 +54,16 @@ def setup_of(row: Row) -> Setup:
 def _common(
     row: Row, question: object, setup: Setup, seconds: float, value: float, rate: bool, regime: str
 ) -> Measurement:
-    return Measurement(
-        row["id"],
-        source_of(row),
-        row["model"].strip().lower(),
-        device_named(row["hardware"]),
-        setup.engine,
-        regime,
+    return measurement_of(
+        row,
         question,
         setup,
-        seconds,
-        value,
-        rate,
-        row.get("source_url") or "",
-        row.get("source_locator") or "",
-        row.get("published") or "",
+        regime=regime,
+        model=row["model"].strip().lower(),
+        hardware=device_named(row["hardware"]),
+        seconds=seconds,
+        value=value,
+        rate=rate,
     )
 
 

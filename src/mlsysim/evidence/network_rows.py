@@ -14,7 +14,7 @@ from mlsysim.errors import UsageError
 from mlsysim.evidence.fields import Row, count, number
 from mlsysim.evidence.measurement import Measurement, Refused
 from mlsysim.evidence.names import device_named, device_of, precision_of, refuse_marked
-from mlsysim.evidence.sources import source_of
+from mlsysim.evidence.sources import measurement_of
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import Models, NetworkSpec, TransformerSpec
 from mlsysim.models.network import Layer
@@ -143,21 +143,16 @@ def network_training_measurement(row: Row) -> Measurement:
 def _measurement(
     row: Row, model: str, s: Scenario, engine: str, regime: str, seconds: float, value: float, rate: bool, repair: str
 ) -> Measurement:
-    return Measurement(
-        row["id"],
-        source_of(row),
-        model,
-        _hardware(row),
-        engine,
-        regime,
+    return measurement_of(
+        row,
         s,
         Setup(engine, (row.get("engine_version") or "").strip()),
-        seconds,
-        value,
-        rate,
-        row.get("source_url") or "",
-        row.get("source_locator") or "",
-        row.get("published") or "",
+        regime=regime,
+        model=model,
+        hardware=_hardware(row),
+        seconds=seconds,
+        value=value,
+        rate=rate,
         repair=repair,
     )
 

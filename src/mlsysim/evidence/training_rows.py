@@ -9,7 +9,7 @@ from mlsysim.errors import UsageError
 from mlsysim.evidence.fields import Row, count, number, optional
 from mlsysim.evidence.measurement import Measurement, Refused
 from mlsysim.evidence.names import device_named, device_of, precision_of, refuse_marked
-from mlsysim.evidence.sources import source_of
+from mlsysim.evidence.sources import measurement_of
 from mlsysim.evidence.training_models import encoder_of, is_mixture, model_of
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import TransformerSpec
@@ -57,21 +57,16 @@ def training_measurement(row: Row) -> Measurement:
     step = question.roofline(question.work())
     if seconds < step.compute_s:
         raise Refused("faster than the peak: FLOPs are counted otherwise, or a higher peak was used")
-    return Measurement(
-        row["id"],
-        source_of(row),
-        (row["family"] if not row["family"].startswith("mlperf") else row["model"]).lower(),
-        device_named(row["hardware"]),
-        run.setup.engine,
-        run.regime,
+    return measurement_of(
+        row,
         question,
         run.setup,
-        seconds,
-        number(row, "value"),
-        row["metric"] != "step_time_s",
-        row["source_url"],
-        row["source_locator"],
-        row["published"],
+        regime=run.regime,
+        model=(row["family"] if not row["family"].startswith("mlperf") else row["model"]).lower(),
+        hardware=device_named(row["hardware"]),
+        seconds=seconds,
+        value=number(row, "value"),
+        rate=row["metric"] != "step_time_s",
         repair="; ".join([*run.repair, *repair]),
     )
 

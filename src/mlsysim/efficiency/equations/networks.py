@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlsysim.efficiency.case import Case
+from mlsysim.efficiency.equations import links
 from mlsysim.efficiency.equations.network_sums import sums
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import TransformerSpec
@@ -50,10 +51,10 @@ _CAPTURED = re.compile("tensorrt|mlperf")
 """Engines that launch a captured graph of operators, so that the host dispatches none of them."""
 _EAGER = 2.2
 """Bytes of a product with norm and activation as operators of their own, over those of the product alone."""
-_LINKS = {"volta": 150e9, "ampere": 300e9, "hopper": 450e9, "blackwell": 900e9}
-_HOST = {"volta": 16e9, "turing": 16e9, "ampere": 32e9, "ada": 32e9, "hopper": 64e9, "blackwell": 64e9}
 _NETWORK = 50e9
-"""Bandwidth of a device to other nodes [B/s]: one port of 400 Gbit/s."""
+"""Bandwidth of a device to other nodes [B/s]: one port of 400 Gbit/s, as in a DGX H100 (node_figures.tsv)."""
+_USUAL_CLOCK = 1.5e9
+"""Clock of a device for which none is known [Hz]: those of the registry with HBM have 0.7 to 2.8 GHz (2026-11-24)."""
 _NODE = 8
 """Devices of one node."""
 _CACHE = 4e6
@@ -141,7 +142,7 @@ def _link(hardware: HardwareSpec, devices: float) -> float:
     if devices > _NODE:
         return _NETWORK
     joined = hardware.memory_class == "hbm" and not re.search("pcie|a30|nvl|mi210", hardware.name)
-    return (_LINKS if joined else _HOST).get(hardware.generation, 32e9)
+    return (links.SCALE_UP if joined else links.HOST).get(hardware.generation, links.USUAL_HOST)
 
 
 def _sixteen(hardware: HardwareSpec) -> float:
@@ -157,9 +158,9 @@ def _plain(hardware: HardwareSpec, peak: float) -> float:
 
 
 def _clock(hardware: HardwareSpec) -> float:
-    """Return the boost clock [Hz], 1.5 GHz where it is not known."""
+    """Return the boost clock [Hz], a usual one where it is not known."""
     found = hardware.clocks.get("boost")
-    return found.value if found else 1.5e9
+    return found.value if found else _USUAL_CLOCK
 
 
 def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:

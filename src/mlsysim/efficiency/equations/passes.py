@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
+from mlsysim.efficiency.equations import links
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import TransformerSpec, Work
 from mlsysim.physics.elementwise import Real
@@ -39,9 +40,6 @@ NAMES = (
 )
 """Parameters of a pass."""
 
-_LINKS = {"volta": 150e9, "ampere": 300e9, "hopper": 450e9, "blackwell": 900e9, "cdna2": 150e9, "cdna3": 448e9}
-_HOST = {"volta": 16e9, "turing": 16e9, "ampere": 32e9, "ada": 32e9, "hopper": 64e9, "blackwell": 64e9}
-
 
 def link_of(hardware: HardwareSpec) -> tuple[float, str]:
     """Return the bandwidth between devices of one node, one direction [B/s], and the kind of link."""
@@ -51,8 +49,8 @@ def link_of(hardware: HardwareSpec) -> tuple[float, str]:
 @cache
 def _link(name: str, generation: str, memory_class: str) -> tuple[float, str]:
     if memory_class == "hbm" and not re.search("pcie|a30|mi210", name):
-        return _LINKS.get(generation, 200e9), "scale-up"
-    return _HOST.get(generation, 32e9), "host"
+        return links.SCALE_UP.get(generation, links.USUAL_SCALE_UP), "scale-up"
+    return links.HOST.get(generation, links.USUAL_HOST), "host"
 
 
 class Sums(NamedTuple):
