@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from mlsysim.models.network import Layer, NetworkSpec
-from mlsysim.models.parts import Attention, LatentAttention, Line, Mlp, Part
+from mlsysim.models.parts import Attention, Experts, LatentAttention, Line, Mlp, Part
 from mlsysim.physics.elementwise import Real, minimum
 
 _NORM = {"rms": 1, "layer": 2, "layer-nobias": 1, "none": 0}
@@ -149,6 +149,16 @@ class Stack:
     def expert_layers(self) -> int:
         """Return the blocks with routed experts."""
         return sum(count for count, line in self.lines if line.kind == "experts")
+
+    @cached_property
+    def sent_elements(self) -> int:
+        """Return the elements of one token's hidden state that are sent to routed experts, all blocks together."""
+        return sum(
+            block.count * part.chosen * (part.inner or self.hidden)
+            for block in self.blocks
+            for part in block.parts
+            if isinstance(part, Experts)
+        )
 
     @cached_property
     def sparse_layers(self) -> int:

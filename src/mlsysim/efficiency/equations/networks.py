@@ -33,7 +33,7 @@ NAMES = (
     "network.traffic",
     "network.unfused",
     "network.gather",
-    "network.energy",
+    "gemm.energy",
     "network.step",
     "network.input",
     "network.kernel",
@@ -43,11 +43,11 @@ NAMES = (
     "network.hiding",
     "network.kind",
 )
-_COMPILED = re.compile("tensorrt|xla|flax|jax|neuron")
+_COMPILED = re.compile("qualcomm|tensorrt|xla|flax|jax|neuron")
 """Engines that make one kernel of a product and what follows it."""
 _TUNED = re.compile("mlperf|mxnet|megatron")
 """Frameworks that dispatch operator by operator, of which those of narrow formats are fused by hand."""
-_CAPTURED = re.compile("tensorrt|mlperf")
+_CAPTURED = re.compile("tensorrt|mlperf|qualcomm")
 """Engines that launch a captured graph of operators, so that the host dispatches none of them."""
 _EAGER = 2.2
 """Bytes of a product with norm and activation as operators of their own, over those of the product alone."""
@@ -75,9 +75,11 @@ def case(scenario: Scenario, setup: Setup) -> Case:
     peak = hardware.peak(scenario.precision).value
     band = hardware.bandwidth.value if hardware.bandwidth else peak / 100.0
     size, weight = float(role.activation), float(role.weight)
-    cache = hardware.cache.value if hardware.cache else _CACHE
+    near = hardware.cache or hardware.caches.get("sram")
+    cache = near.value if near else _CACHE
+    in_memory = min(each, _units(hardware)) if "sram" in hardware.caches else each  # software keeps one sample a core
     cut = bisect_left(s.intensity, peak / band * size)
-    wide = each * s.elements[-1] * size / s.products
+    wide = in_memory * s.elements[-1] * size / s.products
     work, moved = passes * each / peak, passes * each * size / band * wide / (wide + cache)
     compiled = bool(_COMPILED.search(setup.engine))
     fused = compiled or (size < 4.0 and bool(_TUNED.search(setup.engine)))
@@ -157,6 +159,11 @@ def _plain(hardware: HardwareSpec, peak: float) -> float:
     return found.value if found else peak / 16.0
 
 
+def _units(hardware: HardwareSpec) -> float:
+    """Return the cores of a device, 1 where their number is not known."""
+    return hardware.units.value if hardware.units else 1.0
+
+
 def _clock(hardware: HardwareSpec) -> float:
     """Return the boost clock [Hz], a usual one where it is not known."""
     found = hardware.clocks.get("boost")
@@ -171,7 +178,7 @@ def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     other, rows of tables and kernels come on top; what the host dispatches runs beside all that.
     """
     q = p["network.overlap"]
-    slow = (1.0 + (p["gemm.eta"] * x["power"] * p["network.energy"]) ** 2) ** 0.5
+    slow = (1.0 + (p["gemm.eta"] * x["power"] * p["gemm.energy"]) ** 2) ** 0.5
     heavy = _compute(x, p, "heavy") * slow
     light = _compute(x, p, "light") * slow
     moved = p["network.traffic"] / p["memory.fraction"]

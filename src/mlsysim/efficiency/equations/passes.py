@@ -26,8 +26,10 @@ NAMES = (
     "attention.eta",
     "vector.eta",
     "activation.passes",
+    "experts.dispatch",
     "overlap.exponent",
     "gemm.waves",
+    "gemm.energy",
     "attention.scores",
     "link.fraction",
     "link.latency",
@@ -131,6 +133,7 @@ def ideal(
     link, _ = link_of(hardware)
     copies = max(1.0, shards / model.kv_heads)  # heads that are fewer than the shards are kept more than once
     return {
+        "power": sixteen(hardware) / hardware.tdp_w.value if hardware.tdp_w else 0.0,
         "waves": s.lost / s.matmul if s.matmul else 0.0,
         "scores_s": s.attention / model.score_flops / (used * band) if model.score_flops else 0.0,
         "gemm_s": s.matmul / (used * rate) + s.head / (used * wide),
@@ -141,6 +144,7 @@ def ideal(
         "attention_s": (s.attention + s.mixing) / (used * wide),
         "vector_s": 2.0 * weights / (shards * plain.value) if plain else 0.0,
         "activation_s": per_group * model.hidden * model.layers / (shards * band),
+        "dispatch_s": per_group * model.sent_elements / band,
         "link_s": 8.0 * model.layers * per_group * model.hidden * (shards - 1) / (shards * link),
         "messages": 2.0 * model.layers * math.log2(shards),
         "passes": micro_batches,
@@ -166,13 +170,22 @@ def pass_seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     root of the sum of squares of reading its cache and its arithmetic.
     """
     q = p["overlap.exponent"]
-    compute = (x["gemm_s"] + x["experts_s"]) / p["gemm.eta"] * (1.0 + p["gemm.waves"] * x["waves"])
+    compute = matrices(x["gemm_s"] + x["experts_s"], x, p) * (1.0 + p["gemm.waves"] * x["waves"])
     read = (x["weights_s"] + x["experts_read_s"] / p["memory.experts"]) / p["memory.fraction"]
     vector = x["vector_s"] / p["vector.eta"]
     body = (compute**q + read**q + vector**q) ** (1.0 / q)
     mixing = ((x["cache_s"] / p["cache.fraction"]) ** 2 + (x["attention_s"] / p["attention.eta"]) ** 2) ** 0.5
     moved = x["activation_s"] * p["activation.passes"] + x["scores_s"] * p["attention.scores"]
+    moved += x["dispatch_s"] * p["experts.dispatch"]
     return body + mixing + moved + x["link_s"] / p["link.fraction"] + overhead(x, p)
+
+
+def matrices(ideal_s: Any, x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
+    """Return the time of matrix products [s] that take ``ideal_s`` at peak.
+
+    The power limit slows them as the root of the sum of squares: 1 where an operation's energy is nothing.
+    """
+    return ideal_s / p["gemm.eta"] * (1.0 + (p["gemm.eta"] * x["power"] * p["gemm.energy"]) ** 2) ** 0.5
 
 
 def overhead(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:

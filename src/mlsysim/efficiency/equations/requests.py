@@ -39,7 +39,7 @@ def case(question: Requests, setup: Setup) -> Case:
     about = (q.model, q.hardware, q.precision)
     x = passes.ideal(*about, step, batch, batch, *place, groups=q.groups)
     prompt = passes.ideal(*about, first, q.prompt, 1.0, q.shards * q.groups, q.devices)
-    x |= {f"prompt_{key}": prompt[key] for key in ("gemm_s", "experts_s", "attention_s", "link_s")}
+    x |= {f"prompt_{key}": prompt[key] for key in ("gemm_s", "experts_s", "attention_s", "link_s", "dispatch_s")}
     x["scores_s"] = 0.0
     x |= {
         "batch": batch,
@@ -62,11 +62,11 @@ def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     batch / output of a prompt. TPOT = step + k (batch - 1) / output x prompt; throughput counts a request's own too.
     """
     step = passes.pass_seconds(x, p)
-    matrices = (x["prompt_gemm_s"] + x["prompt_experts_s"] / p["memory.experts"]) / (
-        p["gemm.eta"] * p["requests.prompt_eta"]
-    )
+    ideal_s = x["prompt_gemm_s"] + x["prompt_experts_s"] / p["memory.experts"]
+    matrices = passes.matrices(ideal_s / p["requests.prompt_eta"], x, p)
     attention = x["prompt_attention_s"] / (p["attention.eta"] * p["requests.prompt_attention"])
-    prompt = matrices + attention + x["prompt_link_s"] / p["link.fraction"]
+    moved = x["prompt_dispatch_s"] * p["experts.dispatch"]
+    prompt = matrices + attention + moved + x["prompt_link_s"] / p["link.fraction"]
     others = x["batch"] - 0.9 * (1.0 - x["throughput"])
     tpot = step + p["requests.mixing"] * others / x["output"] * prompt / x["beams"]
     ttft = (

@@ -53,6 +53,7 @@ def case(scenario: Scenario, setup: Setup, work: Work | None = None) -> Case:
         expanded=4.0 if expands else 0.0,
     )
     x["scores_s"] *= unfused(setup.engine, setup.version)
+    x["activation_s"] *= 2.0 if setup.engine == "llama.cpp" else 1.0
     devices = float(scenario.devices if split else 1)
     x["hops"] = devices - 1.0
     x["pipe"] = (chunks + devices - 1.0) / (chunks * devices) if devices > 1 and chunks > 1 else 1.0

@@ -27,7 +27,7 @@ NAMES = (
     "training.tokens",
     "training.peak",
     "training.experts",
-    "training.dispatch",
+    "experts.dispatch",
     "training.expert",
     "training.tp",
     "training.cp",
@@ -83,7 +83,7 @@ def case(scenario: Scenario, setup: Setup) -> Case:
         "peak": wide / _PEAK,
         "activation_s": own * hidden * layers * (1.0 + again) / band,
         "logits_s": (_MASKED if not model.causal else 1.0) * own * model.outputs * 14.5 / band,
-        "dispatch_s": own * hidden * routed[2] * routed[4] / band,
+        "dispatch_s": 3.0 * own * model.sent_elements / band,
         "tp_s": own * 16.0 * (plan.tp - 1) * hidden * layers / plan.scale_up,
         "cp_s": own * 12.0 * (plan.cp - 1) * _kv_width(model) / plan.cp_link,
         "ep_s": own * 8.0 * hidden * routed[4] * _sent_to_experts(plan, routed[2]),
@@ -205,7 +205,7 @@ def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     small = 1.0 + p["training.tokens"] * x["few_experts"] + p["training.hidden"] * x["narrow_experts"]
     gemm = (x["gemm_s"] + x["head_s"]) * wide / eta + x["experts_s"] * small / (eta * p["training.experts"])
     attention = x["attention_s"] * rise / p["attention.eta"]
-    traffic = x["activation_s"] * p["training.activation"] + x["logits_s"] + x["dispatch_s"] * p["training.dispatch"]
+    traffic = x["activation_s"] * p["training.activation"] + x["logits_s"] + x["dispatch_s"] * p["experts.dispatch"]
     work = gemm + attention + traffic / p["memory.fraction"]
     body = work + _exposed(x["tp_s"] / p["link.fraction"], work, p["training.tp"])
     body = body + _exposed(x["cp_s"] / p["link.fraction"], work, p["training.cp"])
