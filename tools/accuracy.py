@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from mlsysim.registry import read_table
 from mlsysim.validation.score import Score
 from mlsysim.validation.validate import validate
 
@@ -35,7 +36,8 @@ def main(folder: Path, workers: int = 2) -> None:
             print(f"{path.name} {split}", flush=True)
             found |= {(s.name, split): s for s in scores}
     text = PAGE.read_text(encoding="utf-8")
-    for name, lines in (("accuracy", accuracy(found)), ("coverage", coverage(found))):
+    blocks = {"accuracy": accuracy(found), "coverage": coverage(found), "specific": specific()}
+    for name, lines in blocks.items():
         shown = "\n".join(lines)
         text = re.sub(rf"(<!-- measured: {name} -->\n).*?(<!-- end -->)", rf"\g<1>{shown}\n\g<2>", text, flags=re.S)
     PAGE.write_text(text.rstrip() + "\n", encoding="utf-8")
@@ -73,6 +75,15 @@ def coverage(found: dict[Key, Score]) -> Iterator[str]:
     yield "| --- |" + " ---: |" * len(SPLITS)
     for name in regimes(found):
         yield f"| {name} | " + " | ".join(inside(found.get((name, split))) for split in SPLITS) + " |"
+
+
+def specific() -> Iterator[str]:
+    """Yield the table of parameters that differ by regime, and what the regime that needs it most loses without."""
+    yield "| parameter | loses in the fit | with sources held out |"
+    yield "| --- | --- | --- |"
+    for r in read_table("mlsysim.efficiency", "specific.tsv"):
+        lost = f"{r['loses']} points, {r['regime']}", f"{r['loses_held_out']} points, {r['regime_held_out']}"
+        yield f"| `{r['name']}` | {' | '.join(lost)} |"
 
 
 def inside(s: Score | None) -> str:

@@ -8,7 +8,8 @@ import pytest
 from mlsysim.efficiency import fit as fitting
 from mlsysim.efficiency.case import Case
 from mlsysim.efficiency.fit import Model, Sample
-from mlsysim.efficiency.structure import Quantity, value_of
+from mlsysim.efficiency.structure import Quantity, structure, value_of
+from mlsysim.registry import read_table
 
 QUANTITIES = {
     "share": Quantity("share", "1", 0.5, 0.5, 1.0, {"device": 0.3}, "share of peak"),
@@ -88,3 +89,14 @@ def test_fitting_twice_gives_the_same():
 def test_a_share_of_peak_is_never_more_than_its_bound():
     offsets = {("share", "", ""): 3.0}
     assert value_of(QUANTITIES["share"], offsets, {}) == 1.0
+
+
+def test_what_differs_by_regime_is_told_with_what_sharing_it_would_lose():
+    regimes = {"phase", "engine_phase", "class_phase", "kind"}
+    specific = {name for name, q in structure().items() if regimes & set(q.effects)}
+    told = {
+        r["name"]: (float(r["loses"]), float(r["loses_held_out"]))
+        for r in read_table("mlsysim.efficiency", "specific.tsv")
+    }
+    assert set(told) == specific
+    assert all(max(lost) > 2.0 for lost in told.values()), told

@@ -150,14 +150,13 @@ PLAIN = {
     "training.network": 1.0,
     "training.experts": 1.0,
     "training.bubble": 1.0,
-    "training.scale": 1.0,
 }
 
 
 def test_a_step_by_hand() -> None:
     x = training.case(scenario(), SETUP).x
     gemm = 6 * TOKENS * (MATRICES + HEAD) / (8 * 312e12)
-    attention = 12 * 64 * 32 * 4096 * (4096 * 4097 / 2) / (8 * 312e12)
+    attention = 3.5 / 3 * 12 * 64 * 32 * 4096 * (4096 * 4097 / 2) / (8 * 312e12)  # 2 products forward, 5 backward
     logits = 14.5 * 32000 * TOKENS / 8 / 2039e9
     work = (gemm / 0.5 + attention / 0.25 + logits) * (1 + 1 / 32)  # 2 stages, 32 micro-batches
     shard = 6738415616 / 4

@@ -37,7 +37,6 @@ NAMES = (
     "training.bubble",
     "training.jitter",
     "training.overlap",
-    "training.scale",
 )
 _PEAK = 312e12
 """16-bit peak at which the share of peak is stated [FLOP/s]: that of the A100."""
@@ -45,6 +44,9 @@ _MASKED = 0.15
 """Share of tokens that an encoder predicts (Devlin et al., arXiv:1810.04805, section 3.1)."""
 _OPTIMIZER = 26.0
 """Bytes of an Adam step a parameter [B]: gradient read, master copy and moments read and written, weight written."""
+_FUSED_BACKWARD = 3.5 / 3.0
+"""Products of fused attention in a training step over those that are counted: its backward pass, which computes the
+scores again, has 2.5 times those of the forward pass (Dao, arXiv:2307.08691, section 4.1)."""
 _WIDTH = {"fp16": "16", "bf16": "16", "nvfp4": "fp4", "mxfp4": "fp4"}
 
 
@@ -75,7 +77,7 @@ def case(scenario: Scenario, setup: Setup) -> Case:
         "gemm_s": flops["gemm"] * (1.0 + again) / (n * peak),
         "experts_s": flops["experts"] * (1.0 + again) / (n * peak),
         "head_s": flops["head"] / (n * wide),
-        "attention_s": flops["attention"] * (1.0 + (1 / 3 if plan.recompute else 0.0)) / (n * wide),
+        "attention_s": _FUSED_BACKWARD * flops["attention"] * (1.0 + (1 / 3 if plan.recompute else 0.0)) / (n * wide),
         "narrow": plan.tp / hidden,
         "few": 1.0 / at_once,
         "few_experts": routed[1] / (routed[2] * plan.ep * at_once) if routed[2] else 0.0,
@@ -214,7 +216,7 @@ def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     busy = maximum(body, launch) + p["training.overlap"] * minimum(body, launch)
     busy = busy * (1.0 + p["training.bubble"] * x["bubble"])
     step = busy + _exposed(x["dp_s"] / p["training.network"], busy, 1.0) + x["update_s"] / p["memory.fraction"]
-    return step * (1.0 + p["training.jitter"] * x["spread"]) * p["training.scale"]
+    return step * (1.0 + p["training.jitter"] * x["spread"])
 
 
 def _exposed(sent: Any, work: Any, share: Any) -> Any:
