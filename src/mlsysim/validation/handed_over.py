@@ -10,8 +10,11 @@ import numpy as np
 
 from mlsysim.efficiency.fit import Array
 from mlsysim.evidence.measurement import Measurement
-from mlsysim.validation.held_out import ENOUGH_GROUPS, KINDS
+from mlsysim.validation.held_out import KINDS
 from mlsysim.validation.score import Predicted
+
+ENOUGH_GROUPS = 3
+"""Deployments with several rows from which variances between and within them say something."""
 
 USUAL = (0.01, 0.04)
 """Variances within and between deployments where too few groups show their own: a tenth, and a fifth."""

@@ -19,8 +19,15 @@ Mask = npt.NDArray[np.bool_]
 Names = npt.NDArray[np.str_]
 KINDS = ("source", "hardware", "model", "engine")
 """What a split holds out one by one."""
-ENOUGH_GROUPS = 3
-"""Groups from which quantiles over groups say something."""
+FEW_ROWS = 3.0
+"""Rows of a group from which its middle counts half as much as that of a large one."""
+WITHIN = 0.035
+"""Share of a group's rows beyond each end: less than a twentieth, because a group's own middle is taken from them."""
+STUDENT = (
+    np.array([0.0, 0.05, 0.1, 0.125, 1 / 6, 0.2, 0.25, 1 / 3, 0.5, 1.0]),
+    np.array([1.645, 1.725, 1.812, 1.860, 1.943, 2.015, 2.132, 2.353, 2.920, 6.314]),
+)
+"""One over degrees of freedom, and the 95 % quantile of Student's t."""
 
 
 def samples_of(measurements: Sequence[Measurement]) -> tuple[list[Measurement], list[Sample], list[Refusal]]:
@@ -76,25 +83,46 @@ def _held(groups: Names, scored: Mask) -> Iterator[tuple[str, Mask]]:
 
 
 def spread_of(residuals: Array, groups: Names, without: str | None = None) -> Spread:
-    """Return the quantiles that 90 % of residuals lie between, of all groups but one.
+    """Return the ends that 90 % of the residuals of a new group lie between, from those of all groups but one.
 
-    With few groups the next may lie outside them all: the quantiles are taken further out by one group in their
-    number, and widened by two in their number; with one or two groups nothing is known of others, and half as much
-    again as the largest errors (19 of 20 are smaller) stands for it.
+    A group is off as a whole, and its rows about that: how far groups lie apart is told by so few of them that
+    Student's t stands for the quantile, up to half as much again as the largest error of a row; the two parts add as
+    variances do. Of one group nothing is known about others, and half as much again as its largest errors (19 of 20
+    are smaller) stands for it.
     """
     here = ~np.isnan(residuals)
     if without is not None:
         here &= groups != without
-    values = residuals[here]
-    count = len(set(groups[here]))
+    values, names = residuals[here], groups[here]
     if not len(values):
         return Spread(-1.0, 1.0, 0)
-    if count < ENOUGH_GROUPS:
+    each, index = np.unique(names, return_inverse=True)
+    if len(each) == 1:
         wide = 1.5 * float(np.quantile(np.abs(values), 0.95))
         return Spread(-wide, wide, len(values))
-    out, more = 0.05 * (1.0 - 1.0 / count), 1.0 + 2.0 / count
-    low, high = np.quantile(values, [out, 1.0 - out])
-    return Spread(min(more * float(low), -0.01), max(more * float(high), 0.01), len(values))
+    middle = np.array([np.median(values[index == i]) for i in range(len(each))])
+    center, between = _between(middle, np.bincount(index).astype(float))
+    between = min(between, 1.5 * float(np.abs(values).max()))
+    low, high = np.quantile(values - middle[index], [WITHIN, 1.0 - WITHIN])
+    ends = center - np.hypot(between, low), center + np.hypot(between, high)
+    return Spread(min(float(ends[0]), -0.01), max(float(ends[1]), 0.01), len(values))
+
+
+def _between(middle: Array, rows: Array) -> tuple[float, float]:
+    """Return the mean of groups, and how far from it 19 of 20 new ones lie to either side."""
+    weight = rows / (rows + FEW_ROWS)
+    center = float((weight * middle).sum() / weight.sum())
+    count = float(weight.sum() ** 2 / (weight**2).sum())
+    variance = float((weight * (middle - center) ** 2).sum() / weight.sum()) * count / max(count - 1.0, 0.5)
+    freedom = max(count - 1.0, 1.0)
+    return center, float(np.interp(1.0 / freedom, *STUDENT)) * math.sqrt(variance * (1.0 + 1.0 / count))
+
+
+def quantiles_of(residuals: Array) -> Spread:
+    """Return the quantiles that 90 % of residuals lie between."""
+    values = residuals[~np.isnan(residuals)]
+    low, high = np.quantile(values, [0.05, 0.95]) if len(values) else (-1.0, 1.0)
+    return Spread(min(float(low), -0.01), max(float(high), 0.01), len(values))
 
 
 def new_names(measurement: Measurement, seen: dict[str, set[str]]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from mlsysim.validation.held_out import (
     Names,
     groups_of,
     new_names,
+    quantiles_of,
     residuals_without,
     samples_of,
     spread_of,
@@ -225,12 +226,7 @@ def nested(
     for regime in sorted(set(model.regimes)):
         rows = model.regimes == regime
         for kind, residuals in here.items():
-            names = groups[kind or "source"]
-            found = (
-                spread_of(residuals[rows], names[rows])
-                if kind
-                else spread_of(residuals[rows], np.arange(rows.sum()).astype(str))
-            )
+            found = spread_of(residuals[rows], groups[kind][rows]) if kind else quantiles_of(residuals[rows])
             table[regime, kind] = found
     return table
 
