@@ -190,8 +190,16 @@ def test_variances_within_and_between_by_hand():
     # Deviations within each group are -.1, 0 and .1: median .1; medians of groups are -.2, .2 and .4: median .2.
     groups = [np.array([m - 0.1, m, m + 0.1]) for m in (-0.2, 0.2, 0.4)]
     within, between = variances(groups)
-    assert within == pytest.approx((1.4826 * 0.1) ** 2)
-    assert between == pytest.approx((1.4826 * 0.2) ** 2)
+    assert within == pytest.approx((1.4826 * 0.1) ** 2 * 3 / 2)  # of three rows, about their own median
+    assert between == pytest.approx((1.4826 * 0.2) ** 2 - math.pi / 2 * within / 3)
+
+
+def test_one_wild_measurement_moves_no_more_than_its_share(tmp_path):
+    rows = [{**DECODE, "id": f"x-{i}", "output_len": str(256 + i), "value": "27.0"} for i in range(2)]
+    before = validate(written(tmp_path, "inference", *rows)).predicted
+    wild = [p._replace(seconds=p.seconds * 1e6) for p in before]
+    moved = next(p for p in calibrated(wild, 1, "") if not p.given)
+    assert 1.0 > moved.seconds / wild[0].seconds > math.exp(-2.5 * math.sqrt(0.05))
 
 
 def test_predictions_are_written_row_by_row_with_the_refused(tmp_path):

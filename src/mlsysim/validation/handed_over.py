@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -16,6 +17,10 @@ from mlsysim.validation.score import Predicted
 ENOUGH_GROUPS = 3
 """Deployments with several rows from which variances between and within them say something."""
 
+WILD = 2.5
+"""Standard deviations beyond which a measurement is taken for this much off and no more."""
+LEAST = 1e-4
+"""Smallest variance: a hundredth."""
 USUAL = (0.01, 0.04)
 """Variances within and between deployments where too few groups show their own: a tenth, and a fifth."""
 
@@ -35,7 +40,9 @@ def calibrated(predicted: list[Predicted], count: int, split: str) -> list[Predi
         within, between = variances([r for other, r in residuals.items() if other != name and other[0] == name[0]])
         ordered = sorted(group, key=lambda p: hashlib.sha256(p.measurement.id.encode()).digest())
         first, rest = ordered[:count], ordered[count:]
-        mean = float(np.mean([np.log(p.measurement.seconds / p.seconds) for p in first]))
+        farthest = WILD * math.sqrt(within + between)
+        known = [np.log(p.measurement.seconds / p.seconds) for p in first]
+        mean = float(np.mean(np.clip(known, -farthest, farthest)))
         share = between / (between + within / count)
         move = float(np.exp(share * mean))
         narrow = float(np.sqrt((within + between * (1.0 - share)) / (within + between)))
@@ -45,15 +52,21 @@ def calibrated(predicted: list[Predicted], count: int, split: str) -> list[Predi
 
 
 def variances(groups: Sequence[Array]) -> tuple[float, float]:
-    """Return the variance within groups and that between their medians, both by medians of absolute deviations."""
+    """Return the variance within groups and that between them, both by medians of absolute deviations.
+
+    Rows lie nearer to the middle of their own few than to that of all, and middles of few rows differ by chance
+    (their variance is pi/2 times that of a mean): both are allowed for.
+    """
     several = [g for g in groups if len(g) > 1]
     if len(several) < ENOUGH_GROUPS:
         return USUAL
     normal = 1.4826  # standard deviation over median absolute deviation of normal noise
-    within = (normal * float(np.median(np.abs(np.concatenate([g - np.median(g) for g in several]))))) ** 2
+    apart = [(g - np.median(g)) * math.sqrt(len(g) / (len(g) - 1)) for g in several]
+    within = (normal * float(np.median(np.abs(np.concatenate(apart))))) ** 2
     middles = np.array([float(np.median(g)) for g in several])
-    between = (normal * float(np.median(np.abs(middles)))) ** 2
-    return max(within, 1e-4), max(between, 1e-5)
+    by_chance = math.pi / 2 * within * float(np.median([1 / len(g) for g in several]))
+    between = (normal * float(np.median(np.abs(middles)))) ** 2 - by_chance
+    return max(within, LEAST), max(between, LEAST)
 
 
 def _moved(p: Predicted, move: float, narrow: float) -> Predicted:
