@@ -17,7 +17,11 @@ def regime_table(found: Comparable) -> Table:
     """Return the percentiles of published eta and attainment of a regime."""
     sources = ", ".join(found.sources[:6]) + (f" and {len(found.sources) - 6} more" if len(found.sources) > 6 else "")
     n, groups = len(found.rows), found.efficiency.sources
-    return _table(f"Published: {found.alike}", found, f"{n} runs of {groups} sources, {found.years}: {sources}")
+    return _table(
+        f"Published: {found.alike}",
+        found,
+        f"{_count(n, 'run')} of {_count(groups, 'source')}, {found.years}: {sources}",
+    )
 
 
 def _table(title: str, found: Comparable, caption: str) -> Table:
@@ -27,3 +31,7 @@ def _table(title: str, found: Comparable, caption: str) -> Table:
     ]
     columns = ("published", *_SPREAD, "n", "sources")
     return Table(title, columns, rows, frozenset(columns[1:]), frozenset(), caption)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
