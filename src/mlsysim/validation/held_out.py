@@ -86,9 +86,9 @@ def spread_of(residuals: Array, groups: Names, without: str | None = None) -> Sp
     """Return the ends that 90 % of the residuals of a new group lie between, from those of all groups but one.
 
     A group is off as a whole, and its rows about that: how far groups lie apart is told by so few of them that
-    Student's t stands for the quantile, up to half as much again as the largest error of a row; the two parts add as
-    variances do. Of one group nothing is known about others, and half as much again as its largest errors (19 of 20
-    are smaller) stands for it.
+    Student's t stands for the quantile, but no more than 19 of 20 rows are off; the two parts add as variances do. Of
+    one group nothing is known about others, and half as much again as its largest errors (19 of 20 are smaller)
+    stands for it.
     """
     here = ~np.isnan(residuals)
     if without is not None:
@@ -97,12 +97,12 @@ def spread_of(residuals: Array, groups: Names, without: str | None = None) -> Sp
     if not len(values):
         return Spread(-1.0, 1.0, 0)
     each, index = np.unique(names, return_inverse=True)
+    largest = float(np.quantile(np.abs(values), 0.95))
     if len(each) == 1:
-        wide = 1.5 * float(np.quantile(np.abs(values), 0.95))
-        return Spread(-wide, wide, len(values))
+        return Spread(-1.5 * largest, 1.5 * largest, len(values))
     middle = np.array([np.median(values[index == i]) for i in range(len(each))])
     center, between = _between(middle, np.bincount(index).astype(float))
-    between = min(between, 1.5 * float(np.abs(values).max()))
+    between = min(between, largest)
     low, high = np.quantile(values - middle[index], [WITHIN, 1.0 - WITHIN])
     ends = center - np.hypot(between, low), center + np.hypot(between, high)
     return Spread(min(float(ends[0]), -0.01), max(float(ends[1]), 0.01), len(values))
