@@ -89,5 +89,4 @@ def _training_regime(scenario: Scenario, model: TransformerSpec) -> str:
         return "training-lora"
     if not model.decodes:
         return "training-encoder"
-    sparse = any(line.kind == "experts" for _, line in model.lines)
-    return "training-moe" if sparse else "training-dense"
+    return "training-moe" if model.expert_layers else "training-dense"

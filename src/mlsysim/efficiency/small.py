@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from mlsysim.evidence.edge_rows import EdgeRun, TinyRun
 
 _CALLED = {
-    "xtensa-lx7": "xtensa-lx7",
     "riscv-rv32imc": "esp-riscv-c3",
     "riscv-rv32imac": "esp-riscv-c3",
     "riscv-rv32imafc": "esp-riscv-p4",

@@ -18,6 +18,8 @@ _MLPERF = {"llama-2-70b": (294.45, 294.45), "gpt-j-6b": (924.0, 69.0), "mixtral-
 """Mean tokens of a prompt and of an answer in MLPerf inference 4.1: answers from its accuracy targets, prompts
 recalled (OpenOrca, CNN-DailyMail, and a mixture of OpenOrca, GSM8K and MBXP)."""
 
+_FILLED = 0.7
+"""Share of memory that weights may fill in a replica whose plan is not published: the rest is for the cache."""
 _BEAMS = 4
 """Width of the beam search in MLPerf's GPT-J (mlcommons/inference, language/gpt-j; recalled)."""
 
@@ -160,7 +162,7 @@ def _smallest(model: object, device: object, precision: str, devices: int) -> in
     shards = 1
     while shards < devices:
         q = Requests(model, device, precision, shards, shards, 1, 1.0, 1.0, 0.0, "throughput")  # type: ignore[arg-type]
-        if q.weights_bytes < 0.7 * shards * q.hardware.memory.value:  # type: ignore[union-attr]
+        if q.weights_bytes < _FILLED * shards * q.hardware.memory.value:  # type: ignore[union-attr]
             break
         shards *= 2
     return min(shards, devices)

@@ -43,7 +43,6 @@ def serving_measurements(row: Row) -> list[Measurement]:
         raise Refused(f"{device.name} has no peak for {precision}")
     engine = {"trtllm": "tensorrt-llm"}.get(row["backend"], row["backend"])
     setup = Setup(engine, row["backend_version"], tp=shards, ep=count(row, "moe_ep_size"))
-    sparse = any(line.kind == "experts" for _, line in model.lines)
     drafted = "deepseek" in model.name and _drafted(row)
     note = "; ".join(filter(None, (note, "runs multi-token prediction unlabelled" if drafted else "")))
     found = []
@@ -69,7 +68,7 @@ def serving_measurements(row: Row) -> list[Measurement]:
                 model.name,
                 device.name,
                 engine,
-                f"{timed}-{'moe' if sparse else 'dense'}",
+                f"{timed}-{'moe' if model.expert_layers else 'dense'}",
                 q,
                 setup,
                 value / 1e3,

@@ -138,12 +138,11 @@ def case(question: EdgeRun, setup: Setup) -> Case:  # noqa: ARG001  # equations 
         **{f"w_{k}": v for k, v in w._asdict().items()},
     }
     group, precision = b.core.group, question.precision
-    kind = "gpu" if group.startswith("gpu") else "cpu"
+    part = "gpu" if group.startswith("gpu") else "cpu"
     levels = {
         "core": b.core.name,
         "core_class": group,
-        "board": f"{b.name} {kind}",
-        "kind": kind,
+        "board": f"{b.name} {part}",
         "dot": "dot" if b.core.dot else "plain",
         "class_precision": f"{group} {precision}",
         "core_precision": f"{b.core.name} {precision}",

@@ -16,6 +16,7 @@ from typing import Any
 from mlsysim.efficiency.case import Case
 from mlsysim.efficiency.equations import links
 from mlsysim.efficiency.equations.network_sums import sums
+from mlsysim.efficiency.equations.peaks import per_watt, sixteen, slowing
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import TransformerSpec
 from mlsysim.physics.elementwise import Real
@@ -90,7 +91,7 @@ def case(scenario: Scenario, setup: Setup) -> Case:
         "conv_light_s": s.conv[cut] * work,
         "matmul_heavy_s": (s.matmul[-1] - s.matmul[cut]) * work,
         "matmul_light_s": s.matmul[cut] * work,
-        "mixing_s": passes * each * s.mixing / (peak if size >= 4.0 else _sixteen(hardware) or peak),
+        "mixing_s": passes * each * s.mixing / (peak if size >= 4.0 else sixteen(hardware) or peak),
         "depthwise_s": passes * each * s.depthwise / _plain(hardware, peak),
         "heavy_bytes_s": (s.elements[-1] - s.elements[cut]) * by_product,
         "light_bytes_s": s.elements[cut] * by_product,
@@ -98,7 +99,7 @@ def case(scenario: Scenario, setup: Setup) -> Case:
         "scores_bytes_s": 0.0 if fused else s.scores * moved,
         "weights_s": s.weights * (passes * weight + (_ADAM if trained else 0.0)) / band,
         "gather_s": each * missed * weight / band,
-        "power": _sixteen(hardware) / hardware.tdp_w.value if hardware.tdp_w else 0.0,
+        "power": per_watt(hardware),
         "kernels_s": passes * (s.products if compiled else s.products + s.others) / _clock(hardware),
         "dispatched": 0.0 if _CAPTURED.search(setup.engine) else passes * (s.clustered if compiled else s.dispatched),
         "inputs": each * s.inputs,
@@ -147,12 +148,6 @@ def _link(hardware: HardwareSpec, devices: float) -> float:
     return (links.SCALE_UP if joined else links.HOST).get(hardware.generation, links.USUAL_HOST)
 
 
-def _sixteen(hardware: HardwareSpec) -> float:
-    """Return the peak of 16-bit arithmetic [FLOP/s], 0 where there is none."""
-    found = hardware.peaks.get("fp16") or hardware.peaks.get("bf16")
-    return found.value if found else 0.0
-
-
 def _plain(hardware: HardwareSpec, peak: float) -> float:
     """Return the peak of the vector units [FLOP/s]: that of fp32, else a sixteenth of the peak that is used."""
     found = hardware.peaks.get("fp32")
@@ -173,12 +168,11 @@ def _clock(hardware: HardwareSpec) -> float:
 def seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     """Return the time of a step [s].
 
-    The power limit slows arithmetic as the root of the sum of squares: 1 where an operation's energy is nothing.
     Operators of either group take (a^q + b^q)^(1/q) of arithmetic and traffic; products of activations with each
     other, rows of tables and kernels come on top; what the host dispatches runs beside all that.
     """
     q = p["network.overlap"]
-    slow = (1.0 + (p["gemm.eta"] * x["power"] * p["gemm.energy"]) ** 2) ** 0.5
+    slow = slowing(x, p)
     heavy = _compute(x, p, "heavy") * slow
     light = _compute(x, p, "light") * slow
     moved = p["network.traffic"] / p["memory.fraction"]

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from mlsysim.efficiency.equations import links
+from mlsysim.efficiency.equations.peaks import per_watt, sixteen, slowing
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import TransformerSpec, Work
 from mlsysim.physics.elementwise import Real
@@ -133,7 +134,7 @@ def ideal(
     link, _ = link_of(hardware)
     copies = max(1.0, shards / model.kv_heads)  # heads that are fewer than the shards are kept more than once
     return {
-        "power": sixteen(hardware) / hardware.tdp_w.value if hardware.tdp_w else 0.0,
+        "power": per_watt(hardware),
         "waves": s.lost / s.matmul if s.matmul else 0.0,
         "scores_s": s.attention / model.score_flops / (used * band) if model.score_flops else 0.0,
         "gemm_s": s.matmul / (used * rate) + s.head / (used * wide),
@@ -156,12 +157,6 @@ def ideal(
     }
 
 
-def sixteen(hardware: HardwareSpec) -> float:
-    """Return the peak of 16-bit arithmetic [FLOP/s], 0 where there is none."""
-    found = hardware.peaks.get("bf16") or hardware.peaks.get("fp16")
-    return found.value if found else 0.0
-
-
 def pass_seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     """Return the time of a pass [s].
 
@@ -181,11 +176,8 @@ def pass_seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
 
 
 def matrices(ideal_s: Any, x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
-    """Return the time of matrix products [s] that take ``ideal_s`` at peak.
-
-    The power limit slows them as the root of the sum of squares: 1 where an operation's energy is nothing.
-    """
-    return ideal_s / p["gemm.eta"] * (1.0 + (p["gemm.eta"] * x["power"] * p["gemm.energy"]) ** 2) ** 0.5
+    """Return the time of matrix products [s] that take ``ideal_s`` at peak."""
+    return ideal_s / p["gemm.eta"] * slowing(x, p)
 
 
 def overhead(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:

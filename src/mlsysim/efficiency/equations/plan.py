@@ -19,6 +19,8 @@ _AT_ONCE = 4096
 """Tokens of a micro-batch where none is stated."""
 _STAGES = 4
 """Stages that a device of a pipeline holds in turn where no plan is stated."""
+_FILLED = 0.6
+"""Share of memory that states may fill where no plan is stated: the rest is for activations."""
 _ROOM = 0.9
 """Share of memory that states and activations may take."""
 
@@ -37,7 +39,6 @@ class Plan(NamedTuple):
     micro_batches: float
     sharded: bool
     recompute: bool
-    published: bool
     scale_up: float
     cp_link: float
     groups: float
@@ -98,7 +99,6 @@ def plan_of(scenario: Scenario, setup: Setup) -> Plan:
         micro_batches=max(1.0, each / micro),
         sharded=zero > 0,
         recompute=recompute,
-        published=bool(setup.tp and setup.pp),
         scale_up=up if tp <= domain else out,
         cp_link=up if tp * cp <= domain else out,
         groups=groups,
@@ -115,7 +115,7 @@ def _degrees(
     if setup.tp or setup.pp:
         return setup.tp or 1, setup.pp or 1, cp, setup.zero or 1
     if setup.zero == 3 or setup.engine in _SHARDING:
-        small = _STATES * model.parameters < 0.6 * memory
+        small = _STATES * model.parameters < _FILLED * memory
         return 1, 1, cp, setup.zero or (0 if small and setup.engine in {"pytorch", "tensorflow", "llm.c"} else 3)
     if setup.dp:
         share = max(1, n // (setup.dp * cp))
@@ -123,7 +123,7 @@ def _degrees(
         return tp, max(1, share // tp), cp, 1
     tp = pp = 1
     needed = n / (scenario.batch_size * cp)  # replicas beyond the batch have nothing to do
-    while tp * pp < n and (tp * pp < needed or _held(scenario, model, tp * pp, n / (tp * pp), 1) > 0.6 * memory):
+    while tp * pp < n and (tp * pp < needed or _held(scenario, model, tp * pp, n / (tp * pp), 1) > _FILLED * memory):
         tp, pp = (tp * 2, pp) if tp < widest else (tp, pp * 2)
     return tp, pp, cp, 1
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlsysim.efficiency.case import Case
 from mlsysim.efficiency.equations import passes
+from mlsysim.efficiency.equations.peaks import sixteen
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import TransformerSpec, Work
 from mlsysim.physics.elementwise import Real
@@ -19,6 +20,10 @@ from mlsysim.setup import Setup
 NAMES = (*passes.NAMES, "split.hop", "split.power", "split.room")
 _CHUNK = 512
 """Tokens that llama.cpp takes at once (its default n_ubatch)."""
+_WIDE = 2.0
+"""Bytes of an activation in llama.cpp over those of 16-bit engines: its graphs keep fp32 between operators (ggml.h)."""
+_EXPANDED = 4.0
+"""Bytes moved for a parameter that is converted before it is multiplied: 16 bits written and read again [B]."""
 _HALF_SUMS = re.compile("llama.cpp|exllama|tinychat")
 """Engines that add in fp16, for which GeForce cards have twice the rate."""
 
@@ -50,10 +55,10 @@ def case(scenario: Scenario, setup: Setup, work: Work | None = None) -> Case:
         groups,
         peak=_peak(scenario, setup),
         micro_batches=chunks,
-        expanded=4.0 if expands else 0.0,
+        expanded=_EXPANDED if expands else 0.0,
     )
     x["scores_s"] *= unfused(setup.engine, setup.version)
-    x["activation_s"] *= 2.0 if setup.engine == "llama.cpp" else 1.0
+    x["activation_s"] *= _WIDE if setup.engine == "llama.cpp" else 1.0
     devices = float(scenario.devices if split else 1)
     x["hops"] = devices - 1.0
     x["pipe"] = (chunks + devices - 1.0) / (chunks * devices) if devices > 1 and chunks > 1 else 1.0
@@ -70,7 +75,7 @@ def _peak(scenario: Scenario, setup: Setup) -> float:
     if half and _HALF_SUMS.search(setup.engine):
         return half.value
     if role.dequantized:
-        return passes.sixteen(hardware) or hardware.peak(scenario.precision).value
+        return sixteen(hardware) or hardware.peak(scenario.precision).value
     return hardware.peak(scenario.precision).value
 
 
@@ -101,7 +106,6 @@ def _levels(
         "engine": engine,
         "engine_memory": f"{engine}/{memory_class}" if engine else "",
         "engine_phase": f"{engine}/{phase}" if engine else "",
-        "generation_phase": f"{generation}/{phase}",
         "release": f"{engine} {version}" if engine and version else "",
         "architecture": "experts" if sparse else "dense",
         "fabric": fabric,

@@ -68,7 +68,6 @@ def case(question: TinyRun, setup: Setup) -> Case:  # noqa: ARG001  # equations 
         "library": library,
         "core_library": f"{group}/{library}" if library else "",
         "board": board.name,
-        "network": question.network.name,
     }
     return Case("tinyml", x, levels)
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from mlsysim.efficiency.case import Case
+from mlsysim.efficiency.equations.peaks import sixteen
 from mlsysim.efficiency.equations.plan import Plan, fabric_of, plan_of
 from mlsysim.models import TransformerSpec, lower
 from mlsysim.models.parts import Experts
@@ -57,7 +58,8 @@ def case(scenario: Scenario, setup: Setup) -> Case:
     plan = plan_of(scenario, setup)
     flops = _flops(scenario, model)
     peak = hardware.peak(scenario.precision).value
-    wide = min(_sixteen(scenario), peak) if scenario.precision in {"fp32", "tf32"} else _sixteen(scenario)
+    wide = sixteen(hardware) or peak
+    wide = min(wide, peak) if scenario.precision in {"fp32", "tf32"} else wide
     n = float(scenario.devices)
     tokens = float(scenario.batch_size * (scenario.seq_len or model.tokens or 1))
     own = tokens / n
@@ -100,7 +102,7 @@ def case(scenario: Scenario, setup: Setup) -> Case:
         "bubble": (plan.pp - 1.0) / (plan.micro_batches * plan.vpp),
         "spread": math.log2(max(1.0, n / 8.0)),
     }
-    return Case("training", x, _levels(scenario, setup, plan, lora, bool(routed[2])))
+    return Case("training", x, _levels(scenario, setup, bool(routed[2])))
 
 
 def _flops(scenario: Scenario, model: TransformerSpec) -> dict[str, float]:
@@ -123,12 +125,6 @@ def _sequence_flops(model: TransformerSpec, length: int, target: int | None, tra
         else:
             found["attention"] += float(op.flops)
     return found
-
-
-def _sixteen(scenario: Scenario) -> float:
-    peaks = scenario.hardware.peaks
-    found = peaks.get("bf16") or peaks.get("fp16") or scenario.hardware.peak(scenario.precision)
-    return found.value
 
 
 @lru_cache(maxsize=1024)
@@ -172,11 +168,8 @@ def _gathered(plan: Plan, held: float, shard: float) -> float:
     return ring * 4.0 * held
 
 
-def _levels(scenario: Scenario, setup: Setup, plan: Plan, lora: bool, sparse: bool) -> dict[str, str]:
-    hardware, model = scenario.hardware, scenario.model
-    causal = getattr(model, "causal", True)
-    kind = "lora" if lora else "moe" if sparse else "dense" if causal else "encoder"
-    engine = setup.engine
+def _levels(scenario: Scenario, setup: Setup, sparse: bool) -> dict[str, str]:
+    hardware, engine = scenario.hardware, setup.engine
     return {
         "generation": hardware.generation,
         "memory_class": hardware.memory_class,
@@ -188,8 +181,6 @@ def _levels(scenario: Scenario, setup: Setup, plan: Plan, lora: bool, sparse: bo
         "architecture": "experts" if sparse else "dense",
         "fabric": fabric_of(hardware)[3],
         "device": hardware.name,
-        "kind": kind,
-        "plan": "published" if plan.published else "assumed",
         "chip": hardware.kind,
     }
 

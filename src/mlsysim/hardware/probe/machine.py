@@ -134,10 +134,12 @@ def _like() -> str:
 
 def _clock() -> float:
     """Return the highest clock that the system reports [Hz], 0 where it reports none."""
-    with contextlib.suppress(ImportError, OSError, NotImplementedError):
-        import psutil
-
-        found = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
-        if found:
-            return float(found.max or found.current) * 1e6
-    return 0.0
+    try:
+        from psutil import cpu_freq
+    except ImportError:  # not installed, or not told on this system
+        return 0.0
+    try:
+        found = cpu_freq()
+    except (OSError, NotImplementedError):  # no such file in a container
+        return 0.0
+    return float(found.max or found.current) * 1e6 if found else 0.0
