@@ -136,12 +136,17 @@ def progress() -> Iterator[Callable[[str, float], None]]:
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        parts: list[TaskID] = []
+    bars = Progress(*columns, console=Console(stderr=True))
+    parts: list[TaskID] = []
 
-        def tell(label: str, share: float) -> None:
-            if not parts or share < bars.tasks[parts[-1]].completed:
-                parts.append(bars.add_task(label, total=1.0))
-            bars.update(parts[-1], description=label, completed=share)
+    def tell(label: str, share: float) -> None:
+        bars.start()  # not before: a mistake that is found at once leaves no empty line
+        if not parts or share < bars.tasks[parts[-1]].completed:
+            parts.append(bars.add_task(label, total=1.0))
+        bars.update(parts[-1], description=label, completed=share)
 
+    try:
         yield tell
+    finally:
+        if parts:
+            bars.stop()

@@ -12,11 +12,12 @@ import numpy as np
 
 from mlsysim.efficiency.fit import Anchor, Array, Model, Sample, components
 from mlsysim.efficiency.fitted import combined, seconds_of, seen, spreads
-from mlsysim.errors import InvalidValue
+from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.evidence.base import packaged
 from mlsysim.evidence.lock import locked
 from mlsysim.evidence.measurement import Measurement
 from mlsysim.evidence.tables import Refusal, read_measurements
+from mlsysim.registry import nearest
 from mlsysim.validation.handed_over import calibrated
 from mlsysim.validation.held_out import (
     KINDS,
@@ -80,11 +81,13 @@ def validate(path: Path, split: str = "", calibrate: int = 0, progress: Progress
 
     Raises
     ------
+    UnknownName
+        A split that is none of these.
     InvalidValue
-        No such file or kind of table; a split that is none of these; a negative number of rows.
+        No such file or kind of table; a negative number of rows.
     """
     if split and split not in SPLITS:
-        raise InvalidValue("split", "one of " + ", ".join(SPLITS), split)
+        raise UnknownName("split", split, nearest(split, SPLITS), "known: " + ", ".join(SPLITS))
     if calibrate < 0:
         raise InvalidValue("calibrate", "a number of rows, 0 or more", calibrate)
     table = read_measurements(path)

@@ -144,8 +144,7 @@ def _link(hardware: HardwareSpec, devices: float) -> float:
     """Return the bandwidth by which a device exchanges gradients with the others [B/s]."""
     if devices > _NODE:
         return _NETWORK
-    joined = hardware.memory_class == "hbm" and not re.search("pcie|a30|nvl|mi210", hardware.name)
-    return (links.SCALE_UP if joined else links.HOST).get(hardware.generation, links.USUAL_HOST)
+    return links.between(hardware)[0]
 
 
 def _plain(hardware: HardwareSpec, peak: float) -> float:

@@ -7,9 +7,7 @@ over bandwidth; the parameters say what share of peak or bandwidth each reaches,
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
 from mlsysim.efficiency.equations import links
@@ -42,18 +40,6 @@ NAMES = (
     "overhead.sequence",
 )
 """Parameters of a pass."""
-
-
-def link_of(hardware: HardwareSpec) -> tuple[float, str]:
-    """Return the bandwidth between devices of one node, one direction [B/s], and the kind of link."""
-    return _link(hardware.name, hardware.generation, hardware.memory_class)
-
-
-@cache
-def _link(name: str, generation: str, memory_class: str) -> tuple[float, str]:
-    if memory_class == "hbm" and not re.search("pcie|a30|mi210", name):
-        return links.SCALE_UP.get(generation, links.USUAL_SCALE_UP), "scale-up"
-    return links.HOST.get(generation, links.USUAL_HOST), "host"
 
 
 class Sums(NamedTuple):
@@ -131,7 +117,7 @@ def ideal(
     units = hardware.units.value if hardware.units else 1.0
     s = sums(work, model.hidden, tokens, per_group / micro_batches, units, shards)
     weights = s.weights_bytes / roles(precision).weight
-    link, _ = link_of(hardware)
+    link, _ = links.between(hardware)
     copies = max(1.0, shards / model.kv_heads)  # heads that are fewer than the shards are kept more than once
     return {
         "power": per_watt(hardware),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
+from mlsysim.efficiency.equations import links
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import TransformerSpec
 from mlsysim.models.parts import Experts
@@ -21,6 +22,8 @@ _STAGES = 4
 """Stages that a device of a pipeline holds in turn where no plan is stated."""
 _FILLED = 0.6
 """Share of memory that states may fill where no plan is stated: the rest is for activations."""
+_DOMAIN = 8
+"""Devices of a node that the registry does not list."""
 _ROOM = 0.9
 """Share of memory that states and activations may take."""
 
@@ -60,11 +63,13 @@ def _fabric(name: str, memory_class: str, kind: str) -> tuple[float, float, int,
 
     held = [n for n in map(Nodes.__getitem__, Nodes) if n.device == name and "scale_up_bandwidth" in n.figures]
     if not held:
-        return (32e9, 12.5e9, 8, "host") if memory_class != "hbm" else (200e9, 25e9, 8, "scale-up")
+        if memory_class != "hbm":
+            return links.USUAL_HOST, links.NETWORK, _DOMAIN, "host"
+        return links.USUAL_SCALE_UP, 2.0 * links.NETWORK, _DOMAIN, "scale-up"
     best = max(held, key=lambda n: (n.kind in {"rack", "pod"}, n.name.startswith("hgx"), n.domain))
     up = best.figures["scale_up_bandwidth"].value
     outer = [n.figures["scale_out_bandwidth"].value / n.devices for n in held if "scale_out_bandwidth" in n.figures]
-    out = up if kind == "tpu" else max(outer, default=12.5e9)
+    out = up if kind == "tpu" else max(outer, default=links.NETWORK)
     return up, min(up, out), best.domain, "host" if best.topology == "pcie" else "scale-up"
 
 

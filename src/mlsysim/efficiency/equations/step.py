@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from mlsysim.efficiency.case import Case
-from mlsysim.efficiency.equations import passes
+from mlsysim.efficiency.equations import links, passes
 from mlsysim.efficiency.equations.peaks import sixteen
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import TransformerSpec, Work
@@ -83,7 +83,7 @@ def levels_of(
     model: TransformerSpec, hardware: HardwareSpec, precision: str, phase: str, setup: Setup, shards: int
 ) -> dict[str, str]:
     """Return the levels of a run of a language model; shared, and never written to."""
-    fabric = passes.link_of(hardware)[1] if shards > 1 else ""
+    fabric = links.between(hardware)[1] if shards > 1 else ""
     machine = (hardware.name, hardware.generation, hardware.memory_class, fabric)
     return _levels(machine, precision, phase, setup.engine, setup.version, model.expert_layers > 0)
 
