@@ -349,3 +349,10 @@ def test_what_no_document_was_found_for_is_listed():
     rows = json.loads(run("hardware", "--unverified", "-o", "json").stdout)
     assert rows
     assert all("recalled" in row["source"] for row in rows)
+
+
+def test_a_mistake_before_any_progress_leaves_one_sentence():
+    done = run("validate", "README.md", "--split", "modell")
+    assert done.returncode == 2
+    assert done.stderr.startswith("mlsysim: unknown split 'modell': did you mean model?")
+    assert done.stdout == ""

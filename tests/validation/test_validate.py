@@ -157,7 +157,7 @@ def test_a_header_that_is_no_table_says_the_nearest_columns(tmp_path):
 
 def test_options_are_checked(tmp_path):
     path = written(tmp_path, "inference", DECODE)
-    with pytest.raises(UsageError, match="one of source, hardware, model, engine, locked"):
+    with pytest.raises(UsageError, match=r"unknown split 'colour' \(known: source, hardware, model, engine, locked\)"):
         validate(path, split="colour")
     with pytest.raises(UsageError, match="a number of rows, 0 or more"):
         validate(path, calibrate=-1)
