@@ -1,0 +1,53 @@
+"""What a log holds, in whatever format it was written: readings of one run at one or several operating points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from mlsysim.results import Note
+from mlsysim.setup import UNKNOWN, Setup
+
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
+class LeftOut(NamedTuple):
+    """A part of a log that is not used: its first line (0: the file as a whole), and why."""
+
+    line: int
+    reason: str
+
+
+class Reading(NamedTuple):
+    """What was measured at one operating point.
+
+    ``quantity`` is ``time_s`` (seconds a step), ``throughput`` (tokens or samples a second of all devices, or of one
+    where ``per_device``) or ``efficiency`` (an MFU, 0 to 1). ``values`` are in SI: one a step in the order of time
+    where ``steps``, else a summary or repeats of it. ``conditions`` are what the log says of the question, by the
+    names of :meth:`Engine.solve` (``batch_size``, ``seq_len``, ``context``, ``precision``, ``devices``, ``recompute``),
+    and ``convention`` of an MFU. ``lines`` are where the values stand, ``pauses`` what the log says happened in a step,
+    by index (``checkpoint``, ``evaluation``). ``label`` tells one point of a log from another, for people.
+    """
+
+    phase: str
+    quantity: str
+    values: tuple[float, ...]
+    conditions: Mapping[str, Any] = NOTHING
+    steps: bool = False
+    per_device: bool = False
+    lines: tuple[int, ...] = ()
+    pauses: Mapping[int, str] = NOTHING
+    label: str = ""
+
+
+class Log(NamedTuple):
+    """The readings of one file or several, and what the file says of the run; empty where it says nothing."""
+
+    format: str
+    readings: tuple[Reading, ...]
+    model: str = ""
+    hardware: str = ""
+    setup: Setup = UNKNOWN
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[Note, ...] = ()

@@ -1,0 +1,72 @@
+"""The formats that are known, and which of them a file is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+from mlsysim.calibration.logs.log import Log
+from mlsysim.calibration.logs.source import Source
+from mlsysim.errors import InvalidValue
+
+MODULES: tuple[str, ...] = ()
+"""Modules of this room that bring formats, the most particular first: each has a tuple ``FORMATS``."""
+CSV_HINT = (
+    "or give a CSV with a header line: phase, batch_size, seq_len or context, and one of time_s, throughput, efficiency"
+)
+
+
+class Format(NamedTuple):
+    """A format: its name for people, what tells it, whether a file is in it, and its reader."""
+
+    name: str
+    told_by: str
+    recognises: Callable[[Source], bool]
+    read: Callable[[Source], Log]
+
+
+def formats() -> Iterator[Format]:
+    """Yield every known format in the order in which they are tried."""
+    for name in MODULES:
+        yield from import_module(f"mlsysim.calibration.logs.{name}").FORMATS
+
+
+def read_log(paths: Sequence[Path]) -> Log:
+    """Read one log, or the logs of one run at several operating points.
+
+    Raises
+    ------
+    InvalidValue
+        A file that cannot be read, or whose format is not known; what a reader refuses, with the line and the field.
+    """
+    logs = [_read(Source(path)) for path in paths]
+    return logs[0] if len(logs) == 1 else _joined(logs)
+
+
+def _read(source: Source) -> Log:
+    for known in formats():
+        if known.recognises(source):
+            return known.read(source)
+    listed = "; ".join(f"{f.name} ({f.told_by})" for f in formats())
+    raise InvalidValue("log", "a log in a known format", str(source.path), f"looked for {listed}; {CSV_HINT}")
+
+
+def _joined(logs: Sequence[Log]) -> Log:
+    first = logs[0]
+    for log in logs[1:]:
+        for field in ("model", "hardware"):
+            a, b = getattr(first, field), getattr(log, field)
+            if a and b and a != b:
+                raise InvalidValue("log", f"files of one {field}", f"{a}, {b}", "calibrate each by itself")
+    formats_seen = dict.fromkeys(log.format for log in logs)
+    return Log(
+        ", ".join(formats_seen),
+        tuple(r for log in logs for r in log.readings),
+        next((log.model for log in logs if log.model), ""),
+        next((log.hardware for log in logs if log.hardware), ""),
+        first.setup,
+        tuple(part for log in logs for part in log.left_out),
+        tuple(dict.fromkeys(note for log in logs for note in log.notes)),
+    )
