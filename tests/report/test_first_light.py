@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mlsysim.calibration.live import Dropped, Measurement
+from mlsysim.calibration.live.onnx import Dropped, Measurement
 from mlsysim.hardware import Figure, HardwareSpec
 from mlsysim.hardware.probe import Probe
 from mlsysim.models import Models

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlsysim.calibration import Calibration, calibrate
-from mlsysim.calibration.live import Measurement, measure_alternating
+from mlsysim.calibration.live.onnx import Measurement, measure_alternating
 from mlsysim.engine import Engine
 from mlsysim.hardware import Figure, Hardware, HardwareSpec
 from mlsysim.hardware.probe import Probe, Progress, probe

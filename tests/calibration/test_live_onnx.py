@@ -1,6 +1,6 @@
 import pytest
 
-from mlsysim.calibration.live import measure_onnx
+from mlsysim.calibration.live.onnx import measure_onnx
 from mlsysim.errors import InvalidValue, MissingExtra
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
