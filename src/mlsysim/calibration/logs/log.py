@@ -22,12 +22,14 @@ class LeftOut(NamedTuple):
 class Reading(NamedTuple):
     """What was measured at one operating point.
 
-    ``quantity`` is ``time_s`` (seconds a step), ``throughput`` (tokens or samples a second of all devices, or of one
-    where ``per_device``) or ``efficiency`` (an MFU, 0 to 1). ``values`` are in SI: one a step in the order of time
-    where ``steps``, else a summary or repeats of it. ``conditions`` are what the log says of the question, by the
-    names of :meth:`Engine.solve` (``batch_size``, ``seq_len``, ``context``, ``precision``, ``devices``, ``recompute``),
-    and ``convention`` of an MFU. ``lines`` are where the values stand, ``pauses`` what the log says happened in a step,
-    by index (``checkpoint``, ``evaluation``). ``label`` tells one point of a log from another, for people.
+    ``phase`` is empty where the log does not say. ``quantity`` is ``time_s`` (seconds a step), ``throughput`` (tokens
+    or samples a second of all devices, or of one where ``per_device``) or ``efficiency`` (an MFU, 0 to 1). ``unit`` of
+    a throughput is ``tokens/s`` or ``samples/s`` (of a language model: sequences), empty where the log does not say.
+    ``values`` are in SI: one a step in the order of time where ``steps``, else a summary or repeats of it.
+    ``conditions`` are what the log says of the question, by the names of :meth:`Engine.solve` (``batch_size``,
+    ``seq_len``, ``context``, ``precision``, ``devices``, ``recompute``), and ``convention`` of an MFU. ``lines`` are
+    where the values stand, ``pauses`` what the log says happened in a step, by index (``checkpoint``,
+    ``evaluation``). ``label`` tells one point of a log from another, for people.
     """
 
     phase: str
@@ -39,6 +41,7 @@ class Reading(NamedTuple):
     lines: tuple[int, ...] = ()
     pauses: Mapping[int, str] = NOTHING
     label: str = ""
+    unit: str = ""
 
 
 class Log(NamedTuple):

@@ -1,9 +1,11 @@
-"""A file as readers see it: its head, its lines one by one, its JSON; gzip is unpacked on the way."""
+"""A file as readers see it: its head, its lines, its JSON; gzip is unpacked on the way."""
 
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import zlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +15,19 @@ from mlsysim.errors import InvalidValue
 
 HEAD_BYTES = 65_536
 """Bytes from which a format is recognised."""
+BLOCK_BYTES = 1 << 20
+"""Bytes that a reader of blocks holds at a time."""
 _GZIP = b"\x1f\x8b"
 
 
 class Source:
-    """One file. Nothing is read before it is asked for, and lines never all at once."""
+    """One file. Nothing is read before it is asked for, and lines never all at once.
+
+    A packed file that was cut off ends where it is cut; ``cut`` says so once its end was read.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.cut = path, False
         try:
             with path.open("rb") as file:
                 self._packed = file.read(2) == _GZIP
@@ -34,8 +41,12 @@ class Source:
     @cached_property
     def head(self) -> str:
         """Return the first 64 KB as text."""
-        with self.open() as file:
-            return file.read(HEAD_BYTES).decode("utf-8", "replace").removeprefix("﻿")
+        head = b""
+        for piece in self.pieces(HEAD_BYTES):
+            head += piece
+            if len(head) >= HEAD_BYTES:
+                break
+        return head[:HEAD_BYTES].decode("utf-8", "replace").removeprefix("﻿")
 
     @cached_property
     def first_object(self) -> dict[str, Any]:
@@ -49,7 +60,39 @@ class Source:
             return {}
         return found if isinstance(found, dict) else {}
 
+    def pieces(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+        """Yield the bytes in order, at most ``size`` at a time."""
+        with self.open() as file:
+            read = getattr(file, "read1", file.read)  # gives what is whole before a packed file breaks off
+            while True:
+                try:
+                    piece = read(size)
+                except (EOFError, zlib.error, gzip.BadGzipFile):
+                    self.cut = True
+                    return
+                if not piece:
+                    return
+                yield piece
+
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        """Yield blocks of whole lines, each with the number of its first line, from 1."""
+        line, parts = 1, [b""]
+        for piece in self.pieces():
+            end = piece.rfind(b"\n") + 1
+            if end:
+                block = b"".join((*parts, piece[:end]))
+                yield line, block
+                line += block.count(b"\n")
+                parts = []
+            parts.append(piece[end:])
+        if rest := b"".join(parts):
+            yield line, rest
+
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield each line with its number, from 1."""
-        with self.open() as file:
-            yield from enumerate(file, 1)
+        for first, block in self.blocks():
+            yield from enumerate(io.BytesIO(block), first)
+
+    def text(self) -> str:
+        """Return the whole file as text; for formats that are one JSON value of moderate size."""
+        return b"".join(self.pieces()).decode("utf-8", "replace").removeprefix("﻿")
