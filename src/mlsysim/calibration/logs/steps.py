@@ -88,7 +88,10 @@ class Steps:
 
     def pause(self, what: str) -> None:
         """Say what the log says happened since the last step: it will be in the next one's time."""
-        self.pauses[len(self.values)] = what
+        at = len(self.values)
+        before = self.pauses.get(at, "")
+        if what not in before:
+            self.pauses[at] = f"{before} and {what}" if before else what
 
     def readings(self, phase: str, conditions: Mapping[str, Any] = NOTHING, **more: Any) -> tuple[Reading, ...]:
         """Return what was collected, one reading for each set of conditions that steps were added with.
@@ -130,6 +133,6 @@ class Steps:
             conditions,
             steps=True,
             lines=tuple(self.lines),
-            pauses=self.pauses,
+            pauses={at: what for at, what in self.pauses.items() if at < len(self.values)},
             **more,
         )
