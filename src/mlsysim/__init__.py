@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlsysim.calibration import Calibration
     from mlsysim.calibration.calibrate import calibrate
+    from mlsysim.calibration.live.run import measure
     from mlsysim.efficiency.guide import Efficiency
     from mlsysim.engine import Engine
     from mlsysim.hardware import Cluster, Hardware, HardwareSpec, Nodes
@@ -43,6 +44,7 @@ _HOMES = {
     "from_jax": "models.importers.jax_function",
     "from_torch": "models.importers.torch_module",
     "load_model": "models.importers",
+    "measure": "calibration.live.run",
 }
 __all__ = [
     "Calibration",
@@ -63,6 +65,7 @@ __all__ = [
     "from_jax",
     "from_torch",
     "load_model",
+    "measure",
 ]
 
 
