@@ -19,8 +19,8 @@ pytest.importorskip("onnxruntime", reason="the run needs the extra 'measure'")
 MODEL = Models.RESNET_50
 
 
-def machine(peak=200e9):
-    figure = Figure(peak, "test", "2026-01-01")
+def machine(peak=200e9, source="test"):
+    figure = Figure(peak, source, "2026-01-01")
     return HardwareSpec(
         "here", "cpu", {PRECISION: figure}, Figure(16e9, "", ""), Figure(40e9, "", ""), memory_class="ddr"
     )
@@ -51,7 +51,7 @@ def test_what_if_names_every_device_and_says_that_little_carries_over():
 
 
 def test_a_network_faster_than_the_probe_raises_the_peak_and_says_so():
-    slow = Probe(machine(peak=10e9), (), (), ())
+    slow = Probe(machine(10e9, "measured here: matrix products"), (), (), ())
     raised = _not_below_what_was_reached(slow, MODEL, {1: run(1, 0.1)})
     assert raised.hardware.peak(PRECISION).value == pytest.approx(2 * MODEL.macs / 0.098)
     assert "busier" in raised.notes[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from mlsysim.cli import options
-from mlsysim.errors import InvalidValue, MissingExtra
+from mlsysim.errors import MissingExtra
 
 MODEL = ("rapidocr", "models/PP-OCRv6_rec_small.onnx")
 """A text recogniser of 21 MB that the package ``rapidocr`` ships; it is read from there, its code never runs."""
@@ -44,7 +44,7 @@ def command(network: Path | None, shapes: tuple[str, ...], folder: Path, seconds
     from mlsysim.report.tables import emit
     from mlsysim.units import positive
 
-    given = dict(map(_shape, shapes))
+    given = dict(map(options.shape, shapes))
     path, inputs, sample = (network_file(), INPUT | given, "line") if network is None else (network, given, "sample")
     budget = positive(seconds, "seconds")
     writable_folder(folder, "report")
@@ -60,18 +60,6 @@ def command(network: Path | None, shapes: tuple[str, ...], folder: Path, seconds
     print(f"The page: {write_page(light, folder)}")
     for note in light.probe.notes:
         print(f"[probe] {note}", file=sys.stderr)
-
-
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """Return the input and the shape that ``x=1,3,224,224`` names."""
-    name, equals, sizes = text.rpartition("=")
-    try:
-        shape = tuple(int(size) for size in sizes.split(","))
-    except ValueError:
-        shape = ()
-    if not equals or not shape:
-        raise InvalidValue("shape", "a name and sizes such as x=1,3,224,224", text)
-    return name, shape
 
 
 def network_file() -> Path:

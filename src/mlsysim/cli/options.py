@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mlsysim.errors import UnknownName
+from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.registry import nearest
 from mlsysim.results import Note, Result
 
@@ -27,6 +27,18 @@ def number(text: str | None) -> Any:
         except ValueError:
             continue
     return text
+
+
+def shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """Return the input and the shape that ``x=1,3,224,224`` names."""
+    name, equals, sizes = text.rpartition("=")
+    try:
+        shape = tuple(int(size) for size in sizes.split(","))
+    except ValueError:
+        shape = ()
+    if not equals or not shape:
+        raise InvalidValue("shape", "a name and sizes such as x=1,3,224,224", text)
+    return name, shape
 
 
 class Word(click.ParamType[Any]):

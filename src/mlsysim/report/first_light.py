@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlsysim.calibration import Calibration, calibrate
+from mlsysim.calibration.live.attained import not_below
 from mlsysim.calibration.live.onnx import Measurement, measure_alternating
 from mlsysim.engine import Engine
-from mlsysim.hardware import Figure, Hardware, HardwareSpec
+from mlsysim.hardware import Hardware, HardwareSpec
 from mlsysim.hardware.probe import Probe, Progress, probe
 from mlsysim.models import NetworkSpec
 from mlsysim.models.importers.onnx_file import load_onnx
@@ -138,15 +139,6 @@ def _ask(model: NetworkSpec, here: HardwareSpec, batch: int, calibration: Calibr
 
 
 def _not_below_what_was_reached(machine: Probe, model: NetworkSpec, runs: Mapping[int, Measurement]) -> Probe:
-    """Raise the peak where the network itself ran faster than any matrix product did.
-
-    A machine that was busy during the probe shows too low a peak; what the network reached is attainable too.
-    """
-    reached = max(2.0 * model.macs * batch / run.step_s.low for batch, run in runs.items())
-    known = machine.hardware.peaks[PRECISION]
-    if reached <= known.value:
-        return machine
-    source = "measured here: the network itself, faster than any matrix product"
-    raised = {**machine.hardware.peaks, PRECISION: Figure(reached, source, known.retrieved, f"products: {known.note}")}
-    note = "the network ran faster than the matrix products: the machine was busier then, and eta is an upper estimate"
-    return replace(machine, hardware=replace(machine.hardware, peaks=raised), notes=(*machine.notes, note))
+    """Return the machine with what the network itself reached, where no probe was as fast."""
+    here, notes = not_below(machine.hardware, model, {b: run.step_s for b, run in runs.items()}, PRECISION)
+    return replace(machine, hardware=here, notes=(*machine.notes, *notes)) if notes else machine

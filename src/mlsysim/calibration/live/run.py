@@ -18,7 +18,7 @@ from mlsysim.hardware import HardwareSpec
 from mlsysim.models import ModelSpec
 from mlsysim.scenario import Scenario
 from mlsysim.units import si
-from mlsysim.workload import Modified
+from mlsysim.workload import Modified, model_of
 
 CALIBRATION = "calibration"
 """What a step contains in which the run was calibrated while it went on."""
@@ -73,7 +73,7 @@ def measure(
         **modified,
     }
     scenario = Scenario.of(**asked)
-    return Run(scenario, {**asked, "model": scenario.model, "overhead_s": overhead_s}, synchronize)
+    return Run(scenario, {**asked, "model": model_of(model), "overhead_s": overhead_s}, synchronize)
 
 
 class Run:

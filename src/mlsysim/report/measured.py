@@ -1,0 +1,43 @@
+"""What was measured live, as tables."""
+
+from __future__ import annotations
+
+from mlsysim.calibration.live.batches import Measured
+from mlsysim.report.answers import ends
+from mlsysim.report.tables import Table
+from mlsysim.results import Interval
+from mlsysim.units import si
+
+
+def batches_table(found: Measured) -> Table:
+    """Return a network at several batch sizes: times, throughput, and eta beside its ceiling."""
+    rows = []
+    for batch, run in found.runs.items():
+        c = found.calibrations[batch]
+        rows.append(
+            (
+                str(batch),
+                si(run.step_s.value, "s"),
+                ends(run.step_s, "s"),
+                si(c.throughput.value, c.unit),
+                f"{c.efficiency.value:.3g}",
+                f"{c.efficiency.low:.2g} to {c.efficiency.high:.2g}",
+                f"{c.ceiling:.3g}",
+                f"{c.attainment.value:.3g}",
+            )
+        )
+    columns = ("batch", "step", "90 % interval", "throughput", "eta", "its interval", "ceiling", "attainment")
+    run = next(iter(found.runs.values()))
+    title = f"{found.model.name} in {found.precision} on {found.hardware.title or found.hardware.name}"
+    caption = f"{run.library}, {run.threads} threads; eta is of the peak of the whole machine"
+    return Table(title, columns, rows, frozenset(columns), caption=caption)
+
+
+def steps_table(steps: int, time_s: Interval | None, throughput: Interval | None, unit: str) -> Table:
+    """Return what a program's steps took, where nothing says what they computed."""
+    rows = [("steps", f"{steps:,}")]
+    if time_s is not None:
+        rows.append(("time of a step", f"{si(time_s.value, 's')}  ({ends(time_s, 's')})"))
+    if throughput is not None:
+        rows.append(("throughput", f"{si(throughput.value, unit)}  ({ends(throughput, unit)})"))
+    return Table("Measured", ("quantity", "value"), rows)
