@@ -18,6 +18,7 @@ from mlsysim.errors import ImpossibleMeasurement, MlsysimError, Problems
 COMMANDS = (
     "solve",
     "calibrate",
+    "measure",
     "compare",
     "work",
     "memory",

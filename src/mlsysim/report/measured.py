@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mlsysim.calibration.live.batches import Measured
-from mlsysim.report.answers import ends
+from mlsysim.calibration.logs.log import Reading
+from mlsysim.report.answers import ends, span
 from mlsysim.report.tables import Table
 from mlsysim.results import Interval
 from mlsysim.units import si
@@ -33,11 +34,10 @@ def batches_table(found: Measured) -> Table:
     return Table(title, columns, rows, frozenset(columns), caption=caption)
 
 
-def steps_table(steps: int, time_s: Interval | None, throughput: Interval | None, unit: str) -> Table:
-    """Return what a program's steps took, where nothing says what they computed."""
-    rows = [("steps", f"{steps:,}")]
-    if time_s is not None:
-        rows.append(("time of a step", f"{si(time_s.value, 's')}  ({ends(time_s, 's')})"))
-    if throughput is not None:
-        rows.append(("throughput", f"{si(throughput.value, unit)}  ({ends(throughput, unit)})"))
+def steps_table(reading: Reading, middle: Interval) -> Table:
+    """Return what a program's steps took, where nothing says what they computed: ``middle`` with its interval."""
+    name, unit = {"time_s": ("time of a step", "s"), "throughput": ("throughput", "items/s")}.get(
+        reading.quantity, (reading.quantity, "")
+    )
+    rows = [("steps", f"{len(reading.values):,}"), (name, span(middle, unit))]
     return Table("Measured", ("quantity", "value"), rows)
