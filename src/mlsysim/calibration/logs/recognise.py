@@ -11,7 +11,7 @@ from mlsysim.calibration.logs.log import Log
 from mlsysim.calibration.logs.source import Source
 from mlsysim.errors import InvalidValue
 
-MODULES: tuple[str, ...] = ("trainer_state", "loadgen", "mllog", "kineto", "trackers", "lines")
+MODULES: tuple[str, ...] = ("trainer_state", "loadgen", "mllog", "kineto", "trackers", "lines", "table")
 """Modules of this room that bring formats, the most particular first: each has a tuple ``FORMATS``."""
 CSV_HINT = (
     "or give a CSV with a header line: phase, batch_size, seq_len or context, and one of time_s, throughput, efficiency"
