@@ -11,7 +11,22 @@ from mlsysim.calibration.logs.log import Log
 from mlsysim.calibration.logs.source import Source
 from mlsysim.errors import InvalidValue
 
-MODULES: tuple[str, ...] = ("trainer_state", "loadgen", "mllog", "kineto", "trackers", "lines", "table")
+MODULES: tuple[str, ...] = (
+    "trainer_state",
+    "loadgen",
+    "mllog",
+    "kineto",
+    "vllm_bench",
+    "sglang_bench",
+    "trtllm_bench",
+    "guidellm",
+    "aiperf",
+    "llama_bench",
+    "ollama",
+    "trackers",
+    "lines",
+    "table",
+)
 """Modules of this room that bring formats, the most particular first: each has a tuple ``FORMATS``."""
 CSV_HINT = (
     "or give a CSV with a header line: phase, batch_size, seq_len or context, and one of time_s, throughput, efficiency"
