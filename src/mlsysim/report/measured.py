@@ -17,7 +17,7 @@ def batches_table(found: Measured) -> Table:
         c = found.calibrations[batch]
         rows.append(
             (
-                str(batch),
+                f"batch {batch}",
                 si(run.step_s.value, "s"),
                 ends(run.step_s, "s"),
                 si(c.throughput.value, c.unit),
@@ -27,11 +27,12 @@ def batches_table(found: Measured) -> Table:
                 f"{c.attainment.value:.3g}",
             )
         )
-    columns = ("batch", "step", "90 % interval", "throughput", "eta", "its interval", "ceiling", "attainment")
+    columns = ("size", "step", "90 % interval", "throughput", "eta", "its interval", "ceiling", "attainment")
     run = next(iter(found.runs.values()))
     title = f"{found.model.name} in {found.precision} on {found.hardware.title or found.hardware.name}"
     caption = f"{run.library}, {run.threads} threads; eta is of the peak of the whole machine"
-    return Table(title, columns, rows, frozenset(columns), caption=caption)
+    numbers = frozenset({"step", "throughput", "eta", "ceiling", "attainment"})
+    return Table(title, columns, rows, numbers, caption=caption)
 
 
 def steps_table(reading: Reading, middle: Interval) -> Table:

@@ -18,6 +18,8 @@ FEWEST = 6
 _NAMED = re.compile(
     rb"\b(?:global[_ ]?step|step|iteration|iter|it|batch)s?\b['\"]?\s*[:=#\[]{0,2}\s*(\d{1,15})\b", re.I
 )
+_COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
+_WORD = re.compile(rb"[A-Za-z_]+")
 _OF = re.compile(rb"(?<![\w./-])(\d{1,15})\s*/\s*\d{1,15}(?![\w./-])")
 
 
@@ -48,17 +50,18 @@ class Found(NamedTuple):
 
 
 class Arrivals:
-    """Takes lines as they arrive. Lines are of one kind where all that stands before the counter is, digits apart."""
+    """Takes lines as they arrive. Lines are of one kind where the words before the counter are the same."""
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, bytes], _Kind] = {}
 
     def line(self, stream: str, line: bytes, clock: float) -> None:
         """Take a line that arrived at ``clock`` [s]."""
-        match = _NAMED.search(line) or _OF.search(line)
+        plain = _COLOUR.sub(b"", line)
+        match = _NAMED.search(plain) or _OF.search(plain)
         if match is None:
             return
-        name = stream, re.sub(rb"[\d\s]+|\x1b\[[0-9;]*m", b" ", line[: match.start(1)])[-80:].strip()
+        name = stream, b" ".join(_WORD.findall(plain[: match.start(1)]))[-80:]
         known = self._kinds.get(name)
         if known is not None:
             known.reached(int(match[1]), clock)
@@ -83,10 +86,11 @@ class Arrivals:
         found = self.longest()
         if len(found.times) < FEWEST:
             hint = "such as 'step 12: ...', 'iter 12', or '12/100'; print one a step, or every few steps"
-            raise InvalidValue("output", f"at least {FEWEST + 1} lines with a counter", len(found.times), hint)
+            seen = len(found.times) + bool(self._kinds)
+            raise InvalidValue("output", f"at least {FEWEST + 1} lines with a counter", seen, hint)
         reading = Reading("training", "time_s", found.times, steps=True, lines=found.counts)
         message = (
-            f"no reader knows these lines: steps are timed by when the counter after {found.kind!r} arrived, and taken"
-            " as those of a training unless a phase is stated"
+            f"no reader knows these lines: steps are timed by when the counter after {found.kind or 'the bar'!r}"
+            " arrived, and taken as those of a training unless a phase is stated"
         )
         return Log(FORMAT, (reading,), notes=(Note("times-of-arrival", message),))

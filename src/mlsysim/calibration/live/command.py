@@ -88,7 +88,7 @@ class _Capture:
             now = time.perf_counter()
             with self._lock:
                 self.heard = time.monotonic()
-                *lines, rest = (rest + chunk).split(b"\n") if chunk else [*rest.split(b"\n"), b""]
+                *lines, rest = (rest + (chunk or b"\n" * bool(rest))).split(b"\n")
                 for line in lines:
                     *drawn, last = line.removesuffix(b"\r").split(b"\r")
                     for bar in drawn:

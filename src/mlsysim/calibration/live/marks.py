@@ -52,13 +52,16 @@ def log_of(marks: Marks, scenario: Scenario) -> Log:
     for i, count in enumerate(marks.counts):
         took = marks.clocks[i + 1] - marks.clocks[i]
         number = _number(count) if marks.kind else 1.0
-        if i in marks.odd or not 0 < number < math.inf:
-            steps.leave_out(i + 1, marks.odd.get(i) or f"it states {count!r} {marks.kind}")
+        odd = marks.odd.get(i)
+        if odd is None and not 0 < number < math.inf:
+            odd = f"it states {count!r} {marks.kind}"
+        if odd is not None or took <= 0:
+            steps.leave_out(i + 1, odd or f"it took {took:g} s")
             continue
         if i in marks.pauses:
             steps.pause(marks.pauses[i])
         items = number * (each if marks.kind == "samples" else 1.0)
-        steps.add(i + 1, items / took if marks.kind and took else took)
+        steps.add(i + 1, items / took if marks.kind else took)
         held.append(items)
     if len(held) < _FEWEST_MARKED:
         first = steps.left_out[0]
