@@ -23,8 +23,9 @@ class Reading(NamedTuple):
     """What was measured at one operating point.
 
     ``phase`` is empty where the log does not say. ``quantity`` is ``time_s`` (seconds a step), ``throughput`` (tokens
-    or samples a second of all devices, or of one where ``per_device``) or ``efficiency`` (an MFU, 0 to 1). ``unit`` of
-    a throughput is ``tokens/s`` or ``samples/s`` (of a language model: sequences), empty where the log does not say.
+    or samples a second of all devices, or of one where ``per_device``), ``efficiency`` (an MFU, 0 to 1) or
+    ``achieved_flops`` (FLOP/s, by the log's own count; of one device where ``per_device``). ``unit`` of a throughput
+    is ``tokens/s`` or ``samples/s`` (of a language model: sequences), empty where the log does not say.
     ``values`` are in SI: one a step in the order of time where ``steps``, else a summary or repeats of it.
     ``conditions`` are what the log says of the question, by the names of :meth:`Engine.solve` (``batch_size``,
     ``seq_len``, ``context``, ``precision``, ``devices``, ``recompute``), and ``convention`` of an MFU. ``lines`` are

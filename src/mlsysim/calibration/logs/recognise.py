@@ -23,6 +23,9 @@ MODULES: tuple[str, ...] = (
     "aiperf",
     "llama_bench",
     "ollama",
+    "prometheus",
+    "vllm_log",
+    "sglang_log",
     "trackers",
     "lines",
     "table",
@@ -34,12 +37,16 @@ CSV_HINT = (
 
 
 class Format(NamedTuple):
-    """A format: its name for people, what tells it, whether a file is in it, and its reader."""
+    """A format: its name for people, what tells it, whether a file is in it, and its reader.
+
+    ``read_several`` takes files that mean something together: what a server counted before and after.
+    """
 
     name: str
     told_by: str
     recognises: Callable[[Source], bool]
     read: Callable[[Source], Log]
+    read_several: Callable[[Sequence[Source]], Log] | None = None
 
 
 def formats() -> Iterator[Format]:
@@ -56,16 +63,31 @@ def read_log(paths: Sequence[Path]) -> Log:
     InvalidValue
         A file that cannot be read, or whose format is not known; what a reader refuses, with the line and the field.
     """
-    logs = [_read(Source(path)) for path in paths]
+    logs: list[Log] = []
+    found = [(recognised(source), source) for source in map(Source, paths)]
+    for known in dict.fromkeys(form for form, _ in found):
+        sources = [source for form, source in found if form is known]
+        if known.read_several and len(sources) > 1:
+            logs.append(known.read_several(sources))
+        else:
+            logs += [known.read(source) for source in sources]
     return logs[0] if len(logs) == 1 else _joined(logs)
 
 
-def _read(source: Source) -> Log:
+def recognised(source: Source) -> Format:
+    """Return the format of a file.
+
+    Raises
+    ------
+    InvalidValue
+        It is in none that is known; those that were looked for are listed.
+    """
     for known in formats():
         if known.recognises(source):
-            return known.read(source)
-    listed = "; ".join(f"{f.name} ({f.told_by})" for f in formats())
-    raise InvalidValue("log", "a log in a known format", str(source.path), f"looked for {listed}; {CSV_HINT}")
+            return known
+    listed = "\n".join(f"  - {f.name}: {f.told_by}" for f in formats())
+    hint = f"these were looked for:\n{listed}\n{CSV_HINT}"
+    raise InvalidValue("log", "a log in a known format", str(source.path), hint)
 
 
 def _joined(logs: Sequence[Log]) -> Log:
