@@ -123,7 +123,7 @@ def test_an_interrupt_reaches_the_program_and_what_was_measured_is_shown():
             ["--phase", "training", "net.onnx"],
             "mlsysim: phase must be left out where an ONNX file is run, got 'training'\n",
         ),
-        (["net.onnx", "--hardware", "h100"], "mlsysim: path must be an existing ONNX file, got 'net.onnx'\n"),
+        (["net.onnx", "--hardware", "epyc-7763"], "mlsysim: path must be an existing ONNX file, got 'net.onnx'\n"),
         (
             ["net.onnx", "--batch", "1,x"],
             "mlsysim: batch must be a whole number of at least 1, got 'x'; that is text\n",
@@ -166,7 +166,7 @@ def network(tmp_path):
 
 @pytest.mark.parametrize("form", ["table", "json", "csv", "markdown"])
 def test_an_onnx_file_at_several_batch_sizes(network, form):
-    arguments = ["--batch", "1,4", "--seconds", "0.2", "--threads", "1", "--hardware", "h100", "-o", form]
+    arguments = ["--batch", "1,4", "--seconds", "0.2", "--threads", "1", "--hardware", "epyc-7763", "-o", form]
     done = run(network, *arguments)
     assert done.returncode == 0, done.stderr
     if form == "json":
@@ -186,9 +186,15 @@ def test_an_onnx_file_at_several_batch_sizes(network, form):
 
 
 def test_a_precision_the_device_lacks_is_told_before_the_measurement(network):
-    done = run(network, "--hardware", "v100", "--precision", "fp8")
+    done = run(network, "--hardware", "epyc-7763", "--precision", "fp8")
     assert done.returncode == 2
-    assert done.stderr.startswith("mlsysim: precision 'fp8' has no peak on v100")
+    assert done.stderr.startswith("mlsysim: precision 'fp8' has no peak on epyc-7763: choose ")
+    other = run(network, "--hardware", "h100")
+    assert other.returncode == 2
+    assert other.stderr == (
+        "mlsysim: hardware must be a processor, which is what onnxruntime runs on here, got 'h100-sxm';"
+        " it is left out to probe this machine\n"
+    )
 
 
 def test_this_machine_is_probed_where_no_hardware_is_named(network):

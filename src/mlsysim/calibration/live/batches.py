@@ -108,6 +108,9 @@ def measure_batches(
     model = load_onnx(path, shapes=shapes)
     named = None if hardware is None else hardware_of(hardware)
     if named is not None:
+        if named.kind != "cpu":
+            hint = "it is left out to probe this machine"
+            raise InvalidValue("hardware", "a processor, which is what onnxruntime runs on here", named.name, hint)
         named.peak(chosen)
     found = None if named is not None else probe(seconds=budget, progress=progress)
     here = named or (found.hardware if found else None)
