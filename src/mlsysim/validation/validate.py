@@ -31,6 +31,7 @@ from mlsysim.validation.held_out import (
     spread_of,
 )
 from mlsysim.validation.score import Predicted, Score, score, scores
+from mlsysim.validation.transferred import read_pairs, transferred
 
 LOCKED = "locked"
 SPLITS = (*KINDS, LOCKED)
@@ -90,6 +91,9 @@ def validate(path: Path, split: str = "", calibrate: int = 0, progress: Progress
         raise UnknownName("split", split, nearest(split, SPLITS), "known: " + ", ".join(SPLITS))
     if calibrate < 0:
         raise InvalidValue("calibrate", "a number of rows, 0 or more", calibrate)
+    pairs = read_pairs(path)
+    if pairs is not None:
+        return _of_pairs(path, pairs, split, calibrate, progress)
     table = read_measurements(path)
     measurements, samples, unanswered = samples_of(table.measurements)
     refused = [*table.refused, *_whole_rows(unanswered, measurements)]
@@ -109,6 +113,18 @@ def validate(path: Path, split: str = "", calibrate: int = 0, progress: Progress
         predicted,
         refused,
     )
+
+
+def _of_pairs(path: Path, rows: list[dict[str, str]], split: str, calibrate: int, progress: Progress) -> Report:
+    """Predict one run of each pair from the other; a pair is a measurement handed over, and its device held out."""
+    for field, value in (("split", split), ("calibrate", calibrate)):
+        if value:
+            hint = "each pair is predicted without its second device, from its first"
+            raise InvalidValue(field, "left out for a table of pairs", value, hint)
+    predicted, refused = transferred(rows, progress)
+    both = score("all", predicted, refused)
+    groups, devices = scores(predicted, refused, "group"), scores(predicted, [], "regime")
+    return Report(str(path), "pairs", "hardware", 1, both, groups, devices, predicted, refused)
 
 
 def _whole_rows(unanswered: list[Refusal], answered: Sequence[Measurement]) -> list[Refusal]:

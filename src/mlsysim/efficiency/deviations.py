@@ -1,0 +1,213 @@
+"""Deviations: by what factor one's own runs take longer than predicted, and what a few of them say of others.
+
+The logarithm of measured over predicted time is taken as a Gaussian process. Its covariance has three parts: one common
+to all runs (``scale``); one for every parameter of the equation (``shape``), so that runs in which the same parameters
+matter deviate alike; and one of neighbours alone (``local``), halved by every doubling of a batch or length. One measured
+run moves the scale, several move the shape; what is far from all of them goes back to the prediction. A
+share of it is carried from one device, model, precision or number of devices to another: ``carried.tsv`` has it by kind
+of move, estimated from pairs of published runs that differ in this alone (``tools/carried.py``). Rasmussen and Williams,
+Gaussian Processes for Machine Learning (2006), sections 2.2 and 2.7.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
+
+from mlsysim.registry import read_table
+
+LEAST_NOISE = 0.01
+"""Standard deviation that any measured time has at least [ln]: clocks drift by as much as this."""
+NORMAL_90 = 1.645
+"""Standard deviations to either side that hold 90 % of normal noise."""
+
+
+class Machine(NamedTuple):
+    """Of a device, what decides how much carries over to another."""
+
+    name: str
+    kind: str
+    vendor: str
+    generation: str
+    memory_class: str
+
+
+class Place(NamedTuple):
+    """Of a run, what decides how much it says of another; ``sizes`` are its batch and its lengths."""
+
+    regime: str
+    machine: Machine
+    model: str
+    precision: str
+    devices: int
+    sizes: tuple[float, ...]
+
+
+class Point(NamedTuple):
+    """A run, with the slopes of ln of its predicted time by ln of each parameter."""
+
+    place: Place
+    slopes: Mapping[str, float]
+
+
+class Prior(NamedTuple):
+    """Standard deviations of a regime [ln], and how many normal ones in truth hold what one should."""
+
+    scale: float
+    shape: float
+    local: float
+    tail: float
+
+
+class Share(NamedTuple):
+    """The share that is carried over a kind of move, and how many normal standard deviations hold what one should."""
+
+    value: float
+    tail: float
+    pairs: int
+
+
+NOTHING_CARRIED = Share(0.0, 1.0, 0)
+"""Where no published pair says anything of a move."""
+
+
+class Deviation(NamedTuple):
+    """What is expected of ln(time / predicted time), with the half-width of its 90 % interval."""
+
+    mean: float
+    half: float
+
+
+@cache
+def priors() -> dict[str, Prior]:
+    """Return the standard deviations by regime; those of the empty name stand for every other."""
+    return {
+        r["regime"]: Prior(*(float(r[k]) for k in Prior._fields))
+        for r in read_table("mlsysim.efficiency", "deviations.tsv")
+    }
+
+
+@cache
+def shares() -> dict[tuple[str, str], Share]:
+    """Return what is carried by regime and kind of move; those of the empty regime stand for every other."""
+    return {
+        (r["regime"], r["move"]): Share(float(r["share"]), float(r["tail"]), int(r["pairs"]))
+        for r in read_table("mlsysim.efficiency", "carried.tsv")
+    }
+
+
+def prior_of(regime: str, known: Mapping[str, Prior] | None = None) -> Prior:
+    """Return the standard deviations of a regime."""
+    table = priors() if known is None else known
+    return table.get(regime, table[""])
+
+
+def moves(a: Place, b: Place) -> list[str]:
+    """Return the kinds of move between two runs, from a list that a table has shares for."""
+    found = []
+    if a.machine != b.machine:
+        found.append(distance(a.machine, b.machine))
+    found += [field for field in ("model", "precision", "devices") if getattr(a, field) != getattr(b, field)]
+    if _phase(a.regime) != _phase(b.regime):
+        found.append("phase")
+    return found
+
+
+def distance(a: Machine, b: Machine) -> str:
+    """Return how far two devices are apart: family within memory class within kind of machine."""
+    if a.kind != b.kind:
+        return "other-kind"
+    if a.memory_class != b.memory_class:
+        return "other-memory-class"
+    if (a.vendor, a.generation) != (b.vendor, b.generation):
+        return "same-memory-class"
+    return "same-family"
+
+
+def _phase(regime: str) -> str:
+    """Return what regimes of one kind of work share: decode alone and under load, vision at any batch."""
+    return {"decode_b1": "decode", "serving_throughput": "decode", "vision-1": "vision", "vision-batch": "vision"}.get(
+        regime, regime
+    )
+
+
+def share_of(regime: str, move: str, known: Mapping[tuple[str, str], Share] | None = None) -> Share:
+    """Return what is carried over a kind of move in a regime."""
+    table = shares() if known is None else known
+    return table.get((regime, move)) or table.get(("", move)) or NOTHING_CARRIED
+
+
+def carried(a: Place, b: Place, known: Mapping[tuple[str, str], Share] | None = None) -> float:
+    """Return the share of a deviation that two runs have in common: those of all moves between them, multiplied."""
+    product = 1.0
+    for move in moves(a, b):
+        values = [share_of(place.regime, move, known).value for place in (a, b)]
+        product *= math.sqrt(values[0] * values[1])
+    return product
+
+
+def covariance(
+    a: Point,
+    b: Point,
+    known: Mapping[str, Prior] | None = None,
+    table: Mapping[tuple[str, str], Share] | None = None,
+) -> float:
+    """Return the covariance of the deviations of two runs."""
+    here, there = prior_of(a.place.regime, known), prior_of(b.place.regime, known)
+    alike = math.fsum(slope * b.slopes.get(name, 0.0) for name, slope in a.slopes.items())
+    close = near(a.place.sizes, b.place.sizes)
+    common = here.scale * there.scale + here.shape * there.shape * alike + here.local * there.local * close
+    return common if a.place[:-1] == b.place[:-1] else carried(a.place, b.place, table) * common
+
+
+def near(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return how near runs of two sizes are: a half for every doubling between them."""
+    return float(0.5 ** sum(abs(math.log2(x / y)) for x, y in zip(a, b, strict=False) if x > 0 and y > 0))
+
+
+def tail_of(
+    asked: Point,
+    points: Sequence[Point],
+    known: Mapping[str, Prior] | None = None,
+    table: Mapping[tuple[str, str], Share] | None = None,
+) -> float:
+    """Return by what an interval is wider than a normal one: what the moves from the nearest run have shown, at most."""
+    regime = asked.place.regime
+    nearest = min((moves(p.place, asked.place) for p in points), key=len, default=[])
+    return max((share_of(regime, move, table).tail for move in nearest), default=prior_of(regime, known).tail)
+
+
+def expected(
+    points: Sequence[Point],
+    residuals: Sequence[float],
+    noise: Sequence[float],
+    asked: Sequence[Point],
+    known: Mapping[str, Prior] | None = None,
+    table: Mapping[tuple[str, str], Share] | None = None,
+) -> list[Deviation]:
+    """Return what measured runs say of others.
+
+    Parameters
+    ----------
+    points, residuals, noise
+        The measured runs, their ln(measured / predicted), and the standard deviations of these [ln].
+    asked
+        The runs that are asked about.
+    known, table
+        Priors and shares in place of the packaged ones.
+    """
+    import numpy as np
+
+    each = np.maximum(np.asarray(noise, float), LEAST_NOISE)
+    among = np.array([[covariance(p, q, known, table) for q in points] for p in points]) + np.diag(each**2)
+    across = np.array([[covariance(p, q, known, table) for q in asked] for p in points])
+    solved = np.linalg.solve(among, np.column_stack([np.asarray(residuals, float), across]))
+    means = across.T @ solved[:, 0]
+    own = np.array([covariance(q, q, known, table) for q in asked])
+    left = np.maximum(own - np.einsum("ij,ij->j", across, solved[:, 1:]), LEAST_NOISE**2)
+    return [
+        Deviation(float(m), NORMAL_90 * tail_of(q, points, known, table) * math.sqrt(v))
+        for q, m, v in zip(asked, means, left, strict=True)
+    ]

@@ -1,0 +1,82 @@
+"""Estimate what a few measured runs say of others, and write it beside the fitted parameters.
+
+    python tools/carried.py FOLDER
+
+FOLDER holds training.csv, inference.csv and serving_e2e.csv. Written are the standard deviations by regime
+(deviations.tsv), from deployments whose source was held out of the fit, and the shares that are carried over each kind
+of move (carried.tsv): between devices from pairs whose second device was held out, between models, precisions and
+numbers of devices from pairs whose source was.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from fit import SRC, TABLES, Line, newest, table
+from mlsysim.efficiency.deviations import Point, Prior, Share
+from mlsysim.efficiency.fit import Array, Model, components
+from mlsysim.evidence.measurement import Measurement
+from mlsysim.evidence.tables import read_measurements
+from mlsysim.validation.carrying import (
+    Judged,
+    Pair,
+    best_priors,
+    judged_deployments,
+    pairs_of,
+    shares_of,
+    tails_of_deployments,
+)
+from mlsysim.validation.held_out import groups_of, residuals_without, samples_of
+from mlsysim.validation.places import points_of
+from mlsysim.validation.transferred import device_pairs
+
+ALONE = ("model", "precision", "devices")
+
+
+def main(folder: Path) -> None:
+    """Fit, hold out, estimate, write."""
+    tables = [read_measurements(folder / name) for name in TABLES.values()]
+    measurements, samples, _ = samples_of(newest(m for t in tables for m in t.measurements))
+    judged: list[Judged] = []
+    pairs: list[Pair] = []
+    parts: list[tuple[list[Measurement], list[Point], Array]] = []
+    for part in components(samples):
+        these = [measurements[i] for i in part]
+        model = Model([samples[i] for i in part])
+        theta, spreads, _, _ = model.fit()
+        _, derivative = model.predict(theta, jacobian=True)
+        assert derivative is not None
+        points = points_of(these, model, derivative)
+        everything = np.ones(len(these), bool)
+        residuals = residuals_without(model, groups_of(these, "source"), everything, theta, spreads)
+        judged += judged_deployments(these, points, residuals)
+        parts.append((these, points, residuals))
+        for move in ALONE:
+            pairs += pairs_of(these, points, residuals, move)
+        pairs += device_pairs(these, points, model, model.anchor(theta, spreads))
+        print(f"{len(these)} measurements, {len(judged)} deployments, {len(pairs)} pairs", flush=True)
+    priors = tails_of_deployments(parts, best_priors(judged))
+    write_priors(priors, judged)
+    write_shares(shares_of(pairs, priors))
+
+
+def write_priors(priors: dict[str, Prior], judged: list[Judged]) -> None:
+    """Write the standard deviations by regime."""
+    lines: list[Line] = []
+    for regime, prior in sorted(priors.items()):
+        rows = [j.rows for j in judged if regime in ("", j.regime)]
+        lines.append([regime, *(f"{v:.3g}" for v in prior), sum(rows), len(rows)])
+    table(SRC / "efficiency/data/deviations.tsv", ["regime", *Prior._fields, "runs", "deployments"], lines)
+
+
+def write_shares(shares: dict[tuple[str, str], Share]) -> None:
+    """Write the shares by regime and kind of move."""
+    lines: list[Line] = [[*key, f"{s.value:.2g}", f"{s.tail:.3g}", s.pairs] for key, s in sorted(shares.items())]
+    table(SRC / "efficiency/data/carried.tsv", ["regime", "move", "share", "tail", "pairs"], lines)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
