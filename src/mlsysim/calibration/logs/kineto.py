@@ -28,6 +28,7 @@ _TRAINS = (b"autograd::engine", b"Optimizer.step#")
 _EVENT_BYTES = 16_384
 """More than the longest event of a step, or the properties of eight devices, takes up [B]."""
 _DECODER = json.JSONDecoder()
+_MARK = re.compile(rb"ProfilerStep#\w*")
 _RANKS = re.compile(rb'"(rank|world_size)": *(\d+)')
 _HOST, _DEVICE = "user_annotation", "gpu_user_annotation"
 
@@ -162,14 +163,15 @@ def _take_step(text: bytes, at: int, line: int, found: _Found) -> None:
 
 
 def _event(text: bytes, at: int) -> dict[str, Any] | None:
-    """Return the event in whose name a mark stands: the nearest object around it that has a name."""
+    """Return the event in whose name a mark stands: the nearest whole object before it with that name."""
+    mark = _MARK.match(text, at)
     start = at
     for _ in range(8):
         start = text.rfind(b"{", max(0, at - _EVENT_BYTES), start)
-        if start < 0:
+        if start < 0 or mark is None:
             return None
         value = _value(text, start)
-        if isinstance(value, dict) and "name" in value:
+        if isinstance(value, dict) and mark[0].decode() in str(value.get("name", "")).split():
             return value
     return None
 

@@ -95,6 +95,9 @@ def _read(source: Source) -> Log:
         except InvalidValue as problem:
             refused.leave_out(line, str(problem))
             continue
+        if row is None:
+            refused.leave_out(line, "nothing is measured in it")
+            continue
         key = (row.quantity, row.unit, row.per_device, row.conditions)
         steps = taken.setdefault(key, Steps(source.path, row.quantity))
         steps.add(line, row.value, step=row.step)
@@ -126,7 +129,8 @@ def _differing(points: Sequence[Mapping[str, Any]]) -> set[str]:
     return {name for name in names if len({point.get(name) for point in points}) > 1}
 
 
-def _row(columns: Sequence[_Column], cells: Mapping[str, str]) -> _Row:
+def _row(columns: Sequence[_Column], cells: Mapping[str, str]) -> _Row | None:
+    """Return what a row says, or None where its measurement is an empty cell."""
     conditions: dict[str, Any] = {}
     step: float | None = None
     measure: tuple[str, float, str, bool] | None = None
@@ -144,7 +148,7 @@ def _row(columns: Sequence[_Column], cells: Mapping[str, str]) -> _Row:
             value, unit = _measured(cell, column)
             measure = column.field, value, unit, column.per_device
     if measure is None:
-        raise InvalidValue("row", "a measurement: time_s, throughput or efficiency", "", "these cells are empty")
+        return None
     return _Row(*measure, tuple(sorted(conditions.items())), step)
 
 
@@ -195,13 +199,13 @@ def _checked_columns(columns: list[_Column], path: object) -> list[_Column]:
 
 
 def _unknown(columns: Sequence[_Column]) -> tuple[Note, ...]:
-    notes = []
-    for column in columns:
-        if not column.field:
-            near = nearest(column.name, list(_ALIASES), 1)
-            guess = f": did you mean {near[0]}?" if near else ""
-            notes.append(Note("column-unknown", f"column {column.name!r} is not known, and not used{guess}"))
-    return tuple(notes)
+    """Name the columns that are not known, each with the known name that is like it."""
+    unknown = [column.name for column in columns if not column.field and column.name]
+    if not unknown:
+        return ()
+    guesses = [f"{near[0]} for {name!r}" for name in unknown if (near := nearest(name, _ALIASES, 1))]
+    guess = f"; did you mean {', '.join(guesses)}?" if guesses else ""
+    return (Note("columns-unknown", f"not known, and not used: {', '.join(map(repr, unknown))}{guess}"),)
 
 
 def _recognises(source: Source) -> bool:

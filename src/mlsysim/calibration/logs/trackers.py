@@ -168,8 +168,8 @@ def _scalar(source: Source, row: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _stem(source: Source) -> str:
-    """Return the name of a file without its endings: that of the metric in it."""
-    return source.path.name.removesuffix(".gz").removesuffix(".csv").removesuffix(".json")
+    """Return the name of the metric in a file: its name without endings, and without the run before the tag."""
+    return re.sub(r"(\.csv|\.json)?(\.gz)?$", "", source.path.name).rpartition("-tag-")[2]
 
 
 def _tensorboard(source: Source) -> Log:
