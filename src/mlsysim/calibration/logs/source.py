@@ -6,8 +6,10 @@ import gzip
 import io
 import json
 import zlib
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +20,7 @@ HEAD_BYTES = 65_536
 BLOCK_BYTES = 1 << 20
 """Bytes that a reader of blocks holds at a time."""
 _GZIP = b"\x1f\x8b"
+_UTF16 = (BOM_UTF16_LE, BOM_UTF16_BE)
 
 
 class Source:
@@ -46,7 +49,7 @@ class Source:
             head += piece
             if len(head) >= HEAD_BYTES:
                 break
-        return head[:HEAD_BYTES].decode("utf-8", "replace").removeprefix("﻿")
+        return head[:HEAD_BYTES].decode("utf-8", "replace")
 
     @cached_property
     def first_object(self) -> dict[str, Any]:
@@ -61,7 +64,18 @@ class Source:
         return found if isinstance(found, dict) else {}
 
     def pieces(self, size: int = BLOCK_BYTES) -> Iterator[bytes]:
-        """Yield the bytes in order, at most ``size`` at a time."""
+        """Yield the bytes in order, at most ``size`` at a time; UTF-16, as PowerShell writes it, as UTF-8."""
+        pieces = self._read(size)
+        first = next(pieces, b"")
+        if not first.startswith(_UTF16):
+            yield first.removeprefix(BOM_UTF8)
+            yield from pieces
+            return
+        decoder = getincrementaldecoder("utf-16")("replace")
+        for piece in chain((first,), pieces):
+            yield decoder.decode(piece).encode("utf-8", "replace")
+
+    def _read(self, size: int) -> Iterator[bytes]:
         with self.open() as file:
             read = getattr(file, "read1", file.read)  # gives what is whole before a packed file breaks off
             while True:
@@ -95,4 +109,4 @@ class Source:
 
     def text(self) -> str:
         """Return the whole file as text; for formats that are one JSON value of moderate size."""
-        return b"".join(self.pieces()).decode("utf-8", "replace").removeprefix("﻿")
+        return b"".join(self.pieces()).decode("utf-8", "replace")

@@ -37,10 +37,10 @@ def rows_of(source: Source) -> Iterator[tuple[int, dict[str, str]]]:
     line, start = "", 0
     for line in lines:
         start += 1
-        if line.removeprefix("\ufeff").strip() and not line.startswith("#"):
+        if line.strip() and not line.startswith("#"):
             break
     delimiter = _delimiter(line)
-    header = [cell.strip() for cell in next(csv.reader([line.removeprefix("\ufeff")], delimiter=delimiter), [])]
+    header = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
     reader = csv.reader(lines, delimiter=delimiter)
     while True:
         try:
