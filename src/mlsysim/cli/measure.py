@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from codecs import getincrementaldecoder
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import click
 
@@ -87,8 +89,7 @@ def _program(words: tuple[str, ...], output: str, given: dict[str, Any]) -> int:
 
     asked = {name: value for name, value in given.items() if value is not None}
     _checked(asked)
-    sys.stdout.flush()
-    out, err = sys.stdout.buffer, sys.stderr.buffer
+    out, err = _bytes_of(sys.stdout), _bytes_of(sys.stderr)
     with tempfile.TemporaryDirectory(prefix="mlsysim-") as folder:
         kept = Path(folder) / "output.log"
         ended = run_command(words, kept, out if output == "table" else err, err)
@@ -102,6 +103,22 @@ def _program(words: tuple[str, ...], output: str, given: dict[str, Any]) -> int:
         stopped = "was interrupted" if ended.interrupted else "failed"
         print(f"mlsysim: {words[0]} {stopped} with exit code {ended.exit_code}", file=sys.stderr)
     return ended.exit_code
+
+
+def _bytes_of(stream: TextIO) -> BinaryIO:
+    """Return what takes the bytes of a stream; one of text alone, in a notebook for example, gets them decoded."""
+    stream.flush()
+    return getattr(stream, "buffer", None) or _Decoded(stream)
+
+
+class _Decoded(BytesIO):
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream, self._decoder = stream, getincrementaldecoder("utf-8")("replace")
+
+    def write(self, chunk: Any) -> int:
+        self._stream.write(self._decoder.decode(chunk))
+        return len(chunk)
 
 
 def _checked(asked: dict[str, Any]) -> None:
