@@ -14,6 +14,7 @@ from mlsysim.calibration.logs.source import Source
 
 _BETWEEN_OBJECTS = re.compile(r"[\s,\[\]]*")
 _BETWEEN_FIELDS = re.compile(r"[\s,]*")
+_SPACE = re.compile(r"\s*")
 _COLON = re.compile(r"\s*:\s*")
 _OPENED = (b"{", b"[", b",")
 """What the first line of an object printed over several lines ends with."""
@@ -31,12 +32,12 @@ class Document(NamedTuple):
 class Documents:
     """The JSON objects of a file, in order; lines are read one by one and not kept.
 
-    An object that breaks off is given with the fields that were whole, if it is the last or only one of its file and
-    not a line among lines; ``left_out`` says what was not used.
+    An object that breaks off is given with the fields that were whole where it is the only one of its file;
+    ``left_out`` says what was not used. Lines that ``skip`` tells are passed over unread.
     """
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, source: Source, skip: Callable[[bytes], bool] | None = None) -> None:
+        self.source, self._skip = source, skip
         self.left_out: list[LeftOut] = []
 
     def __iter__(self) -> Iterator[Document]:
@@ -55,7 +56,8 @@ class Documents:
         yield from self._line(number, text)
         yield from self._line(*second)
         for number, text in lines:
-            yield from self._line(number, text)
+            if self._skip is None or not self._skip(text):
+                yield from self._line(number, text)
 
     def _line(self, number: int, text: bytes) -> Iterator[Document]:
         try:
@@ -84,6 +86,9 @@ class Documents:
             try:
                 found, end = _DECODER.raw_decode(text, at)
             except (ValueError, RecursionError):
+                if text[:at].strip():  # one of several: those before it are used
+                    self.left_out.append(LeftOut(line, "the JSON breaks off in this object"))
+                    return
                 fields, name = _whole_fields(text, at)
                 last = number + text.count("\n")
                 where = f"in field {name!r}" if name else "between two fields"
@@ -95,6 +100,8 @@ class Documents:
             else:
                 self.left_out.append(LeftOut(line, f"not a JSON object but a {type(found).__name__}"))
             at = _after(_BETWEEN_OBJECTS, text, end)
+        if text.lstrip().startswith("[") and not text.rstrip().endswith("]"):
+            self.left_out.append(LeftOut(number + text.count("\n"), "the JSON breaks off between two objects"))
 
 
 def parsed(text: bytes) -> Any:
@@ -142,7 +149,8 @@ def _whole_fields(text: str, at: int) -> tuple[dict[str, Any], str]:
         while text[at : at + 1] == '"':
             name, at = _DECODER.raw_decode(text, at)
             value, at = _DECODER.raw_decode(text, _after(_COLON, text, at))
-            if at >= len(text):
+            at = _after(_SPACE, text, at)
+            if text[at : at + 1] not in (",", "}"):
                 break  # a number at the very end may have lost digits
             fields[name] = value
             name, at = "", _after(_BETWEEN_FIELDS, text, at)

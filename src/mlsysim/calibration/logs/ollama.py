@@ -34,11 +34,16 @@ _CACHED = Note(
 def read(source: Source) -> Log:
     """Return the readings of Ollama's answers, one a request: decode, and prefill of prompts that are long enough."""
     if has_fields(source, "eval_count", "eval_duration") or source.head.lstrip().startswith("{"):
-        documents = Documents(source)
+        documents = Documents(source, _unfinished)
         answers = ((d.line, d.fields) for d in documents if d.fields.get("done") is not False)
         return log_of(source, NAME, answers, documents.left_out, _record)
     left_out: list[LeftOut] = []
     return log_of(source, NAME, _printed(source), left_out, _record)
+
+
+def _unfinished(line: bytes) -> bool:
+    """Return whether a line is a piece of an answer that is still being made, which has no times."""
+    return b'"done":false' in line or b'"done": false' in line
 
 
 def _printed(source: Source) -> Iterator[tuple[int, Fields]]:

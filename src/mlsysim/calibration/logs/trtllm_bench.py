@@ -41,6 +41,8 @@ def read(source: Source) -> Log:
 
 def _record(fields: Fields) -> Record:
     positive(fields, "request_info.num_requests")
+    if "streaming_metrics" not in fields and "dataset" not in fields:  # which is written last
+        raise Unusable("the report breaks off before streaming_metrics and dataset")
     if dig(fields, "decoding_stats.mode"):
         raise Unusable("speculative decoding: a token's time is not a step's; measure without drafts")
     world = count(dig(fields, "world_info.world_size"))

@@ -36,6 +36,7 @@ _USAGE = re.compile(r"(?:GPU|CPU|\w+) KV cache usage: ([\d.]+)%")
 _ROOM = re.compile(r"KV cache size: ([\d,]+) tokens")
 _START = re.compile(r"Initializing a V\d LLM engine \(v([^)]+)\) with config: (.*)")
 _ENGINE = re.compile(r"Engine (\d+): ")
+_TOGETHER = re.compile(r"(\d+) Engines Aggregated: ")
 _STAMP = re.compile(r"(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)")
 _TOLD = (b"tokens/s", b"Iteration(", b"MFU: ", b"KV cache size", b" LLM engine (v")
 _PURE = 0.05
@@ -49,6 +50,7 @@ class _Reader:
         self.source = source
         self.model, self.setup, self.precision = "", Setup("vllm"), ""
         self.room: float | None = None
+        self.engines = 1
         self._running: dict[str, int] = {}
         self._tokens: dict[str, tuple[float, float, int, float | None]] = {}
         self._started, self._year, self._last = False, 2000, 0.0
@@ -93,6 +95,8 @@ class _Reader:
 
     def rates(self, number: int, match: re.Match[str], text: str, engine: str) -> None:
         """Take a line of throughput."""
+        if together := _TOGETHER.search(text):
+            self.engines = int(together[1])
         taken, made, running = float(match[1]), float(match[2]), int(match[3])
         clock, held = self._clock(text), self._held(text)
         same = steady(running, self._running.get(engine))
@@ -121,7 +125,7 @@ class _Reader:
 
     def _held(self, text: str) -> float | None:
         usage = _USAGE.search(text)
-        return float(usage[1]) / 100 * self.room if usage and self.room else None
+        return float(usage[1]) / 100 * self.room * self.engines if usage and self.room else None
 
     def _clock(self, text: str) -> float | None:
         """Return the seconds of a stamp without a year; a December before a January is of the year before."""
@@ -140,13 +144,13 @@ class _Reader:
         return now
 
     def log(self) -> Log:
-        """Return what was read."""
-        devices = max(1, self.setup.tp) * max(1, self.setup.pp)
+        """Return what was read; lines are of one engine, or of all together where they say so."""
+        devices = max(1, self.setup.tp) * max(1, self.setup.pp) * self.engines
         conditions: dict[str, object] = {"devices": devices} if devices > 1 else {}
         if self.precision:
             conditions["precision"] = self.precision
         kinds = [self.throughput, self.iterations, self.flops["decode"], self.flops["forward"]]
-        return engine_log(self.source, NAME, kinds, conditions, self.model, self.setup)
+        return engine_log(self.source, NAME, kinds, conditions, self.model, self.setup._replace(dp=self.engines))
 
 
 _TAKERS: tuple[tuple[re.Pattern[str], Callable[[_Reader, int, re.Match[str], str, str], None]], ...] = (
