@@ -50,6 +50,13 @@ def test_lines_of_other_things_are_another_kind():
     assert fed(*lines).longest().times == pytest.approx([1.0] * 7)
 
 
+def test_lines_out_of_a_buffer_are_one_rise():
+    lines = [(1.0 * chunk, f"step {10 * chunk + i}") for chunk in range(8) for i in range(10)]
+    found = fed(*lines).longest()
+    assert found.times == pytest.approx([0.1] * 7)
+    assert found.counts == (19, 29, 39, 49, 59, 69, 79)
+
+
 def test_a_counter_that_begins_again_gives_no_time_across_the_gap():
     lines = [(i, f"epoch 1 step {i}") for i in range(4)] + [(100 + i, f"epoch 2 step {i}") for i in range(4)]
     assert fed(*lines).longest().times == pytest.approx([1.0] * 6)

@@ -8,7 +8,7 @@ import pytest
 
 from mlsysim.calibration.live import callbacks
 from mlsysim.calibration.live.callbacks import LightningHooks, TransformersHooks
-from mlsysim.calibration.live.trainers import described, numbers_in
+from mlsysim.calibration.live.trainers import described, numbers_in, transformers_facts
 from mlsysim.errors import InvalidValue, MissingExtra, UnknownName
 
 GPT2 = {"model_type": "gpt2", "n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 50257, "n_positions": 1024}
@@ -46,6 +46,7 @@ def arguments(**changed):
         "n_gpu": 1,
         "bf16": True,
         "fp16": False,
+        "tf32": None,
         "gradient_checkpointing": False,
         "include_num_input_tokens_seen": "no",
     }
@@ -100,6 +101,20 @@ def test_what_is_stated_goes_before_what_the_trainer_says(clock):
     train(callback, arguments(), clock)
     s = callback.calibration.scenario
     assert (s.model.name, s.precision, s.devices, s.modifiers.recompute) == ("gpt2-xl", "fp16", 8, "full")
+
+
+@pytest.mark.parametrize(
+    ("changed", "dtype", "precision"),
+    [
+        ({"bf16": False}, "torch.bfloat16", "bf16"),
+        ({"bf16": False}, "torch.float32", "fp32"),
+        ({"bf16": False, "tf32": True}, "torch.float32", "tf32"),
+        ({"tf32": True}, "torch.float32", "bf16"),
+    ],
+)
+def test_the_format_is_that_of_the_arithmetic(changed, dtype, precision):
+    facts, _ = transformers_facts(arguments(**changed), SimpleNamespace(dtype=dtype), False)
+    assert facts["precision"] == precision
 
 
 def test_packed_sequences_are_as_long_as_the_trainer_says(clock):

@@ -24,20 +24,31 @@ _OF = re.compile(rb"(?<![\w./-])(\d{1,15})\s*/\s*\d{1,15}(?![\w./-])")
 
 
 class _Kind:
-    """One kind of step line: where its counter stands, since when, and the time of a step at each rise."""
+    """One kind of step line: the counter and the time that it stood at, and the time of a step at each rise."""
 
     def __init__(self, count: int, clock: float) -> None:
         self.count, self.clock = count, clock
         self.times = array("d")
         self.counts = array("q")
+        self._since: tuple[int, float] | None = None
 
     def reached(self, count: int, clock: float) -> None:
-        """Take a line of this kind; the same number again says nothing, a lower one begins anew (an epoch)."""
+        """Take a line of this kind; the same number again says nothing, a lower one begins anew (an epoch).
+
+        Lines that arrive together, out of a buffer, are one rise: up to the last of them.
+        """
         if count == self.count:
             return
-        if count > self.count and clock > self.clock:
+        if count < self.count:
+            self._since = None
+        elif clock > self.clock:
+            self._since = self.count, self.clock
             self.times.append((clock - self.clock) / (count - self.count))
             self.counts.append(count)
+        elif self._since is not None:
+            before, then = self._since
+            self.times[-1] = (clock - then) / (count - before)
+            self.counts[-1] = count
         self.count, self.clock = count, clock
 
 

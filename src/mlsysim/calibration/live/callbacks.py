@@ -1,6 +1,6 @@
 """Callbacks that time a trainer's own steps: ``HuggingFaceCallback`` and ``LightningCallback``.
 
-Neither library is imported before its class is asked for. Hooks and fields are those of transformers 5.24 and 4.57
+Neither library is imported before its class is asked for. Hooks and fields are those of transformers 5.24 and 4.57.1
 (``trainer_callback.py``, ``trainer.py``, ``training_args.py``) and of lightning 2.6 (``pytorch/callbacks/callback.py``,
 ``pytorch/loops/training_epoch_loop.py``).
 """

@@ -126,7 +126,7 @@ def _reader(pipe: IO[bytes] | None, sink: BinaryIO, take: Callable[[bytes], None
                 try:
                     sink.write(chunk)
                     sink.flush()
-                except (BrokenPipeError, ValueError):
+                except (OSError, ValueError):
                     break  # whoever reads our output has had enough: the program learns of it as it would alone
                 take(chunk)
         take(b"")

@@ -21,7 +21,7 @@ def transformers_facts(args: Any, model: Any, describe: bool) -> tuple[dict[str,
     facts: dict[str, Any] = {
         "batch_size": int(args.train_batch_size * args.gradient_accumulation_steps * args.world_size),
         "devices": int(args.world_size * max(1, args.n_gpu)),
-        "precision": "bf16" if args.bf16 else "fp16" if args.fp16 else _format_of(model),
+        "precision": "bf16" if args.bf16 else "fp16" if args.fp16 else _format_of(model, args.tf32),
         "recompute": "full" if args.gradient_checkpointing else "none",
         "seq_len": _packed_to(args),
     }
@@ -87,6 +87,7 @@ def _packed_to(args: Any) -> int | None:
     return next((n for n in (getattr(args, name, None) for name in LENGTHS) if n), None)
 
 
-def _format_of(model: Any) -> str | None:
-    """Return the format of the weights, which is that of the arithmetic where nothing is mixed."""
-    return _FORMATS.get(str(getattr(model, "dtype", "")).removeprefix("torch."))
+def _format_of(model: Any, tf32: Any) -> str | None:
+    """Return the format of the weights, which is that of the arithmetic where nothing is mixed; tf32 where asked for."""
+    found = _FORMATS.get(str(getattr(model, "dtype", "")).removeprefix("torch."))
+    return "tf32" if tf32 and found == "fp32" else found
