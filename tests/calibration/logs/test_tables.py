@@ -237,6 +237,7 @@ def test_steps_that_start_again_are_refused(tmp_path):
         ("mfu_pct\n42\n", "efficiency", (0.42,), ""),
         ("efficiency\n42 %\n", "efficiency", (0.42,), ""),
         ("batch_size\ttime_s\n8\t0.5\n", "time_s", (0.5,), ""),
+        ("\ttime_s\n0\t0.5\n", "time_s", (0.5,), ""),
         ("batch_size;time_s\n8;0.5\n", "time_s", (0.5,), ""),
         ("time_s,throughput\n0.5,100\n", "time_s", (0.5,), ""),
         ("mfu,throughput\n0.5,100\n", "throughput", (100,), ""),

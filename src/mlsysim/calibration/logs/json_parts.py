@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -26,3 +27,13 @@ def elements(text: str, at: int) -> tuple[list[tuple[int, Any]], bool]:
         counted = at
         found.append((line, value))
         at = end
+
+
+def number(value: Any) -> float | None:
+    """Return a JSON number, infinite where no float holds it; None where the value is none."""
+    if type(value) is float:
+        return value
+    try:
+        return float(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    except OverflowError:
+        return math.inf

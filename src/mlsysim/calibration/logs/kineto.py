@@ -156,7 +156,7 @@ def _take_step(text: bytes, at: int, line: int, found: _Found) -> None:
         return  # an operator that mentions a step, a mark of another kind
     try:
         start, duration = float(event["ts"]), float(event["dur"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         found.broken.append(line)
         return
     found.spans.append(_Span(int(number), str(event.get("pid")), start, duration, str(kind), line))

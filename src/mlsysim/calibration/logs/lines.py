@@ -13,6 +13,7 @@ from mlsysim.calibration.logs.source import HEAD_BYTES, Source
 from mlsysim.calibration.logs.steps import Steps
 from mlsysim.results import Note
 from mlsysim.setup import Setup
+from mlsysim.units import LARGEST
 
 _RANK = re.compile(rb"^\s*(?:\[(?:rank|default)?(\d+)\]:?|(\d+):)\s*")
 """What torchrun (``[rank3]:``, ``[default3]:``) and srun -l (``3:``) put before a line."""
@@ -63,7 +64,7 @@ class StepLines:
 
     def _point(self, line: bytes) -> dict[str, int]:
         found = ((name, self._search(line, name)) for name in ("batch_size", "seq_len") if name in self.program.fields)
-        key = tuple((name, int(value)) for name, value in found if value is not None and value >= 1)
+        key = tuple((name, int(value)) for name, value in found if value is not None and 1 <= value <= LARGEST)
         return self._points.setdefault(key, dict(key))
 
     def _search(self, line: bytes, field: str) -> float | None:
@@ -97,7 +98,7 @@ class StepLines:
         elif tokens and "batch_size" not in conditions:
             rates = tuple(tokens / value for value in readings[0].values)
             readings = (readings[0]._replace(quantity="throughput", values=rates, unit="tokens/s"),)
-        plan: dict[str, Any] = {name: int(facts[name]) for name in _PLAN if facts.get(name, "").isdigit()}
+        plan: dict[str, Any] = {name: _number(facts[name]) for name in _PLAN if _number(facts.get(name))}
         return Log(
             self.program.name,
             readings,
@@ -146,7 +147,7 @@ def _precision(facts: dict[str, str]) -> str:
 
 def _number(text: str | None) -> int:
     digits = (text or "").replace(",", "")
-    return int(digits) if digits.isdigit() else 0
+    return int(digits) if digits.isdigit() and len(digits) < len(str(int(LARGEST))) else 0
 
 
 def _as_time(reading: Any) -> Any:

@@ -21,7 +21,6 @@ from mlsysim.units import positive
 _NAME = "MLPerf inference summary"
 _TITLE = "MLPerf Results Summary"
 _PAIR = re.compile(r"^\s*([^:]+?)\s*:\s*(.*?)\s*$")
-_NUMBER = re.compile(r"^[-+\d.eE]+$|^-?(?:nan|inf)$")
 _LATENCIES = ("50.00 percentile latency (ns)", "Mean latency (ns)")
 _RATES = (
     ("Completed tokens per second", "tokens/s"),
@@ -91,8 +90,11 @@ def _of_rate(fields: Mapping[str, _Field], where: str) -> Reading:
 
 def _positive(fields: Mapping[str, _Field], name: str, where: str) -> float:
     field = fields[name]
-    text: Any = float(field.text) if _NUMBER.match(field.text) else field.text
-    return positive(text, f"{where}, line {field.line}: {name}", field.text)
+    try:
+        value: Any = float(field.text)
+    except ValueError:
+        value = field.text
+    return positive(value, f"{where}, line {field.line}: {name}", field.text)
 
 
 def _missing(where: str, name: str) -> InvalidValue:

@@ -8,9 +8,11 @@ between evaluations are marked with their samples. There the rate times the time
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mlsysim.calibration.logs.json_parts import number
 from mlsysim.calibration.logs.log import Log
 from mlsysim.calibration.logs.recognise import Format
 from mlsysim.calibration.logs.source import Source
@@ -52,22 +54,22 @@ class _Run:
             self.said.setdefault(str(key), value)
 
     def _stats(self, line: int, value: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-        step = _number(meta.get("step", meta.get("samples_count")))
+        step = number(meta.get("step", meta.get("samples_count")))
         took = next((value[name] for name in _STEP_TIMES if name in value), None)
         if took is not None:
-            self.times.add(line, _number(took, float("nan")), step=step)  # type: ignore[arg-type]
+            self.times.add(line, _or_nan(took), step=step)
         elif "throughput" in value:
-            self.rates.add(line, _number(value["throughput"], float("nan")), step=step)  # type: ignore[arg-type]
+            self.rates.add(line, _or_nan(value["throughput"]), step=step)
 
     def _mark(self, line: int, key: str, time_ms: Any, meta: Mapping[str, Any]) -> None:
-        now, samples = _number(time_ms), _number(meta.get("samples_count"))
+        now, samples = number(time_ms), number(meta.get("samples_count"))
         if now is None or samples is None:
             return
         if key == "block_start":
             self._block = (now, samples)
         elif self._block is not None:
             start, before = self._block
-            rate = 1e3 * (samples - before) / (now - start) if now != start else float("nan")
+            rate = 1e3 * (samples - before) / (now - start) if now != start else math.nan
             self.blocks.add(line, rate, step=samples, clock=now * 1e-3)
             self._block = None
 
@@ -75,17 +77,17 @@ class _Run:
 def _read(source: Source) -> Log:
     run = _Run(source.path)
     broken = []
-    for number, event in _events(source):
+    for line, event in _events(source):
         if event is None:
-            broken.append(number)
+            broken.append(line)
         else:
-            run.take(number, event)
+            run.take(line, event)
     steps = next((s for s in (run.times, run.rates, run.blocks) if s.values), None)
     if steps is None:
         hint = "no tracked_stats with a throughput or a step time, and no block_stop with samples_count"
         raise InvalidValue("log", "MLLOG lines of a training run with its speed", str(source.path), hint)
-    for number in broken:
-        steps.leave_out(number, "a line that is not whole")
+    for line in broken:
+        steps.leave_out(line, "a line that is not whole")
     conditions = {ours: run.said[name] for name, ours in _CONDITIONS.items() if isinstance(run.said.get(name), int)}
     reading = steps.reading("training", conditions, unit="samples/s" if steps is not run.times else "")
     batch = conditions.get("batch_size")
@@ -104,18 +106,19 @@ def _read(source: Source) -> Log:
 
 
 def _events(source: Source) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    for number, line in source.lines():
+    for place, line in source.lines():
         at = line.find(_MARK)
         if at >= 0:
             try:
                 event = json.loads(line[at + len(_MARK) :])
             except (ValueError, RecursionError):
                 event = None
-            yield number, event if isinstance(event, dict) else None
+            yield place, event if isinstance(event, dict) else None
 
 
-def _number(value: Any, otherwise: float | None = None) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else otherwise
+def _or_nan(value: Any) -> float:
+    found = number(value)
+    return math.nan if found is None else found
 
 
 def _averaged() -> Note:

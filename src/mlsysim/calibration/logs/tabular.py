@@ -15,13 +15,18 @@ def header_of(source: Source) -> list[str]:
     """Return the cells of the first line that is neither empty nor a comment; nothing where it is no table's."""
     for line in source.head.splitlines():
         if line.strip() and not line.startswith("#"):
-            cells = next(csv.reader([line], delimiter=_delimiter(line)), [])
-            return [cell.strip() for cell in cells]
+            return _cells(line)
     return []
 
 
 def _delimiter(line: str) -> str:
     return max(_BETWEEN, key=line.count)
+
+
+def _cells(line: str) -> list[str]:
+    """Return the names in a header line; a carriage return within it is no end of line."""
+    text = line.strip("\r\n").replace("\r", " ")
+    return [cell.strip() for cell in next(csv.reader([text], delimiter=_delimiter(text)), [])]
 
 
 def rows_of(source: Source) -> Iterator[tuple[int, dict[str, str]]]:
@@ -32,16 +37,13 @@ def rows_of(source: Source) -> Iterator[tuple[int, dict[str, str]]]:
     InvalidValue
         A cell that no table has: it is longer than 128 KB, say, since a quote was not closed.
     """
-    header: list[str] = []
     lines = (line.decode("utf-8", "replace") for _, line in source.lines())
     line, start = "", 0
     for line in lines:
         start += 1
         if line.strip() and not line.startswith("#"):
             break
-    delimiter = _delimiter(line)
-    header = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
-    reader = csv.reader(lines, delimiter=delimiter)
+    header, reader = _cells(line), csv.reader(lines, delimiter=_delimiter(line))
     while True:
         try:
             cells = next(reader, None)

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from mlsysim.calibration.logs.json_parts import elements
+from mlsysim.calibration.logs.json_parts import elements, number
 from mlsysim.calibration.logs.log import LeftOut, Log
 from mlsysim.calibration.logs.metrics import Metric, metric_of, of_evaluation
 from mlsysim.calibration.logs.recognise import Format
@@ -146,14 +146,12 @@ _NOTHING = "it needs a metric such as step_time, tokens_per_second or mfu, or at
 
 def _number(cell: Any) -> float | None:
     """Return a cell as a number; None where it is empty or text."""
-    if type(cell) is float:
-        return cell
     if isinstance(cell, str):
         try:
             return float(cell) if cell else None
         except ValueError:
             return None
-    return float(cell) if isinstance(cell, (int, float)) and not isinstance(cell, bool) else None
+    return number(cell)
 
 
 def _gathered(source: Source, name: str, rows: Rows) -> Log:
@@ -212,15 +210,15 @@ def _objects(found: Iterable[tuple[int, Any]]) -> Rows:
 
 
 def _json_lines(source: Source, broken: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in source.lines():
+    for place, line in source.lines():
         try:
             row = _DECODER.decode(line.decode())
         except (ValueError, RecursionError):
             if line.strip():
-                broken.append(number)
+                broken.append(place)
             continue
         if isinstance(row, dict):
-            yield number, row
+            yield place, row
 
 
 def _mlflow(source: Source) -> Log:
@@ -236,10 +234,10 @@ def _mlflow(source: Source) -> Log:
 
 def _metric_file(source: Source) -> Iterator[tuple[int, dict[str, Any]]]:
     name = _stem(source)
-    for number, line in source.lines():
+    for place, line in source.lines():
         parts = line.decode("utf-8", "replace").split()
         if len(parts) == 3:
-            yield number, {"timestamp": parts[0], name: parts[1], "step": parts[2]}
+            yield place, {"timestamp": parts[0], name: parts[1], "step": parts[2]}
 
 
 def _long(rows: Rows, name: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mlsysim.calibration.logs.json_parts import elements
+from mlsysim.calibration.logs.json_parts import elements, number
 from mlsysim.calibration.logs.log import Log, Reading
 from mlsysim.calibration.logs.recognise import Format
 from mlsysim.calibration.logs.source import Source
@@ -39,8 +39,7 @@ class _Entry(NamedTuple):
     values: Mapping[str, Any]
 
     def number(self, name: str) -> float | None:
-        value = self.values.get(name)
-        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+        return number(self.values.get(name))
 
 
 def _read(source: Source) -> Log:
