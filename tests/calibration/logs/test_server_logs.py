@@ -37,20 +37,33 @@ def test_lines_without_prompts_are_series_one_for_each_number_of_requests():
     log = read_log([FILES / "vllm_server.log"])
     assert (log.model, log.setup.engine, log.setup.version) == ("meta-llama/Llama-3.1-8B-Instruct", "vllm", "0.33.0")
     assert (log.setup.tp, log.left_out) == (2, ())
-    eight, sixteen, *counted = log.readings
+    eight, sixteen = log.readings
     assert (eight.phase, eight.quantity, eight.unit, eight.steps) == ("decode", "throughput", "tokens/s", True)
     assert eight.values == (1010.0, 1000.0, 1004.0, 996.0, 1002.0, 1001.0)
     # 2.0 to 3.0 % of 400,000 tokens, shared by 8.
     assert eight.conditions == {"devices": 2, "precision": "bf16", "batch_size": 8, "context": 1250}
     # The first line with 16 covers the change from 8 to 16 and is not used.
     assert sixteen.values == (1801.0, 1802.0, 1803.0, 1804.0, 1805.0)
-    assert [r.label for r in counted] == [
-        "8 requests at once, vLLM's own count of FLOPs",
-        "16 requests at once, vLLM's own count of FLOPs",
+    # Its count of FLOPs is of the same lines: told, and not taken for a second measurement.
+    assert [note.message.split(" a device; ") for note in log.notes if note.code == "own-count-of-flops"] == [
+        ["8 requests at once, vLLM's own count of FLOPs: 8.1 TFLOP/s", "eta is from the tokens of the same lines"],
+        ["16 requests at once, vLLM's own count of FLOPs: 14.6 TFLOP/s", "eta is from the tokens of the same lines"],
     ]
-    assert counted[0].quantity == "achieved_flops"
-    assert counted[0].per_device
-    assert counted[0].values == (8.1e12,) * 6
+
+
+def test_a_count_of_flops_of_prefills_is_a_reading(tmp_path):
+    pairs = [(f"Avg generation throughput: 100{k}.0", "Avg generation throughput: 10.0") for k in (0, 2, 4)]
+    pairs.append(("Avg prompt throughput: 0.0", "Avg prompt throughput: 9000.0"))
+    log = read_log([changed(tmp_path, FILES / "vllm_server.log", *pairs)])
+    counted = log.readings[-1]
+    assert (counted.phase, counted.quantity, counted.per_device) == ("forward", "achieved_flops", True)
+    assert counted.values == (8.1e12,) * 3
+    assert counted.conditions == {
+        "devices": 2,
+        "precision": "bf16",
+        "convention": "full-attention",
+        "batch_size": 8,
+    }
 
 
 def test_without_enough_lines_of_decode_alone_all_are_used_and_a_note_says_so(tmp_path):
@@ -128,11 +141,11 @@ def test_engines_counted_together_are_devices_together(tmp_path):
 
 def test_sglang_decode_lines():
     log = read_log([FILES / "sglang_server.log"])
-    rates, counted = log.readings
+    (rates,) = log.readings
     # The first line has the prefill in it, and its interval began with no request running.
     assert rates.values == tuple(1200.0 + i for i in range(1, 8))
     assert rates.conditions == {"precision": "fp8kv16", "batch_size": 8, "context": 1224}
-    assert (counted.quantity, counted.values[0]) == ("achieved_flops", 1.98e13)
+    assert "19.8 TFLOP/s a device" in next(n.message for n in log.notes if n.code == "own-count-of-flops")
     assert (log.model, log.setup.engine) == ("Qwen/Qwen3-8B", "sglang")
 
 
@@ -163,11 +176,12 @@ def test_two_scrapes_tell_what_happened_in_between(paths):
     )
 
 
-def test_a_count_of_flops_in_decode_alone_is_a_reading(tmp_path):
-    after = changed(tmp_path, AFTER, ('Llama-3.1-8B-Instruct"} 110400.0', 'Llama-3.1-8B-Instruct"} 8100.0'))
+def test_a_count_of_flops_of_prefills_between_scrapes_is_a_reading(tmp_path):
+    after = changed(tmp_path, AFTER, ('Llama-3.1-8B-Instruct"} 110400.0', 'Llama-3.1-8B-Instruct"} 1110400.0'))
     _, counted = read_log([BEFORE, after]).readings
-    assert (counted.phase, counted.quantity, counted.per_device) == ("decode", "achieved_flops", True)
+    assert (counted.phase, counted.quantity, counted.per_device) == ("forward", "achieved_flops", True)
     assert counted.values == (pytest.approx(2.2e15 / 60),)
+    assert counted.conditions["convention"] == "full-attention"
 
 
 def test_one_scrape_of_vllm_is_of_the_whole_life_of_the_server():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from mlsysim.calibration.logs.log import NOTHING, LeftOut, Log, Reading
@@ -12,6 +13,7 @@ from mlsysim.calibration.logs.steps import Steps
 from mlsysim.errors import InvalidValue
 from mlsysim.results import Note
 from mlsysim.setup import Setup
+from mlsysim.units import si
 
 ENOUGH = 5
 """Lines without a prefill that make those with one unnecessary: the least for an interval of a median."""
@@ -142,8 +144,30 @@ def engine_log(
         raise InvalidValue("log", "a log with at least one usable line", str(source.path), hint)
     if source.cut:
         left_out.append(LeftOut(0, "the packed file breaks off; what stands before is used"))
-    notes = (_AT_ONCE, MIXED) if mixed else (_AT_ONCE,)
+    readings, counts = _without_second_counts(readings)
+    notes = (_AT_ONCE, *([MIXED] if mixed else []), *counts)
     return Log(name, tuple(readings), model, "", setup, tuple(left_out), notes)
+
+
+def _without_second_counts(readings: list[Reading]) -> tuple[list[Reading], list[Note]]:
+    """Return the readings without counts of FLOPs where the same point was timed, and notes that tell those counts.
+
+    Both would be one measurement taken for two.
+    """
+    timed = {_point(reading) for reading in readings if reading.quantity != "achieved_flops"}
+    kept, notes = [], []
+    for reading in readings:
+        if reading.quantity == "achieved_flops" and _point(reading) in timed:
+            rate = si(fmean(reading.values), "FLOP/s")
+            message = f"{reading.label}: {rate} a device; eta is from the tokens of the same lines"
+            notes.append(Note("own-count-of-flops", message))
+        else:
+            kept.append(reading)
+    return kept, notes
+
+
+def _point(reading: Reading) -> tuple[str, int]:
+    return reading.phase, _bin(reading.conditions["batch_size"])
 
 
 def steady(now: int, before: int | None) -> bool:

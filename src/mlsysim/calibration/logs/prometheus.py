@@ -100,7 +100,7 @@ def _interval(before: Scrape, after: Scrape, label: str) -> tuple[list[Reading],
     readings += _prefill(growth, batch, prompt, label)
     flops = growth.of(_FLOPS) / after.engines
     if flops > 0 and seconds:
-        found, note = _flops(flops / seconds, made, taken, after.engine, label)
+        found, note = _flops(flops / seconds, made, taken, after.engine, prompt, label)
         readings += found
         notes += [note, *clock]
     elif after.engine == "sglang":
@@ -163,18 +163,29 @@ def _prefill(growth: Growth, batch: int, prompt: float | None, label: str) -> li
     return [Reading("forward", "time_s", (seconds,), found, label=label)]
 
 
-def _flops(rate: float, made: float, taken: float, engine: str, label: str) -> tuple[list[Reading], Note]:
-    """Return the server's own rate of FLOPs as a reading where it is of one phase, and a note that tells it."""
+def _flops(
+    rate: float, made: float, taken: float, engine: str, prompt: float | None, label: str
+) -> tuple[list[Reading], Note]:
+    """Return the server's own rate of FLOPs as a reading where nothing else was measured of it, and a note on it.
+
+    That is so of a time in which prompts were taken in and next to nothing was generated.
+    """
     phase = "decode" if taken <= _PURE * (taken + made) else "forward" if made <= _PURE * (taken + made) else ""
     own = "vLLM" if engine == "vllm" else "SGLang"
     counts = f"{taken:,.0f} prompt and {made:,.0f} generated tokens"
     message = f"{label}: by {own}'s own count {si(rate, 'FLOP/s')} a device, {counts}"
     if not phase:
         message += "; both phases are in it, so that it is the eta of neither"
-        return [], Note("own-count-of-flops", message)
-    counted = {"convention": "full-attention"} if phase == "forward" and engine == "vllm" else {}
-    reading = Reading(phase, "achieved_flops", (rate,), counted, per_device=True, label=f"{label}, {own}'s count")
-    return [reading], Note("own-count-of-flops", message)
+    if phase == "decode":
+        message += "; eta is from the times between tokens"
+    note = Note("own-count-of-flops", message)
+    if phase != "forward":
+        return [], note
+    conditions: dict[str, object] = {"seq_len": max(1, round(prompt))} if prompt else {}
+    if engine == "vllm":
+        conditions["convention"] = "full-attention"
+    label = f"{label}, {own}'s count"
+    return [Reading(phase, "achieved_flops", (rate,), conditions, per_device=True, label=label)], note
 
 
 def _of(engine: str) -> Callable[[Source], bool]:
