@@ -100,8 +100,9 @@ class Arrivals:
             seen = len(found.times) + bool(self._kinds)
             raise InvalidValue("output", f"at least {FEWEST + 1} lines with a counter", seen, hint)
         reading = Reading("training", "time_s", found.times, steps=True, lines=found.counts)
+        counter = f"the counter after {found.kind!r}" if found.kind else "the counter of a progress bar"
         message = (
-            f"no reader knows these lines: steps are timed by when the counter after {found.kind or 'the bar'!r}"
-            " arrived, and taken as those of a training unless a phase is stated"
+            f"no reader knows these lines: steps are timed by when {counter} arrived, and taken as those of a training"
+            " unless a phase is stated"
         )
         return Log(FORMAT, (reading,), notes=(Note("times-of-arrival", message),))

@@ -88,6 +88,6 @@ def _packed_to(args: Any) -> int | None:
 
 
 def _format_of(model: Any, tf32: Any) -> str | None:
-    """Return the format of the weights, which is that of the arithmetic where nothing is mixed; tf32 where asked for."""
+    """Return the format of the weights, which is that of the arithmetic where nothing is mixed, or tf32."""
     found = _FORMATS.get(str(getattr(model, "dtype", "")).removeprefix("torch."))
     return "tf32" if tf32 and found == "fp32" else found
