@@ -127,7 +127,7 @@ def _rows(source: Source, left_out: list[LeftOut]) -> Iterator[tuple[int, Fields
 def _row(row: Fields) -> Record:
     match = _TEST.fullmatch(row["test"])
     prompt, made, depth = (int(part or 0) for part in (match.groups() if match else (0, 0, 0)))
-    shown = re.fullmatch(r"([\d.]+)(?:\s*±\s*([\d.]+))?", row["t/s"])
+    shown = re.fullmatch(r"(\d+(?:\.\d+)?)(?:\s*±\s*(\d+(?:\.\d+)?))?", row["t/s"])
     if shown is None or not prompt + made or float(shown[1]) <= 0:
         raise Unusable(f"test {row['test']!r} at t/s {row['t/s']!r}: no rate above 0 of a known test")
     mean, spread = float(shown[1]), float(shown[2] or 0)

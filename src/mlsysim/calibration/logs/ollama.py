@@ -20,7 +20,7 @@ from mlsysim.setup import Setup
 
 NAME = "Ollama"
 _LINE = re.compile(rb"^\s*((?:prompt )?eval (?:count|duration|rate)|total duration):\s+(.+?)\s*$")
-_GO = re.compile(r"([\d.]+)(h|ms|m|µs|us|ns|s)")
+_GO = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|µs|us|ns|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "ns": 1e-9}
 _FEWEST_PROMPT = 16
 """Prompt tokens below which a prefill's time says more of starting it than of the prompt."""
@@ -75,8 +75,8 @@ def _printed(source: Source) -> Iterator[tuple[int, Fields]]:
 
 
 def _rate(shown: str) -> object:
-    match = re.match(r"[\d.]+(?= tokens/s)", shown)
-    return float(match[0]) if match and match[0].count(".") <= 1 else shown
+    match = re.match(r"\d+(?:\.\d+)?(?= tokens/s)", shown)
+    return float(match[0]) if match else shown
 
 
 def _nanoseconds(shown: str) -> object:

@@ -12,6 +12,7 @@ from mlsysim.calibration.logs.source import Source
 from mlsysim.errors import InvalidValue
 from mlsysim.results import Note
 from mlsysim.setup import UNKNOWN, Setup
+from mlsysim.units import LARGEST
 
 Fields = Mapping[str, Any]
 
@@ -120,7 +121,7 @@ def positive(fields: Fields, path: str) -> float:
     Raises
     ------
     Unusable
-        It is missing, no number, or not above 0.
+        It is missing, no number, not above 0, or more than :data:`LARGEST`.
     """
     value = dig(fields, path)
     if value is None:
@@ -130,6 +131,8 @@ def positive(fields: Fields, path: str) -> float:
         raise Unusable(f"{path} is {value!r}, not a finite number")
     if number <= 0:
         raise Unusable(f"{path} is {value!r}: nothing was measured")
+    if number > LARGEST:
+        raise Unusable(f"{path} is {value!r}: more than is ever measured")
     return number
 
 

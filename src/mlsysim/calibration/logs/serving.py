@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from mlsysim.calibration.logs.log import NOTHING, Reading
 from mlsysim.calibration.logs.records import Unusable
 from mlsysim.results import Note
+from mlsysim.units import LARGEST
 
 _BATCHES, _SMALLEST = 10, 5
 _FEWEST = 3
@@ -58,7 +59,7 @@ class Served(NamedTuple):
         decoding = self.decoding
         if decoding is None:
             decoding = self.tokens_per_s * (1 - 1 / self.output) * self.tpot_s
-        found = max(1, round(decoding))
+        found = max(1, round(min(decoding, LARGEST)))
         return min(found, self.concurrency) if self.concurrency else found
 
     @property

@@ -21,10 +21,10 @@ from mlsysim.setup import Setup
 
 NAME = "SGLang server log"
 _DECODE = re.compile(r"Decode batch[^#]*#running-req: (\d+)")
-_RATE = re.compile(r"gen throughput \(token/s\): ([\d.]+|nan|inf)")
+_RATE = re.compile(r"gen throughput \(token/s\): (\d+(?:\.\d+)?|nan|inf)")
 _TOKENS = re.compile(r"#(?:full )?token: (\d+)")
-_ACCEPTED = re.compile(r"accept len: ([\d.]+)")
-_FLOPS = re.compile(r"est\. decode TFLOPS/s \(per GPU\): ([\d.]+)")
+_ACCEPTED = re.compile(r"accept len: (\d+(?:\.\d+)?)")
+_FLOPS = re.compile(r"est\. decode TFLOPS/s \(per GPU\): (\d+(?:\.\d+)?)")
 _STAMP = re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)([^\]]*)\]")
 _ARGS = re.compile(r"server_args=ServerArgs\((.*)")
 _TOLD = (b"Decode batch", b"Prefill batch", b"server_args=ServerArgs(")
@@ -65,13 +65,20 @@ def read(source: Source) -> Log:
         if not same:
             continue
         held = _TOKENS.search(text)
-        clock = datetime.fromisoformat(stamp[1]).timestamp() if stamp else None
+        clock = _clock(stamp[1]) if stamp else None
         point = Interval(number, float(rate[1]), now, pure, float(held[1]) if held else None, clock)
         rates.add(point)
         counted = _FLOPS.search(text)
         if counted and pure and float(counted[1]) > 0:
             flops.add(point._replace(value=float(counted[1]) * 1e12))
     return engine_log(source, NAME, [rates, flops], conditions, model, setup)
+
+
+def _clock(stamp: str) -> float | None:
+    try:
+        return datetime.fromisoformat(stamp).timestamp()
+    except ValueError:
+        return None
 
 
 def _stated(args: str) -> tuple[str, Setup, dict[str, object]]:

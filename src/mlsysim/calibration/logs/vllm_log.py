@@ -23,7 +23,7 @@ from mlsysim.errors import InvalidValue
 from mlsysim.setup import Setup
 
 NAME = "vLLM server log"
-_NUMBER = r"(-?[\d.]+|nan|inf)"
+_NUMBER = r"(-?\d+(?:\.\d+)?|nan|inf)"
 _THROUGHPUT = re.compile(
     rf"Avg prompt throughput: {_NUMBER} tokens/s, Avg generation throughput: {_NUMBER} tokens/s, Running: (\d+) reqs"
 )
@@ -32,7 +32,7 @@ _ITERATION = re.compile(
     rf" (\d+) generation tokens, iteration elapsed time: {_NUMBER} ms( \(dummy\))?"
 )
 _MFU = re.compile(rf"MFU: {_NUMBER} TF/s/(?:GPU|device)")
-_USAGE = re.compile(r"(?:GPU|CPU|\w+) KV cache usage: ([\d.]+)%")
+_USAGE = re.compile(r"(?:GPU|CPU|\w+) KV cache usage: (\d+(?:\.\d+)?)%")
 _ROOM = re.compile(r"KV cache size: ([\d,]+) tokens")
 _START = re.compile(r"Initializing a V\d LLM engine \(v([^)]+)\) with config: (.*)")
 _ENGINE = re.compile(r"Engine (\d+): ")
