@@ -125,6 +125,11 @@ def test_a_result_that_measured_nothing_is_refused_or_left_out(tmp_path, field, 
     assert len(log.readings) == 1
 
 
+def test_of_a_model_on_a_disk_the_last_part_is_its_name(tmp_path):
+    assert read_log([written(tmp_path, model_id="/models/org/Llama-3.1-8B-Instruct/")]).model == "Llama-3.1-8B-Instruct"
+    assert read_log([written(tmp_path, model_id="C:\\models\\Qwen3-8B")]).model == "Qwen3-8B"
+
+
 def test_a_missing_field_is_named(tmp_path):
     record = {name: value for name, value in VLLM.items() if name != "mean_tpot_ms"}
     assert refused(written(tmp_path, record)).endswith("; line 1: mean_tpot_ms is missing")
@@ -294,6 +299,7 @@ def test_trtllm_bench_with_and_without_streaming():
     assert streamed.conditions == {"devices": 2, "precision": "fp8", "batch_size": 59, "context": 1152}
     log = read_log([FILES / "trtllm_throughput.json"])
     (whole,) = log.readings
+    assert whole.conditions["devices"] == 2
     assert (whole.quantity, whole.values, whole.conditions["batch_size"]) == ("throughput", (6400.0,), 62)
     assert (log.hardware, log.setup.engine, log.setup.tp) == ("NVIDIA H100 80GB HBM3", "tensorrt-llm", 2)
     assert [note.code for note in log.notes] == ["decode-with-prefill"]

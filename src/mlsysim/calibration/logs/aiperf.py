@@ -13,7 +13,7 @@ from typing import Any
 from mlsysim.calibration.logs.documents import has_fields
 from mlsysim.calibration.logs.log import Log
 from mlsysim.calibration.logs.recognise import Format
-from mlsysim.calibration.logs.records import Fields, Record, Unusable, count, dig, positive, read_records, text
+from mlsysim.calibration.logs.records import Fields, Record, Unusable, count, dig, model_name, positive, read_records
 from mlsysim.calibration.logs.serving import Served, point_label, served_readings
 from mlsysim.calibration.logs.source import Source
 from mlsysim.errors import InvalidValue
@@ -60,7 +60,7 @@ def _record(fields: Fields) -> Record:
         concurrency=concurrency,
     )
     readings, notes = served_readings(served, label=point_label(concurrency, _first(fields, _RATE)))
-    return Record(readings, text(_first(fields, _MODEL)), notes=notes)
+    return Record(readings, model_name(_first(fields, _MODEL)), notes=notes)
 
 
 def _seconds(metrics: Fields, name: str) -> float:

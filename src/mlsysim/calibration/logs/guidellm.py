@@ -19,17 +19,23 @@ from mlsysim.calibration.logs.records import (
     count,
     dig,
     finite,
+    model_name,
     optional,
     positive,
     read_records,
-    text,
 )
 from mlsysim.calibration.logs.serving import Served, point_label, served_readings
 from mlsysim.calibration.logs.source import Source
 from mlsysim.results import Note
 
 NAME = "GuideLLM"
-_MODEL = ("config.backend.model", "benchmarker.backend.model", "worker.backend_model", "args.backend_args.model")
+_MODEL = (
+    "config.backend.model",
+    "benchmarker.backend.model",
+    "worker.backend_model",
+    "args.backend_args.model",
+    "config.model",
+)
 
 
 def read(source: Source) -> Log:
@@ -52,13 +58,15 @@ def _record(fields: Fields) -> Record:
             continue
         readings += found
         notes |= dict.fromkeys(more)
-        models.add(next((name for name in (text(dig(benchmark, path)) for path in _MODEL) if name), ""))
+        models.add(next((name for name in (model_name(dig(benchmark, path)) for path in _MODEL) if name), ""))
     if not readings:
         raise Unusable("; ".join(left_out[:3]))
     models.discard("")
     if len(models) > 1:
         raise Unusable(f"benchmarks of several models ({', '.join(sorted(models))}): calibrate each by itself")
-    model = models.pop() if models else text(dig(fields, "config.spec.backend.model"))
+    model = (
+        models.pop() if models else model_name(dig(fields, "config.spec.backend.model") or dig(fields, "args.model"))
+    )
     return Record(tuple(readings), model, notes=tuple(notes), left_out=tuple(left_out))
 
 

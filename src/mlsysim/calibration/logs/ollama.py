@@ -19,7 +19,7 @@ from mlsysim.results import Note
 from mlsysim.setup import Setup
 
 NAME = "Ollama"
-_LINE = re.compile(rb"^\s*((?:prompt )?eval (?:count|duration|rate)|total duration):\s+(.+?)\s*$")
+_LINE = re.compile(rb"^[\s>*-]*((?:prompt )?eval (?:count|duration|rate)|total duration):\s+(.+?)\s*$")
 _GO = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|µs|us|ns|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "ns": 1e-9}
 _FEWEST_PROMPT = 16
@@ -114,7 +114,7 @@ def _recognises(source: Source) -> bool:
         return True
     if has_fields(source, "created_at", "done", "model"):  # a stream, whose last line has the counts
         return True
-    return re.search(r"^\s*eval rate:\s+[\d.]+ tokens/s", source.head, re.M) is not None
+    return re.search(r"^[\s>*-]*eval rate:\s+[\d.]+ tokens/s", source.head, re.M) is not None
 
 
 FORMATS = (Format(NAME, "lines such as 'eval rate: 45.2 tokens/s', or JSON with eval_count", _recognises, read),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -160,6 +161,12 @@ def count(value: object) -> int:
     except (OverflowError, ValueError):
         return 0
     return int(number) if 1 <= number <= 1e9 else 0
+
+
+def model_name(value: object) -> str:
+    """Return a model's name, of a path on a disk its last part, empty where none is stated."""
+    name = text(value)
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if re.match(r"[/~.\\]|[A-Za-z]:\\", name) else name
 
 
 def text(value: object) -> str:

@@ -16,6 +16,7 @@ from mlsysim.calibration.logs.records import (
     Unusable,
     count,
     dig,
+    model_name,
     optional,
     positive,
     read_records,
@@ -61,7 +62,7 @@ def _record(fields: Fields) -> Record:
     if precision:
         conditions["precision"] = precision
     readings, notes = served_readings(served, conditions, point_label(concurrency, fields.get("request_rate")))
-    model = text(dig(fields, "server_info.served_model_name")) or text(dig(fields, "server_info.model_path"))
+    model = model_name(dig(fields, "server_info.model_path"))
     return Record(readings, model, setup=setup, notes=notes)
 
 

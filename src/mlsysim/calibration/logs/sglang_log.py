@@ -14,7 +14,7 @@ from mlsysim.calibration.logs.engine_log import Interval, Intervals, engine_log,
 from mlsysim.calibration.logs.log import Log
 from mlsysim.calibration.logs.quantization import engine_precision
 from mlsysim.calibration.logs.recognise import Format
-from mlsysim.calibration.logs.records import count
+from mlsysim.calibration.logs.records import count, model_name
 from mlsysim.calibration.logs.source import Source
 from mlsysim.errors import InvalidValue
 from mlsysim.setup import Setup
@@ -95,7 +95,7 @@ def _stated(args: str) -> tuple[str, Setup, dict[str, object]]:
     precision = engine_precision(field("quantization"), field("dtype"), field("kv_cache_dtype"))
     if precision:
         conditions["precision"] = precision
-    model = field("served_model_name") or field("model_path")
+    model = model_name(field("model_path"))
     return model, Setup("sglang", tp=tp, pp=pp, dp=dp, ep=ep), conditions
 
 

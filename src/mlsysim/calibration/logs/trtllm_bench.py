@@ -6,6 +6,8 @@ commit 02499765). ``streaming_metrics`` is there only with ``--streaming``; leng
 
 from __future__ import annotations
 
+import math
+
 from mlsysim.calibration.logs.documents import has_fields
 from mlsysim.calibration.logs.log import Log, Reading
 from mlsysim.calibration.logs.quantization import engine_precision
@@ -16,6 +18,7 @@ from mlsysim.calibration.logs.records import (
     Unusable,
     count,
     dig,
+    model_name,
     optional,
     positive,
     read_records,
@@ -45,7 +48,8 @@ def _record(fields: Fields) -> Record:
         raise Unusable("the report breaks off before streaming_metrics and dataset")
     if dig(fields, "decoding_stats.mode"):
         raise Unusable("speculative decoding: a token's time is not a step's; measure without drafts")
-    world = count(dig(fields, "world_info.world_size"))
+    degrees = (count(dig(fields, f"world_info.{name}_size")) for name in ("tp", "pp"))
+    world = count(dig(fields, "world_info.world_size")) or math.prod(max(1, degree) for degree in degrees)
     conditions: dict[str, object] = {"devices": world} if world > 1 else {}
     precision = engine_precision(*(dig(fields, f"engine.{f}") for f in ("quantization", "dtype", "kv_cache_dtype")))
     if precision:
@@ -58,7 +62,7 @@ def _record(fields: Fields) -> Record:
         pp=count(dig(fields, "world_info.pp_size")),
         ep=count(dig(fields, "world_info.ep_size")),
     )
-    return Record(readings, text(dig(fields, "engine.model")), text(dig(fields, "machine.name")), setup, notes)
+    return Record(readings, model_name(dig(fields, "engine.model")), text(dig(fields, "machine.name")), setup, notes)
 
 
 def _readings(fields: Fields, conditions: dict[str, object]) -> tuple[tuple[Reading, ...], tuple[Note, ...]]:

@@ -19,6 +19,7 @@ from mlsysim.calibration.logs.records import (
     Unusable,
     count,
     finite,
+    model_name,
     optional,
     positive,
     read_records,
@@ -61,7 +62,7 @@ def _record(fields: Fields) -> Record:
     setup = _setup(fields)
     devices = max(1, setup.tp) * max(1, setup.pp) * max(1, setup.dp)
     readings, notes = served_readings(served, {"devices": devices} if devices > 1 else {}, label)
-    return Record(readings, text(fields.get("model_id")), setup=setup, notes=notes)
+    return Record(readings, model_name(fields.get("model_id")), setup=setup, notes=notes)
 
 
 def speculative(accepted: object) -> str:

@@ -17,7 +17,7 @@ from mlsysim.calibration.logs.engine_log import Interval, Intervals, engine_log,
 from mlsysim.calibration.logs.log import NOTHING, Log
 from mlsysim.calibration.logs.quantization import engine_precision
 from mlsysim.calibration.logs.recognise import Format
-from mlsysim.calibration.logs.records import count
+from mlsysim.calibration.logs.records import count, model_name
 from mlsysim.calibration.logs.source import Source
 from mlsysim.errors import InvalidValue
 from mlsysim.setup import Setup
@@ -78,7 +78,7 @@ class _Reader:
             found = re.search(rf"\b{name}=('[^']*'|[^,]*)", config)
             return found[1].strip("'") if found else ""
 
-        model = field("served_model_name") or field("model")
+        model = model_name(field("model"))
         if self._started and (model != self.model or self._running):
             rule = "the log of one run (an engine had started before)"
             hint = "cut the log where an engine starts"
