@@ -256,8 +256,55 @@ def test_the_batch_by_littles_law_is_what_aiperf_counts_itself():
     assert reading.conditions["batch_size"] == round(fields["effective_decode_concurrency"]["avg"])
 
 
-def test_lists_of_requests_point_to_the_export_beside_them():
-    assert refused(FILES / "aiperf_requests.jsonl").endswith("; give profile_export_aiperf.json, which lies beside it")
+def aiperf_requests(tmp_path, count, apart_s, **changed):
+    """Write requests of 100 and 11 tokens that last 1 s each: 0.9 s to the first token, then 10 ms a token."""
+    path = tmp_path / "profile_export.jsonl"
+    lines = []
+    for i in range(count):
+        start = 1_795_759_128 * 10**9 + round(i * apart_s * 1e9)
+        times = {"time_to_first_token": 900.0, "inter_token_latency": 10.0, **changed}
+        counts = {"input_sequence_length": 100, "output_sequence_length": 11}
+        metrics = {n: {"value": v, "unit": "ms"} for n, v in times.items()}
+        metrics |= {n: {"value": v, "unit": "tokens"} for n, v in counts.items()}
+        ends = {"request_start_ns": start, "request_end_ns": start + 10**9}
+        metadata = {"credit_issued_ns": start, **ends, "benchmark_phase": "profiling"}
+        lines.append(json.dumps({"metadata": metadata, "metrics": metrics}))
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_requests_of_aiperf_one_by_one(tmp_path):
+    log = read_log([aiperf_requests(tmp_path, 20, 1.0)])
+    decode, forward = log.readings
+    assert decode.values == (pytest.approx(0.010),) * 4
+    assert decode.conditions == {"batch_size": 1, "context": 106}  # 100 + 5.5
+    assert forward.values == (pytest.approx(0.9),) * 4
+    assert decode.label == "one request at a time"
+
+
+def test_requests_of_aiperf_that_overlap(tmp_path):
+    # One starts every 20 ms and decodes for 100: five in decode at once, and 50 in flight.
+    (decode,) = read_log([aiperf_requests(tmp_path, 1000, 0.02)]).readings
+    assert decode.conditions["batch_size"] == 5
+    assert decode.label == "up to 50 requests at once"
+
+
+def test_requests_of_aiperf_that_failed_are_left_out(tmp_path):
+    path = aiperf_requests(tmp_path, 3, 1.0)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[1]["metadata"]["was_cancelled"] = True
+    lines[2]["metadata"]["request_end_ns"] = 5
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    assert read_log([path]).left_out == (
+        LeftOut(2, "the request failed"),
+        LeftOut(3, "metadata.request_end_ns is not after request_start_ns: the clock goes backwards"),
+    )
+
+
+def test_requests_that_aiperf_wrote():
+    decode, forward = read_log([FILES / "aiperf_requests.jsonl"]).readings
+    assert 0.004 < decode.values[0] < 0.007
+    assert 0.021 < forward.values[0] < 0.040
 
 
 def test_sglang_results_state_model_plan_and_precision_of_the_server(tmp_path):

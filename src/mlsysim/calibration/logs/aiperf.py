@@ -19,7 +19,8 @@ from mlsysim.calibration.logs.source import Source
 from mlsysim.errors import InvalidValue
 
 AIPERF, GENAI_PERF = "AIPerf", "GenAI-Perf"
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0}
+SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0}
+"""Units of time as these programs write them [s]."""
 _MODEL = (
     "input_config.models.items.name",
     "input_config.endpoint.model_names",
@@ -67,9 +68,9 @@ def _seconds(metrics: Fields, name: str) -> float:
     """Return the mean of a metric in seconds, by the unit that stands beside it."""
     mean = positive(metrics, f"{name}.avg")
     unit = dig(metrics, f"{name}.unit")
-    if unit not in _SECONDS:
+    if unit not in SECONDS:
         raise Unusable(f"{name}.unit is {unit!r}: not a unit of time that is known")
-    return mean * _SECONDS[unit]
+    return mean * SECONDS[unit]
 
 
 def _first(fields: Fields, paths: tuple[str, ...]) -> Any:
@@ -89,12 +90,6 @@ def _raw(source: Source) -> Log:
     raise InvalidValue("log", rule, f"{source.path} (raw answers of GenAI-Perf)", hint)
 
 
-def _requests(source: Source) -> Log:
-    rule = "an export of the run as a whole"
-    hint = "give profile_export_aiperf.json, which lies beside it"
-    raise InvalidValue("log", rule, f"{source.path} (requests of AIPerf one by one)", hint)
-
-
 FORMATS = (
     Format(
         AIPERF,
@@ -110,12 +105,6 @@ FORMATS = (
         "JSON with input_config, inter_token_latency and output_sequence_length",
         lambda source: has_fields(source, "inter_token_latency", "output_sequence_length", "output_token_throughput"),
         read_genai_perf,
-    ),
-    Format(
-        "AIPerf requests",
-        "JSON lines with credit_issued_ns; they are refused, with what to give in their place",
-        lambda source: has_fields(source, "credit_issued_ns", "request_start_ns"),
-        _requests,
     ),
     Format(
         "GenAI-Perf answers",

@@ -20,6 +20,7 @@ MODULES: tuple[str, ...] = (
     "sglang_bench",
     "trtllm_bench",
     "guidellm",
+    "aiperf_requests",
     "aiperf",
     "llama_bench",
     "ollama",
