@@ -182,13 +182,26 @@ def test_a_file_cut_anywhere_gives_what_the_whole_gives_or_is_refused(tmp_path, 
         assert log.left_out or end >= len(whole) - 2
 
 
+def test_lines_of_an_object_over_several_lines_are_counted_with_the_empty_ones(tmp_path):
+    path = tmp_path / "bench.json"
+    rows = json.loads((FILES / "llama_bench.json").read_text())
+    path.write_text("\n\n[\n\n" + json.dumps(rows[0]) + ",\n\n" + json.dumps({**rows[1], "avg_ns": 0}) + "\n]\n")
+    assert read_log([path]).left_out == (LeftOut(7, "avg_ns is 0: nothing was measured"),)
+
+
+def test_of_many_lines_that_cannot_be_used_the_first_are_told(tmp_path):
+    left_out = read_log([written(tmp_path, VLLM, *[{**VLLM, "completed": 0}] * 50)]).left_out
+    assert len(left_out) == 21
+    assert left_out[-1] == LeftOut(22, "30 more could not be used, of which this is the first")
+
+
 def test_a_packed_file_that_breaks_off_says_so(tmp_path):
     path = tmp_path / "log.jsonl.gz"
     lines = "\n".join(json.dumps({**VLLM, "mean_tpot_ms": 10.0 + i / 7}) for i in range(2000))
     path.write_bytes(gzip.compress(lines.encode())[:-4000])
     log = read_log([path])
     assert 0 < len(log.readings[0].values) < 2000
-    assert log.left_out[-1] == LeftOut(0, "the packed file breaks off; what stands before is used")
+    assert log.left_out[0] == LeftOut(0, "the packed file breaks off; what stands before is used")
 
 
 def test_results_of_throughput_and_latency_say_what_to_give_instead(tmp_path):
@@ -538,6 +551,13 @@ def test_precisions_of_engines(names, precision):
 def test_precisions_of_gguf_files(name, precision, model):
     assert (gguf_precision(name), without_gguf_precision(name)) == (precision, model)
     assert gguf_precision(name, "q8_0") == (precision + "kv8" if precision else "")
+
+
+@pytest.mark.parametrize("name", ["ollama_verbose.txt", "llama_bench.md", "llama_bench.jsonl"])
+def test_output_that_powershell_redirected(tmp_path, name):
+    path = tmp_path / name
+    path.write_text((FILES / name).read_text(), encoding="utf-16", newline="\r\n")
+    assert read_log([path]) == read_log([FILES / name])
 
 
 def test_a_file_in_no_known_format_is_told_which_were_looked_for(tmp_path):

@@ -14,12 +14,11 @@ from mlsysim.calibration.logs.aiperf import SECONDS
 from mlsysim.calibration.logs.documents import Documents, has_fields
 from mlsysim.calibration.logs.log import LeftOut, Log
 from mlsysim.calibration.logs.recognise import Format
-from mlsysim.calibration.logs.records import Fields, Unusable, dig, finite, nothing_usable, positive
+from mlsysim.calibration.logs.records import Fields, Unusable, dig, finite, nothing_usable, positive, shortened
 from mlsysim.calibration.logs.serving import Served, served_readings
 from mlsysim.calibration.logs.source import Source
 
 NAME = "AIPerf requests"
-_SHOWN = 20
 
 
 class _Request(NamedTuple):
@@ -49,12 +48,9 @@ def read(source: Source) -> Log:
             requests.append(_request(fields))
         except Unusable as reason:
             refused.append(LeftOut(line, str(reason)))
-    left_out = sorted([*documents.left_out, *refused])
+    left_out = shortened([*documents.left_out, *refused])
     if not requests:
         raise nothing_usable(source, left_out)
-    if len(left_out) > _SHOWN:
-        more = LeftOut(left_out[_SHOWN].line, f"{len(left_out) - _SHOWN} more lines could not be used")
-        left_out = [*left_out[:_SHOWN], more]
     requests.sort()
     served = _served(requests)
     label = "one request at a time" if served.concurrency == 1 else f"up to {served.concurrency} requests at once"
@@ -62,7 +58,7 @@ def read(source: Source) -> Log:
         readings, notes = served_readings(served, label=label)
     except Unusable as reason:
         raise nothing_usable(source, [LeftOut(1, str(reason))]) from None
-    return Log(NAME, readings, left_out=tuple(left_out), notes=notes)
+    return Log(NAME, readings, left_out=left_out, notes=notes)
 
 
 def _request(fields: Fields) -> _Request:

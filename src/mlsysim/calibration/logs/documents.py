@@ -18,7 +18,6 @@ _SPACE = re.compile(r"\s*")
 _COLON = re.compile(r"\s*:\s*")
 _OPENED = (b"{", b"[", b",")
 """What the first line of an object printed over several lines ends with."""
-_BOM = b"\xef\xbb\xbf"
 _DECODER = json.JSONDecoder()
 
 
@@ -45,13 +44,10 @@ class Documents:
         first = next(lines, None)
         if first is None:
             return
-        number, text = first[0], first[1].removeprefix(_BOM).strip()
-        if text.endswith(_OPENED):
-            yield from self._spread(number, text + b"\n" + b"".join(later for _, later in lines))
-            return
-        second = next(lines, None)
-        if second is None:
-            yield from self._spread(number, text)
+        number, text = first[0], first[1].strip()
+        second = None if text.endswith(_OPENED) else next(lines, None)
+        if second is None:  # one object over several lines, or on the only one
+            yield from self._spread(b"".join(self.source.pieces()))
             return
         yield from self._line(number, text)
         yield from self._line(*second)
@@ -70,19 +66,19 @@ class Documents:
         else:
             self.left_out.append(LeftOut(number, f"not a JSON object but a {type(found).__name__}"))
 
-    def _spread(self, number: int, data: bytes) -> Iterator[Document]:
+    def _spread(self, data: bytes) -> Iterator[Document]:
         """Yield the objects of a text in which one may take several lines."""
         try:
             found = parsed(data)
         except ValueError:
             found = None
         if isinstance(found, dict):
-            yield Document(number, found)
+            yield Document(1, found)
             return
         text = data.decode("utf-8", "replace")
         at = _after(_BETWEEN_OBJECTS, text, 0)
         while at < len(text):
-            line = number + text.count("\n", 0, at)
+            line = 1 + text.count("\n", 0, at)
             try:
                 found, end = _DECODER.raw_decode(text, at)
             except (ValueError, RecursionError):
@@ -90,7 +86,7 @@ class Documents:
                     self.left_out.append(LeftOut(line, "the JSON breaks off in this object"))
                     return
                 fields, name = _whole_fields(text, at)
-                last = number + text.count("\n")
+                last = 1 + text.count("\n")
                 where = f"in field {name!r}" if name else "between two fields"
                 self.left_out.append(LeftOut(last, f"the JSON breaks off {where}; what stands before it is used"))
                 yield Document(line, fields)
@@ -101,7 +97,7 @@ class Documents:
                 self.left_out.append(LeftOut(line, f"not a JSON object but a {type(found).__name__}"))
             at = _after(_BETWEEN_OBJECTS, text, end)
         if text.lstrip().startswith("[") and not text.rstrip().endswith("]"):
-            self.left_out.append(LeftOut(number + text.count("\n"), "the JSON breaks off between two objects"))
+            self.left_out.append(LeftOut(1 + text.count("\n"), "the JSON breaks off between two objects"))
 
 
 def parsed(text: bytes) -> Any:

@@ -16,6 +16,8 @@ from mlsysim.setup import UNKNOWN, Setup
 from mlsysim.units import LARGEST
 
 Fields = Mapping[str, Any]
+_SHOWN = 20
+"""Lines left out that are told one by one."""
 
 
 class Unusable(Exception):
@@ -76,7 +78,7 @@ def log_of(
         seen.get("model", ""),
         seen.get("hardware", ""),
         setups[0] if setups else UNKNOWN,
-        tuple(left_out),
+        shortened(left_out),
         tuple(dict.fromkeys(note for record in records for note in record.notes)),
     )
 
@@ -91,6 +93,15 @@ def _merged(readings: Iterable[Reading]) -> tuple[Reading, ...]:
         same[0]._replace(values=tuple(value for reading in same for value in reading.values))
         for same in points.values()
     )
+
+
+def shortened(left_out: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
+    """Return what was left out in the order of lines, of many the first."""
+    found = sorted(left_out)
+    if len(found) > _SHOWN:
+        more = LeftOut(found[_SHOWN].line, f"{len(found) - _SHOWN} more could not be used, of which this is the first")
+        found = [*found[:_SHOWN], more]
+    return tuple(found)
 
 
 def nothing_usable(source: Source, left_out: Iterable[LeftOut]) -> InvalidValue:
