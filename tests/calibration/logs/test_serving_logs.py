@@ -352,6 +352,17 @@ def test_genai_perf(tmp_path):
     assert refused(written(tmp_path, fields)).endswith(reason)
 
 
+def test_raw_answers_of_genai_perf_point_to_the_export_beside_them(tmp_path):
+    answer = {"timestamp": 1, "response_timestamps": [2]}
+    path = written(
+        tmp_path, {"experiments": [{"experiment": {"mode": "concurrency", "value": 8}, "requests": [answer]}]}
+    )
+    assert refused(path) == (
+        "log must be an export with counts of tokens, got 'FILE (raw answers of GenAI-Perf)'; give"
+        " profile_export_genai_perf.json, which lies beside it"
+    )
+
+
 def test_trtllm_bench_with_and_without_streaming():
     (streamed,) = read_log([FILES / "trtllm_streaming.json"]).readings
     # 6,400 tokens a second, 255 of 256 by decode steps of 9.3 ms: 59.3.
