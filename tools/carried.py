@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from fit import SRC, TABLES, Line, newest, table
-from mlsysim.efficiency.deviations import Point, Prior, Share
+from mlsysim.efficiency.deviations import ALONE, Point, Prior, Share
 from mlsysim.efficiency.fit import Array, Model, components
 from mlsysim.evidence.measurement import Measurement
 from mlsysim.evidence.tables import read_measurements
@@ -28,12 +28,12 @@ from mlsysim.validation.carrying import (
     pairs_of,
     shares_of,
     tails_of_deployments,
+    weights_of,
+    worth_of_shares,
 )
 from mlsysim.validation.held_out import groups_of, residuals_without, samples_of
 from mlsysim.validation.places import points_of
 from mlsysim.validation.transferred import device_pairs
-
-ALONE = ("model", "precision", "devices")
 
 
 def main(folder: Path) -> None:
@@ -60,7 +60,8 @@ def main(folder: Path) -> None:
         print(f"{len(these)} measurements, {len(judged)} deployments, {len(pairs)} pairs", flush=True)
     priors = tails_of_deployments(parts, best_priors(judged))
     write_priors(priors, judged)
-    write_shares(shares_of(pairs, priors))
+    every = np.ones(len(pairs), bool)
+    write_shares(shares_of(pairs, priors, worth_of_shares(pairs, priors), weights_of(pairs), every))
 
 
 def write_priors(priors: dict[str, Prior], judged: list[Judged]) -> None:

@@ -6,7 +6,7 @@ import math
 import os
 from typing import TYPE_CHECKING, TypeAlias, Unpack
 
-from mlsysim.calibration import Calibration, moved
+from mlsysim.calibration import Calibration, Profile, moved
 from mlsysim.efficiency.basis import Basis
 from mlsysim.efficiency.estimate import Estimate, assumed, checked_efficiency
 from mlsysim.efficiency.predict import predicted
@@ -23,7 +23,7 @@ from mlsysim.workload import Modified
 if TYPE_CHECKING:
     from mlsysim.hardware import Cluster
 
-Stated: TypeAlias = float | Calibration | None
+Stated: TypeAlias = float | Calibration | Profile | None
 
 
 class Engine:
@@ -68,8 +68,8 @@ class Engine:
             device's 16-bit format.
         efficiency
             A float is the end-to-end eta, in (0, 1]: it absorbs communication, bubbles and overhead, and nothing is
-            charged twice. A :class:`Calibration` is used as measured, and moved where the question differs. None
-            predicts.
+            charged twice. A :class:`Calibration` is used as measured, and moved where the question differs; of a
+            :class:`Profile`, all points together. None predicts.
         devices
             Identical devices that share the work; peak, bandwidth and memory are summed. 1 if not given.
         usd_per_hour
@@ -148,8 +148,8 @@ def _estimate(
 ) -> Estimate:
     if efficiency is None:
         return predicted(scenario, roof, regime, work)
-    if isinstance(efficiency, Calibration):
-        return moved(efficiency, scenario, roof, regime)
+    if isinstance(efficiency, (Calibration, Profile)):
+        return moved(tuple(efficiency), scenario, roof, regime)
     return assumed(efficiency, roof, regime, strict)
 
 
@@ -161,7 +161,7 @@ def stated_efficiency(efficiency: object) -> Stated:
     InvalidValue
         Anything else.
     """
-    if efficiency is None or isinstance(efficiency, Calibration):
+    if efficiency is None or isinstance(efficiency, (Calibration, Profile)):
         return efficiency
     return checked_efficiency(parse(efficiency, "1", "efficiency"), efficiency)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mlsysim.calibration.origin import Origin
 from mlsysim.errors import InvalidValue
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
+from mlsysim.setup import UNKNOWN, Setup
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -15,7 +18,8 @@ class Calibration:
     """A measured eta: a value, the conditions it holds for, and how it was counted.
 
     ``scenario`` is None where FLOPs per item were stated in place of a model. ``overhead_s`` is the part of
-    ``time_s`` that no faster hardware removes (None where it was not measured). ``roof`` is what physics allows there.
+    ``time_s`` that no faster hardware removes (None where it was not measured). ``roof`` is what physics allows there; ``setup`` the engine and
+    plan of the run; ``origin`` the log that it was read from.
     """
 
     scenario: Scenario | None
@@ -29,6 +33,8 @@ class Calibration:
     convention: str
     overhead_s: float | None = None
     notes: tuple[Note, ...] = ()
+    setup: Setup = UNKNOWN
+    origin: Origin | None = None
 
     @property
     def attainment(self) -> Interval:
@@ -47,6 +53,10 @@ class Calibration:
         if self.roof is None:
             raise InvalidValue("calibration", "made from a model to have a step", "FLOPs per item")
         return self.efficiency.reciprocal(self.roof.compute_s)
+
+    def __iter__(self) -> Iterator[Calibration]:
+        """Yield itself: one calibration is a profile of one point."""
+        yield self
 
     def __repr__(self) -> str:
         s, eta = self.scenario, self.efficiency
@@ -71,5 +81,7 @@ class Calibration:
             "overhead_s": self.overhead_s,
             "conditions": conditions,
             "defaults": dict(s.defaults) if s else {},
+            "setup": {name: value for name, value in self.setup._asdict().items() if value},
             "notes": [n._asdict() for n in (*self.notes, *(s.notes() if s else ()))],
+            **(self.origin.to_dict() if self.origin else {}),
         }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,103 @@ FEWEST_STEPS = 5
 _BATCH = 5  # the 5 of MSER-5
 _RESAMPLES = 1000
 _QUIET = 5  # so many insignificant correlations in a row end the memory of a series (K_n of Politis and White)
+
+
+_FAR = 6.0
+"""Robust standard deviations above the median from which a step is a pause and no noise, if a third longer too."""
+_LONGER = 4 / 3
+_MIN_JUDGED = 15
+"""Steps below which a warm-up cannot be told from noise: MSER-5 needs three batches of five."""
+NARROW = 0.05
+"""Half-width of an interval, as a share of the value, beyond which a run is called too short."""
+
+
+class Pause(NamedTuple):
+    """Steps that something else was in: how many, the time beyond usual steps [s], its share of the time of the run."""
+
+    what: str
+    steps: int
+    seconds: float
+    share: float
+
+
+class Steady(NamedTuple):
+    """The steady part of a run: the median step [s] with its interval, and what was not counted.
+
+    ``block`` is the length of the blocks that the interval was drawn from: neighbours within it are alike. ``more`` is
+    how many further steps would halve the interval.
+    """
+
+    step_s: Interval
+    method: str
+    dropped: int
+    kept: int
+    block: int
+    pauses: tuple[Pause, ...]
+    more: int
+
+    @property
+    def half_width(self) -> float:
+        """Return half of the interval, as a share of its value."""
+        return (self.step_s.high - self.step_s.low) / 2 / self.step_s.value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON."""
+        pauses = [pause._asdict() for pause in self.pauses]
+        return {**self._asdict(), "step_s": self.step_s._asdict(), "pauses": pauses}
+
+
+def steady_state(times: Sequence[float], named: Mapping[int, str] | None = None) -> Steady:
+    """Return the steady part of a series of step times [s].
+
+    The warm-up is dropped by MSER-5, of fewer than 15 steps the first alone; steps that are longer than the others by
+    more than noise are set apart: under the name that a log gives them (``named``, by index), as regular where they
+    come at one distance, else as irregular.
+
+    Raises
+    ------
+    InvalidValue
+        Fewer than 5 steps are left.
+    """
+    values = np.asarray(times, dtype=float)
+    names = dict(named or {})
+    apart = _apart(values, names)
+    usual = np.array([i for i in range(len(values)) if i not in apart], dtype=int)
+    first, method = (1, "first step dropped, too few to judge") if len(usual) < _MIN_JUDGED else (0, "MSER-5")
+    start = min(first, len(usual) - FEWEST_STEPS) if first else steady_start(values[usual].tolist())
+    if method == "MSER-5":
+        method = "MSER-5 (White 1997)"
+    start = max(start, 0)
+    kept = values[usual[start:]]
+    middle = median_interval(kept)
+    begins = int(usual[start]) if len(usual) else 0
+    later = {i: what for i, what in apart.items() if i >= begins}
+    block = block_length(kept)
+    pauses = _pauses(values[begins:], {i - begins: what for i, what in later.items()}, middle.value)
+    return Steady(middle, method, begins, len(kept), block, pauses, 3 * len(kept))
+
+
+def _apart(values: Array, names: dict[int, str]) -> dict[int, str]:
+    """Return the steps that are no usual ones, by index, with what they are called."""
+    later = values[len(values) // 2 :]
+    middle = float(np.median(later))
+    spread = 1.4826 * float(np.median(np.abs(later - middle)))
+    limit = max(middle + _FAR * spread, _LONGER * middle)
+    long = {int(i) for i in np.flatnonzero(values > limit)}
+    named = {i: what for i, what in names.items() if i in long}
+    rest = sorted(long - set(named))
+    gaps = set(np.diff(rest).tolist())
+    other = f"every {gaps.pop()} steps" if len(rest) >= 3 and len(gaps) == 1 and gaps != {1} else "irregular"
+    return {**dict.fromkeys(rest, other), **named}
+
+
+def _pauses(values: Array, apart: Mapping[int, str], usual: float) -> tuple[Pause, ...]:
+    total = float(values.sum())
+    found = []
+    for what in dict.fromkeys(apart.values()):
+        beyond = [float(values[i]) - usual for i, name in apart.items() if name == what]
+        found.append(Pause(what, len(beyond), sum(beyond), sum(beyond) / total))
+    return tuple(found)
 
 
 def steady_start(times: Sequence[float]) -> int:

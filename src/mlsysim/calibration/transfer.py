@@ -1,100 +1,131 @@
-"""A measured eta under other conditions: what is carried is attainment, and the interval widens with the distance."""
+"""Measured runs under other conditions: what is carried over is how far they lie from what is predicted for them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from mlsysim.calibration.calibration import Calibration
+from mlsysim.calibration.expected import Expectation, expectation
+from mlsysim.calibration.moved_notes import Move, Step, moved_notes
+from mlsysim.efficiency.deviations import NORMAL_90, Deviation, Point, expected, moves
 from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate, above_ceiling
-from mlsysim.efficiency.evidence import parameters
-from mlsysim.efficiency.published import ACCELERATORS, launches, published_range
-from mlsysim.efficiency.regimes import TITLES
-from mlsysim.hardware import HardwareSpec
-from mlsysim.hardware.spec import MEASURED
-from mlsysim.precision import SPARSE
+from mlsysim.efficiency.published import ACCELERATORS, launches
+from mlsysim.efficiency.regimes import regime_of
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
-from mlsysim.units import si
-
-NEAREST = {
-    "decode-small": "decode-1",
-    "decode-large": "decode-1",
-    "prefill-short": "prefill",
-    "network-1": "network-batch",
-    "network-small": "network-batch",
-    "training-small": "training",
-}
-"""The regime whose pairs of measurements stand in where a regime has too few of its own."""
 
 
-class Move(NamedTuple):
-    """One way in which a question differs from the calibration; ``spread`` is the 90 % half-width of ln attainment.
+class Known(NamedTuple):
+    """A measured run beside what is expected of it: ln(measured / expected), and the standard deviation of that."""
 
-    ``spread`` is None where published measurements say nothing about the move: little carries over.
-    """
+    calibration: Calibration
+    expectation: Expectation
+    residual: float
+    noise: float
 
-    what: str
-    spread: float | None
+    @property
+    def point(self) -> Point:
+        """Return the run as a point of the deviation model."""
+        return self.expectation.point
+
+    @property
+    def step(self) -> Step:
+        """Return the measured step."""
+        c = self.calibration
+        assert c.scenario is not None
+        assert c.roof is not None
+        return Step(c.scenario, c.roof, c.time_s.value)
 
 
-class Step(NamedTuple):
-    """A step before or after a move: what is asked, what physics allows there, and how long it takes [s]."""
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """What is expected elsewhere after a calibration: eta, attainment and time with 90 % intervals, and why."""
 
     scenario: Scenario
     roof: Roofline
-    time_s: float
+    estimate: Estimate
 
     @property
-    def efficiency(self) -> float:
-        """Return eta [1]."""
-        return self.roof.compute_s / self.time_s
+    def time_s(self) -> Interval:
+        """Return the expected time of a step [s]."""
+        reached, fixed = self.estimate.attainment, self.estimate.overhead
+        ends = ((reached.value, fixed.value), (reached.high, fixed.low), (reached.low, fixed.high))
+        return Interval(*(self.roof.time_s(a, o) for a, o in ends))
 
     @property
-    def attainment(self) -> float:
-        """Return eta / ceiling, overhead included [1]."""
-        return self.roof.floor_s / self.time_s
+    def efficiency(self) -> Interval:
+        """Return the expected eta [1]."""
+        return self.time_s.reciprocal(self.roof.compute_s).capped(self.roof.ceiling)
 
     @property
-    def throughput(self) -> str:
-        """Return what the step yields per second, for people."""
-        work = self.scenario.work()
-        return si(work.items / self.time_s, f"{work.unit}/s")
+    def attainment(self) -> Interval:
+        """Return the expected eta / ceiling [1]."""
+        return self.efficiency * (1.0 / self.roof.ceiling)
+
+    @property
+    def why(self) -> str:
+        """Return what was carried over, and why the interval is as wide as it is."""
+        return "; ".join(note.message for note in self.estimate.notes)
 
 
-def moved(calibration: Calibration, scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
-    """Return the estimate that a calibration gives for a scenario.
+def transferred(calibrations: Sequence[Calibration], scenario: Scenario) -> Transferred:
+    """Return what calibrations say of a scenario."""
+    roof = scenario.roofline(scenario.work())
+    return Transferred(scenario, roof, moved(calibrations, scenario, roof, regime_of(scenario, roof)))
 
-    Under the same conditions it is the measurement itself. Elsewhere attainment is carried over, not eta; the spread
-    of each move, from published pairs, widens the interval (independent moves add in squares); and where little
-    carries over the interval takes in the published range of the regime as well.
+
+def moved(calibrations: Sequence[Calibration], scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
+    """Return the estimate that calibrations give for a scenario.
+
+    Under the conditions of one of them it is the measurement itself. Elsewhere the deviation from what is predicted is
+    carried over, shrunk by what is carried over such moves, and never with an interval wider than the prediction's own.
     """
-    if calibration.scenario is None or calibration.roof is None:
-        return _eta_only(calibration, roof)
-    home = Step(calibration.scenario, calibration.roof, calibration.time_s.value)
-    net = _net_attainment(calibration, home.roof)
-    if _same(home.scenario, scenario):
-        return Estimate("measured", None, net, _point(calibration.overhead_s), calibration.notes)
-    moves = _moves(home.scenario, scenario, regime, calibration.overhead_s is not None)
-    reached = _widened(net, moves)
-    overhead = _overhead(calibration, home.scenario.hardware, scenario)
-    there = Step(scenario, roof, roof.time_s(reached.value, overhead.value))
-    (seen, covered), notes = published_range(scenario, roof, regime), []
-    if any(move.spread is None for move in moves):
-        reached = Interval(reached.value, min(reached.low, seen.low), max(reached.high, seen.high))
-        notes.append(_little_note(moves, regime))
-    if covered and seen.low <= net.value <= seen.high:
-        # Measured among what is published: moved, it may narrow that range, not reach beyond it.
-        low, high = min(seen.low, net.low), max(seen.high, net.high)
-        reached = Interval(reached.value, max(reached.low, low), min(reached.high, high))
-    notes.insert(0, _moved_note(home, there, reached, moves, calibration.overhead_s))
-    notes += _overhead_note(home, there, calibration, overhead)
-    notes += _measured_peak_note(home.scenario, scenario)
-    notes += _absolute_note(home, there)
-    return Estimate("measured", None, reached, overhead, tuple(notes))
+    alone = calibrations[0]
+    if alone.scenario is None:
+        return _eta_only(alone, roof)
+    same = next((c for c in calibrations if c.scenario is not None and _same(c.scenario, scenario)), None)
+    if same is not None:
+        assert same.roof is not None
+        return Estimate("measured", None, net_attainment(same, same.roof), _point(same.overhead_s), same.notes)
+    known = known_of(calibrations)
+    stated = known[0].calibration.overhead_s
+    asked = expectation(scenario, roof, regime, known[0].calibration.setup, stated is not None)
+    deviation = deviation_at(known, [asked.point])[0]
+    half = min(deviation.half, asked.half)
+    overhead = _overhead(known[0], scenario, asked, deviation, half)
+    value = min(1.0, roof.floor_s / (asked.moving_s * math.exp(deviation.mean)))
+    reached = Interval(value, value * math.exp(-half), min(1.0, value * math.exp(half)))
+    there = Step(scenario, roof, roof.time_s(value, overhead.value))
+    nearest = min(known, key=lambda k: len(moves(k.point.place, asked.point.place)))
+    residuals = [k.residual for k in known]
+    move = Move(nearest.step, there, residuals, deviation, asked, overhead, stated, nearest.point)
+    return Estimate("measured", None, reached, overhead, moved_notes(move))
 
 
-def _net_attainment(calibration: Calibration, roof: Roofline) -> Interval:
+def deviation_at(known: Sequence[Known], asked: Sequence[Point]) -> list[Deviation]:
+    """Return what measured runs say of others."""
+    return expected([k.point for k in known], [k.residual for k in known], [k.noise for k in known], asked)
+
+
+def known_of(calibrations: Sequence[Calibration]) -> list[Known]:
+    """Return calibrations beside what is expected of them."""
+    return [_known(c) for c in calibrations]
+
+
+def _known(c: Calibration) -> Known:
+    assert c.scenario is not None
+    assert c.roof is not None
+    found = expectation(c.scenario, c.roof, regime_of(c.scenario, c.roof), c.setup, c.overhead_s is not None)
+    net = net_attainment(c, c.roof)
+    residual = math.log(c.roof.floor_s / net.value / (found.moving_s + found.overhead_s))
+    noise = math.log(net.high / net.low) / 2 / NORMAL_90 if net.high > net.low else 0.0
+    return Known(c, found, residual, noise)
+
+
+def net_attainment(calibration: Calibration, roof: Roofline) -> Interval:
     """Return floor / (time - overhead): attainment of the part of the step that scales with the hardware."""
     fixed = calibration.overhead_s or 0.0
     return Interval(*(roof.floor_s / max(roof.compute_s / e - fixed, roof.floor_s) for e in calibration.efficiency))
@@ -104,60 +135,18 @@ def _same(a: Scenario, b: Scenario) -> bool:
     return a.replace(defaults={}) == b.replace(defaults={})
 
 
-def _moves(home: Scenario, there: Scenario, regime: str, overhead_known: bool) -> list[Move]:
-    batch = "batch-overhead-known" if overhead_known else "batch"
-    found = []
-    if there.hardware != home.hardware:
-        found.append(_hardware_move(home.hardware, there.hardware, regime))
-    if there.phase != home.phase:
-        found.append(Move(f"phase {home.phase} to {there.phase}", None))
-    if there.model != home.model:
-        found.append(_move(f"model {home.model.name} to {there.model.name}", "model", regime))
-    if there.precision != home.precision:
-        what = f"precision {home.precision} to {there.precision}"
-        both = home.precision.endswith(SPARSE) == there.precision.endswith(SPARSE)
-        found.append(_move(what, "precision", regime) if both else Move(f"{what}, dense to sparse or back", None))
-    for field in ("batch_size", "seq_len", "context", "devices"):
-        old, new = getattr(home, field), getattr(there, field)
-        if old and new and old != new:
-            move = _move(f"{field} {old} to {new}", "devices" if field == "devices" else batch, regime)
-            # Published neighbours differ by a factor of two or more; a smaller step is that much less of a move.
-            found.append(move._replace(spread=(move.spread or 0) * min(1.0, abs(math.log2(new / old)))))
-    return found
-
-
-def _move(what: str, kind: str, regime: str) -> Move:
-    """Return a move with the spread published for its regime, the nearest one, or all, where pairs are too few."""
-    known = parameters()
-    names = (f"move.{kind}.{regime}", f"move.{kind}.{NEAREST.get(regime, regime)}", f"move.{kind}")
-    return Move(what, next(known[name].value for name in names if name in known))
-
-
-def _hardware_move(a: HardwareSpec, b: HardwareSpec, regime: str) -> Move:
-    what = f"hardware {a.name} to {b.name}"
-    if a.kind != b.kind:
-        return Move(f"{what} (another kind of machine: {a.kind} to {b.kind})", None)
-    if a.memory_class == b.memory_class:
-        return _move(f"{what} (same memory class)", "same-memory-class", regime)
-    classes = f"memory class {a.memory_class or 'unknown'} to {b.memory_class or 'unknown'}"
-    return _move(f"{what} ({classes})", "other-memory-class", regime)
-
-
-def _widened(reached: Interval, moves: list[Move]) -> Interval:
-    spread = math.sqrt(sum(m.spread**2 for m in moves if m.spread is not None))
-    low = reached.value * math.exp(-math.hypot(spread, math.log(reached.value / reached.low)))
-    high = reached.value * math.exp(math.hypot(spread, math.log(reached.high / reached.value)))
-    return Interval(reached.value, low, high).capped(1.0)
-
-
-def _overhead(calibration: Calibration, home: HardwareSpec, there: Scenario) -> Interval:
+def _overhead(known: Known, there: Scenario, asked: Expectation, deviation: Deviation, half: float) -> Interval:
     """Return the fixed part of a step elsewhere [s].
 
-    On a machine of the same kind, or between accelerators, it is what was measured. An accelerator launches every
-    operator, of which a run on a processor knows nothing.
+    Where it was measured it is that, on a machine of the same kind or between accelerators: an accelerator launches
+    every operator, of which a run on a processor knows nothing. Else it is what is predicted, as far off as the rest.
     """
+    stated, home = known.calibration.overhead_s, known.step.scenario.hardware
+    if stated is None:
+        fixed = asked.overhead_s * math.exp(deviation.mean)
+        return Interval(fixed, fixed * math.exp(-half), fixed * math.exp(half)) if fixed > 0 else NO_OVERHEAD
     if home.kind == there.hardware.kind or {home.kind, there.hardware.kind} <= ACCELERATORS:
-        return _point(calibration.overhead_s)
+        return _point(stated)
     return launches(there)
 
 
@@ -174,67 +163,3 @@ def _eta_only(calibration: Calibration, roof: Roofline) -> Estimate:
     )
     notes = (*calibration.notes, Note("efficiency-moved", message), *above_ceiling(eta.value, roof))
     return Estimate("measured", None, reached, NO_OVERHEAD, notes)
-
-
-def _moved_note(home: Step, there: Step, reached: Interval, moves: list[Move], overhead: float | None) -> Note:
-    apart = " (fixed overhead taken apart)" if overhead else ""
-    changes = "; ".join(m.what for m in moves)
-    message = (
-        f"measured elsewhere ({changes}): attainment {reached.value:.3g}{apart} is carried over, not eta;"
-        f" the ceiling goes from {home.roof.ceiling:.3g} to {there.roof.ceiling:.3g}, and the interval runs from"
-        f" {reached.low / reached.value:.2g} to {reached.high / reached.value:.2g} times it"
-    )
-    return Note("efficiency-moved", message)
-
-
-def _little_note(moves: list[Move], regime: str) -> Note:
-    lost = "; ".join(m.what for m in moves if m.spread is None)
-    message = (
-        f"little carries over ({lost}): the memory system, the kernels and the software differ, so the interval"
-        f" takes in all that is published for '{TITLES[regime]}'"
-    )
-    return Note("little-carries-over", message)
-
-
-def _overhead_note(home: Step, there: Step, calibration: Calibration, overhead: Interval) -> list[Note]:
-    """Say that eta falls where a fixed part of the step meets faster hardware, and where that part comes from."""
-    if not overhead.value or there.attainment >= home.attainment:
-        return []
-    span = f"{si(overhead.low, 's')} to {si(overhead.high, 's')}"
-    origin = "" if overhead.value == calibration.overhead_s else f" (launching its operators, published: {span})"
-    message = (
-        f"{si(overhead.value, 's')} a step is fixed overhead{origin} that faster hardware does not remove,"
-        f" {overhead.value / there.time_s:.0%} of the time on {there.scenario.hardware.name}: attainment goes"
-        f" from {home.attainment:.3g} to {there.attainment:.3g}, and eta from {home.efficiency:.3g} to"
-        f" {there.efficiency:.3g}"
-    )
-    return [Note("overhead-lowers-efficiency", message)]
-
-
-def _measured_peak_note(home: Scenario, there: Scenario) -> list[Note]:
-    """Say where an eta against a measured peak meets a peak from paper, which is higher."""
-    measured, nominal = home.hardware.peak(home.precision).source, there.hardware.peak(there.precision).source
-    if not measured.startswith(MEASURED) or nominal.startswith(MEASURED):
-        return []
-    message = (
-        f"eta was measured against a peak that was itself measured; that of {there.hardware.name} is on paper, and no"
-        " software reaches all of it: expect less"
-    )
-    return [Note("peak-was-measured", message)]
-
-
-def _absolute_note(home: Step, there: Step) -> list[Note]:
-    """Put latency and throughput beside eta where a narrower format or a larger batch changes what eta means."""
-    narrower = there.scenario.value_bytes < home.scenario.value_bytes
-    if not narrower and there.scenario.batch_size <= home.scenario.batch_size:
-        return []
-    why = (
-        "a narrower format has a higher peak and other answers"
-        if narrower
-        else "a larger batch makes each request wait longer"
-    )
-    message = (
-        f"eta is not speed ({why}): eta {home.efficiency:.3g} to {there.efficiency:.3g}, latency"
-        f" {si(home.time_s, 's')} to {si(there.time_s, 's')} a step, throughput {home.throughput} to {there.throughput}"
-    )
-    return [Note("efficiency-is-not-speed", message)]

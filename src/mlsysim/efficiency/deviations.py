@@ -2,10 +2,10 @@
 
 The logarithm of measured over predicted time is taken as a Gaussian process. Its covariance has three parts: one common
 to all runs (``scale``); one for every parameter of the equation (``shape``), so that runs in which the same parameters
-matter deviate alike; and one of neighbours alone (``local``), halved by every doubling of a batch or length. One measured
-run moves the scale, several move the shape; what is far from all of them goes back to the prediction. A
-share of it is carried from one device, model, precision or number of devices to another: ``carried.tsv`` has it by kind
-of move, estimated from pairs of published runs that differ in this alone (``tools/carried.py``). Rasmussen and Williams,
+matter deviate alike; and one of neighbours alone (``local``), halved by every doubling of a batch or length. One
+measured run moves the scale, several move the shape; what is far from all of them goes back to the prediction. A share
+of it is carried from one device, model, precision or number of devices to another: ``carried.tsv`` has it by kind of
+move, estimated from pairs of published runs that differ in this alone (``tools/carried.py``). Rasmussen and Williams,
 Gaussian Processes for Machine Learning (2006), sections 2.2 and 2.7.
 """
 
@@ -16,12 +16,17 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
+from mlsysim.precision import SPARSE
 from mlsysim.registry import read_table
 
 LEAST_NOISE = 0.01
 """Standard deviation that any measured time has at least [ln]: clocks drift by as much as this."""
 NORMAL_90 = 1.645
 """Standard deviations to either side that hold 90 % of normal noise."""
+
+
+ALONE = ("model", "precision", "devices", "engine")
+"""Fields of a place that are a kind of move each."""
 
 
 class Machine(NamedTuple):
@@ -42,6 +47,7 @@ class Place(NamedTuple):
     model: str
     precision: str
     devices: int
+    engine: str
     sizes: tuple[float, ...]
 
 
@@ -109,21 +115,25 @@ def moves(a: Place, b: Place) -> list[str]:
     found = []
     if a.machine != b.machine:
         found.append(distance(a.machine, b.machine))
-    found += [field for field in ("model", "precision", "devices") if getattr(a, field) != getattr(b, field)]
+    found += [field for field in ALONE if getattr(a, field) != getattr(b, field)]
+    if a.precision.endswith(SPARSE) != b.precision.endswith(SPARSE):
+        found.append("sparse")
     if _phase(a.regime) != _phase(b.regime):
         found.append("phase")
     return found
 
 
 def distance(a: Machine, b: Machine) -> str:
-    """Return how far two devices are apart: family within memory class within kind of machine."""
+    """Return how far two devices are apart: family within memory class within kind of machine.
+
+    What lies within one memory class bears its name: ``same-family/hbm``.
+    """
     if a.kind != b.kind:
         return "other-kind"
     if a.memory_class != b.memory_class:
         return "other-memory-class"
-    if (a.vendor, a.generation) != (b.vendor, b.generation):
-        return "same-memory-class"
-    return "same-family"
+    within = "same-memory-class" if (a.vendor, a.generation) != (b.vendor, b.generation) else "same-family"
+    return f"{within}/{a.memory_class}" if a.memory_class else within
 
 
 def _phase(regime: str) -> str:
@@ -134,9 +144,11 @@ def _phase(regime: str) -> str:
 
 
 def share_of(regime: str, move: str, known: Mapping[tuple[str, str], Share] | None = None) -> Share:
-    """Return what is carried over a kind of move in a regime."""
+    """Return what is carried over a kind of move: in its regime and memory class, else in its regime, else in all."""
     table = shares() if known is None else known
-    return table.get((regime, move)) or table.get(("", move)) or NOTHING_CARRIED
+    wider = move.partition("/")[0]
+    keys = ((regime, move), (regime, wider), ("", wider))
+    return next((table[key] for key in keys if key in table), NOTHING_CARRIED)
 
 
 def carried(a: Place, b: Place, known: Mapping[tuple[str, str], Share] | None = None) -> float:
@@ -173,7 +185,7 @@ def tail_of(
     known: Mapping[str, Prior] | None = None,
     table: Mapping[tuple[str, str], Share] | None = None,
 ) -> float:
-    """Return by what an interval is wider than a normal one: what the moves from the nearest run have shown, at most."""
+    """Return by what an interval is wider than a normal one: the most that the moves from the nearest run have shown."""
     regime = asked.place.regime
     nearest = min((moves(p.place, asked.place) for p in points), key=len, default=[])
     return max((share_of(regime, move, table).tail for move in nearest), default=prior_of(regime, known).tail)

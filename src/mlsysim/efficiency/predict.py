@@ -7,7 +7,7 @@ sequences the prediction goes from one to the other in logarithms, so that a swe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -24,15 +24,22 @@ from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.setup import UNKNOWN, Setup
 
+_STEP = 1e-4
+"""Relative step of a parameter in numerical derivatives."""
+
 
 class Prediction(NamedTuple):
-    """A predicted time with its fixed part [s], the case it is of, and the regime whose measurements it rests on."""
+    """A predicted time with its fixed part [s], the case it is of, and the regime whose measurements it rests on.
+
+    ``parts`` are the cases that it is between, with their weights in logarithms.
+    """
 
     seconds: float
     overhead_s: float
     case: Case
     regime: str
     new: tuple[str, ...]
+    parts: tuple[tuple[Case, float], ...]
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -43,27 +50,50 @@ class Prediction(NamedTuple):
 
 def prediction(scenario: Scenario, setup: Setup = UNKNOWN, work: Work | None = None) -> Prediction | None:
     """Return the predicted time of a step, None where no equation answers: a figure of the hardware is not known."""
-    small = small_run(scenario)
     if (fitted_regime(scenario), "") not in spreads():
         return None
+    small = small_run(scenario)
     if small is None and scenario.hardware.kind in {"mcu", "cpu"} and isinstance(scenario.model, NetworkSpec):
         return None
+    return by_equation(scenario, setup, work)
+
+
+def by_equation(scenario: Scenario, setup: Setup = UNKNOWN, work: Work | None = None) -> Prediction | None:
+    """Return what the equations give, be it of machines of a kind that they were not fitted to; None as above."""
+    small = small_run(scenario)
     case = case_of(scenario if small is None else small, setup, work)
     times = 1 if small is None else scenario.batch_size
     seconds, overhead = (times * t for t in _timed(case))
     if not seconds < math.inf:
         return None
+    parts: tuple[tuple[Case, float], ...] = ((case, 1.0),)
     if scenario.phase == "decode" and scenario.batch_size > 1:
         share = min(1.0, math.log(scenario.batch_size) / math.log(LARGE_BATCH))
-        many, fixed = _timed(case._replace(levels=served(case.levels)))
+        loaded = case._replace(levels=served(case.levels))
+        many, fixed = _timed(loaded)
         seconds, overhead = (a ** (1 - share) * b**share for a, b in ((seconds, many), (overhead, fixed)))
+        parts = ((case, 1.0 - share), (loaded, share))
     names = seen()
     new = ["source"]
     if scenario.model.name not in names["model"]:
         new.append("model")
     if scenario.hardware.name not in names["hardware"]:
         new.append("hardware")
-    return Prediction(seconds, overhead, case, fitted_regime(scenario), tuple(new))
+    return Prediction(seconds, overhead, case, fitted_regime(scenario), tuple(new), parts)
+
+
+def slopes_of(parts: Sequence[tuple[Case, float]]) -> dict[str, float]:
+    """Return the slopes of ln of a predicted time by ln of each parameter of its equation that matters to it."""
+    found: dict[str, float] = {}
+    for case, weight in parts:
+        equation = EQUATIONS[case.equation]
+        p = known_parameters(case.equation, tuple(case.levels.items()))
+        here = float(equation.seconds(case.x, p))
+        for name in equation.NAMES:
+            there = float(equation.seconds(case.x, {**p, name: p[name] * (1.0 + _STEP)}))
+            if there != here:
+                found[name] = found.get(name, 0.0) + weight * math.log(there / here) / _STEP
+    return found
 
 
 def served(levels: Mapping[str, str]) -> dict[str, str]:

@@ -19,13 +19,15 @@ import numpy as np
 from mlsysim.efficiency.deviations import LEAST_NOISE, NORMAL_90, Place, Point, Prior, Share, covariance, expected, near
 from mlsysim.efficiency.fit import Array
 from mlsysim.evidence.measurement import Measurement
+from mlsysim.validation.held_out import STUDENT, Mask
 from mlsysim.validation.places import place_of
 
 SCALES = (0.1, 0.15, 0.2, 0.3, 0.45, 0.7)
 SHAPES = (0.0, 0.1, 0.2, 0.3, 0.45, 0.7)
 LOCALS = (0.03, 0.06, 0.1, 0.15)
 GRID = tuple(Prior(*values, 1.0) for values in product(SCALES, SHAPES, LOCALS))
-SHARES = tuple(i / 10 for i in range(11))
+SHARES = (*(i / 10 for i in range(10)), 0.95)
+"""Never all: no two machines have everything in common, and no interval would be left."""
 GIVEN = (1, 3)
 """How many runs of a deployment are given, when priors are judged by the others."""
 ROWS = 40
@@ -74,8 +76,10 @@ def by_id(m: Measurement) -> bytes:
 
 
 def deployment(m: Measurement) -> tuple[Any, ...]:
-    """Return what runs of one deployment have in common."""
-    return (m.source, m.setup._replace(micro_batch=0), *place_of(m)[:-1])
+    """Return what runs of one deployment have in common; on a board, different networks are one deployment."""
+    place = place_of(m)
+    one = place._replace(model="") if place.machine.kind == "board" else place
+    return (m.source, m.setup._replace(micro_batch=0), *one[:-1])
 
 
 def judged_deployments(
@@ -129,7 +133,7 @@ def best_priors(judged: Sequence[Judged], without: str = "") -> dict[str, Prior]
 def pairs_of(
     measurements: Sequence[Measurement], points: Sequence[Point], residuals: Array, move: str
 ) -> Iterable[Pair]:
-    """Yield the pairs of one source that differ in ``model``, ``precision`` or ``devices`` alone, in both orders."""
+    """Yield the pairs of one source that differ in one of the fields ``ALONE``, in both orders."""
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for i, m in enumerate(measurements):
         if np.isfinite(residuals[i]):
@@ -179,26 +183,50 @@ def best_share(worth: Array, weights: Array, keep: Any = slice(None)) -> float:
 
 
 def tail_of_pairs(pairs: Sequence[Pair], priors: Mapping[str, Prior], share: float) -> float:
-    """Return the 90 % quantile of the errors of pairs, over that of a normal distribution of the expected width."""
+    """Return the 90 % quantile of the errors of pairs, over that of a normal distribution of the expected width.
+
+    Few groups (second devices; for other moves sources) tell little of another one: Student's t stands for the
+    quantile then.
+    """
     sizes = []
     for pair in pairs:
         common, own = parts(pair, priors)
         variance = covariance(pair.b, pair.b, priors) - (share * common) ** 2 / own
         error = pair.residual_b - share * common / own * pair.residual_a
         sizes.append(abs(error) / np.sqrt(max(variance, LEAST_NOISE**2)))
-    return float(np.quantile(sizes, 0.9)) / NORMAL_90
+    order = np.argsort(sizes)
+    total = np.cumsum(weights_of(pairs)[order])
+    quantile = float(np.array(sizes)[order][np.searchsorted(total, 0.9 * total[-1])])
+    few = 1.0 / max(len({_group(p) for p in pairs}) - 1, 1)
+    return quantile / NORMAL_90 * float(np.interp(few, *STUDENT)) / NORMAL_90
 
 
-def shares_of(pairs: Sequence[Pair], priors: Mapping[str, Prior]) -> dict[tuple[str, str], Share]:
-    """Return the share of each kind of move in each regime with enough pairs, and in all regimes together."""
+def _group(pair: Pair) -> str:
+    """Return what of a pair makes it new: the second device, or where that is the same the source."""
+    moved = pair.a.place.machine != pair.b.place.machine
+    return pair.b.place.machine.name if moved else pair.source
+
+
+def keys_of(pair: Pair) -> tuple[tuple[str, str], ...]:
+    """Return under which names a pair counts: of its regime and memory class, of its regime, and of all regimes."""
+    regime, wider = pair.b.place.regime, pair.move.partition("/")[0]
+    return tuple(dict.fromkeys([(regime, pair.move), (regime, wider), ("", wider)]))
+
+
+def shares_of(
+    pairs: Sequence[Pair], priors: Mapping[str, Prior], worth: Array, weights: Array, free: Mask
+) -> dict[tuple[str, str], Share]:
+    """Return the share of each kind of move in each regime with enough free pairs, and in all regimes together."""
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i, pair in enumerate(pairs):
+        if free[i]:
+            for key in keys_of(pair):
+                groups[key].append(i)
     found = {}
-    for move in sorted({p.move for p in pairs}):
-        for regime in ("", *sorted({p.b.place.regime for p in pairs})):
-            here = [p for p in pairs if p.move == move and regime in ("", p.b.place.regime)]
-            if len(here) < (ENOUGH if regime else 1):
-                continue
-            share = best_share(worth_of_shares(here, priors), weights_of(here))
-            found[regime, move] = Share(share, tail_of_pairs(here, priors, share), len(here))
+    for key, here in sorted(groups.items()):
+        if len(here) >= ENOUGH or not key[0]:
+            share = best_share(worth, weights, here)
+            found[key] = Share(share, tail_of_pairs([pairs[i] for i in here], priors, share), len(here))
     return found
 
 

@@ -19,7 +19,8 @@ def place_of(m: Measurement) -> Place:
     q = m.question
     sizes = tuple(float(getattr(q, name, 0) or 0) for name in _SIZES)
     devices = int(getattr(q, "devices", 1))
-    return Place(m.regime, _machine(q), m.model, str(getattr(q, "precision", "")), devices, sizes)
+    engine = getattr(q, "library", m.setup.engine)
+    return Place(m.regime, _machine(q), m.model, str(getattr(q, "precision", "")), devices, engine, sizes)
 
 
 def _machine(question: Any) -> Machine:

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.efficiency.deviations import Deviation, Place, Point, Prior, Share, distance, expected, priors
+from mlsysim.efficiency.deviations import Deviation, Place, Point, distance, expected, priors
 from mlsysim.efficiency.fit import Anchor, Array, Model, components
 from mlsysim.errors import InvalidValue
 from mlsysim.evidence.base import packaged
 from mlsysim.evidence.measurement import Measurement
 from mlsysim.evidence.tables import Refusal
-from mlsysim.validation.carrying import Pair, best_share, tail_of_pairs, weights_of, worth_of_shares
-from mlsysim.validation.held_out import samples_of
+from mlsysim.validation.carrying import Pair, shares_of, weights_of, worth_of_shares
+from mlsysim.validation.held_out import Mask, samples_of
 from mlsysim.validation.places import points_of
 from mlsysim.validation.score import Predicted
 
@@ -129,7 +129,7 @@ def _part(
             continue
         progress(name)
         machine = points[where[judged[0].b]].place.machine.name
-        table = _shares_without(machine, everything, worth, weights, known)
+        table = shares_of(everything, known, worth, weights, _without(machine, everything))
         residual = residuals_without_device(these, model, anchor, name)
         for pair in judged:
             i, j = where[pair.a], where[pair.b]
@@ -138,20 +138,9 @@ def _part(
     return out
 
 
-def _shares_without(
-    machine: str, pairs: Sequence[Pair], worth: Array, weights: Array, known: dict[str, Prior]
-) -> dict[tuple[str, str], Share]:
-    """Return the shares that pairs without a device choose."""
-    free = np.array([machine not in (p.a.place.machine.name, p.b.place.machine.name) for p in pairs])
-    keys = {(regime, p.move) for p in pairs for regime in ("", p.b.place.regime)}
-    found = {}
-    for regime, move in sorted(keys):
-        here = free & np.array([p.move == move and regime in ("", p.b.place.regime) for p in pairs])
-        if here.sum() >= (20 if regime else 1):
-            share = best_share(worth, weights, here)
-            some = [p for p, kept in zip(pairs, here, strict=True) if kept]
-            found[regime, move] = Share(share, tail_of_pairs(some, known, share), len(some))
-    return found
+def _without(machine: str, pairs: Sequence[Pair]) -> Mask:
+    """Return which pairs have nothing to do with a device."""
+    return np.array([machine not in (p.a.place.machine.name, p.b.place.machine.name) for p in pairs])
 
 
 def named(m: Measurement, pair: Asked, a: Place, b: Place) -> Measurement:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from mlsysim.efficiency.deviations import Point, priors
 from mlsysim.efficiency.fit import Anchor, Array, Model, Sample, components
 from mlsysim.efficiency.fitted import combined, seconds_of, seen, spreads
+from mlsysim.efficiency.predict import slopes_of
 from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.evidence.base import packaged
 from mlsysim.evidence.lock import locked
 from mlsysim.evidence.measurement import Measurement
 from mlsysim.evidence.tables import Refusal, read_measurements
 from mlsysim.registry import nearest
-from mlsysim.validation.handed_over import calibrated
+from mlsysim.validation.carrying import best_priors, judged_deployments, tails_of_deployments
+from mlsysim.validation.handed_over import ARBITRARY, CHOICES, calibrated
 from mlsysim.validation.held_out import (
     KINDS,
     Mask,
@@ -30,6 +34,7 @@ from mlsysim.validation.held_out import (
     samples_of,
     spread_of,
 )
+from mlsysim.validation.places import place_of
 from mlsysim.validation.score import Predicted, Score, score, scores
 from mlsysim.validation.transferred import read_pairs, transferred
 
@@ -66,7 +71,13 @@ class Report(NamedTuple):
         }
 
 
-def validate(path: Path, split: str = "", calibrate: int = 0, progress: Progress = lambda _: None) -> Report:
+def validate(
+    path: Path,
+    split: str = "",
+    calibrate: int = 0,
+    progress: Progress = lambda _: None,
+    choose: str = ARBITRARY,
+) -> Report:
     """Predict every row of a table of measurements and say how far off that is.
 
     Parameters
@@ -77,18 +88,23 @@ def validate(path: Path, split: str = "", calibrate: int = 0, progress: Progress
         Refit without each ``source``, ``hardware``, ``model`` or ``engine`` in turn, or without the ``locked`` tenth.
         Empty: the packaged fit answers, which has seen the rows that it was fitted to.
     calibrate
-        Rows of each group that are handed over as measurements first, and not scored: of each held-out group, or
-        without a split of each deployment (source, hardware, model, precision, plan).
+        Rows of each deployment (all but batch and lengths alike; on boards, networks too) that are handed over as
+        measurements first, and not scored.
+    choose
+        Which rows these are: ``arbitrary`` (by their ids), or ``suggested`` (those that would tell most, measured or
+        not).
 
     Raises
     ------
     UnknownName
-        A split that is none of these.
+        A split or a choice that is none of these.
     InvalidValue
         No such file or kind of table; a negative number of rows.
     """
     if split and split not in SPLITS:
         raise UnknownName("split", split, nearest(split, SPLITS), "known: " + ", ".join(SPLITS))
+    if choose not in CHOICES:
+        raise UnknownName("choice", choose, nearest(choose, CHOICES), "known: " + ", ".join(CHOICES))
     if calibrate < 0:
         raise InvalidValue("calibrate", "a number of rows, 0 or more", calibrate)
     pairs = read_pairs(path)
@@ -101,7 +117,9 @@ def validate(path: Path, split: str = "", calibrate: int = 0, progress: Progress
     if split == LOCKED:
         predicted = [p for p in predicted if locked(*_names(p.measurement))]
     if calibrate:
-        predicted = calibrated(predicted, calibrate, split)
+        predicted = _after_some(
+            predicted, dict(zip((m.id for m in measurements), samples, strict=True)), calibrate, split, choose
+        )
     return Report(
         str(path),
         table.kind,
@@ -113,6 +131,28 @@ def validate(path: Path, split: str = "", calibrate: int = 0, progress: Progress
         predicted,
         refused,
     )
+
+
+def _after_some(
+    predicted: list[Predicted], samples: dict[str, Sample], count: int, split: str, choose: str
+) -> list[Predicted]:
+    """Hand some rows of each deployment over; what deviations are expected is learned from other groups."""
+    points = {
+        p.measurement.id: Point(place_of(p.measurement), slopes_of(((samples[p.measurement.id].case, 1.0),)))
+        for p in predicted
+    }
+    if split not in KINDS:
+        return calibrated(predicted, points, count, {"": priors()}, choose)
+    these = [p.measurement for p in predicted]
+    here = [points[m.id] for m in these]
+    residuals = np.array([math.log(p.measurement.seconds / p.seconds) for p in predicted])
+    judged = list(judged_deployments(these, here, residuals))
+    learned = {}
+    for name in sorted({getattr(m, split) for m in these}):
+        others = [i for i, m in enumerate(these) if getattr(m, split) != name]
+        part = ([these[i] for i in others], [here[i] for i in others], residuals[others])
+        learned[name] = tails_of_deployments([part], best_priors(judged, name) if others else priors())
+    return calibrated(predicted, points, count, learned, choose)
 
 
 def _of_pairs(path: Path, rows: list[dict[str, str]], split: str, calibrate: int, progress: Progress) -> Report:

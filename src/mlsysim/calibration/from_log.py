@@ -1,0 +1,192 @@
+"""From the readings of a log to calibrations: what the log says of the question, its steady part, eta."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mlsysim.calibration.calibrate import calibrate
+from mlsysim.calibration.calibration import Calibration
+from mlsysim.calibration.logs import LeftOut, Log, Reading, read_log
+from mlsysim.calibration.origin import Origin
+from mlsysim.calibration.profile import Profile
+from mlsysim.calibration.steady import FEWEST_STEPS, NARROW, Steady, steady_state
+from mlsysim.errors import InvalidValue, UsageError
+from mlsysim.evidence.measurement import Refused
+from mlsysim.evidence.names import device_named, language_model_of
+from mlsysim.hardware import Hardware
+from mlsysim.results import Note
+from mlsysim.scenario import Scenario
+from mlsysim.workload import model_of
+
+_MANY = 20
+"""Times the length of a block that a steady part has at least: fewer are too few to trust their interval."""
+
+
+def calibrate_log(log: Log | Path | str | Sequence[Path | str], **stated: Any) -> Profile:
+    """Turn a log into eta at each of its operating points.
+
+    Parameters
+    ----------
+    log
+        The file of a program in any format that :func:`read_log` knows, several files of one run, or what was read.
+    stated
+        As for :func:`calibrate`: ``model``, ``hardware`` and whatever the log does not say; what is stated goes before
+        what the log says.
+
+    Raises
+    ------
+    InvalidValue
+        A log that cannot be read, or of another model; no phase is known.
+    ImpossibleMeasurement
+        No point of it is possible; where some are, the others are left out, and said so.
+    """
+    known = log if isinstance(log, Log) else read_log([Path(p) for p in _listed(log)])
+    given = {name: value for name, value in stated.items() if value is not None}
+    given["model"] = _one_model(known, given.get("model"))
+    given["hardware"] = _device(known, given.get("hardware"))
+    points: list[Calibration] = []
+    refused: list[UsageError] = []
+    left_out = list(known.left_out)
+    for reading in known.readings:
+        try:
+            points.append(_point(known, reading, given))
+        except UsageError as problem:
+            refused.append(problem)
+            line = reading.lines[0] if reading.lines else 0
+            left_out.append(LeftOut(line, f"{reading.label or reading.phase}: {str(problem).splitlines()[0]}"))
+    if not points:
+        raise refused[0] if refused else InvalidValue("log", "a log with at least one usable reading", known.format)
+    return Profile(tuple(_told(p, known, tuple(left_out)) for p in points))
+
+
+def _listed(paths: Path | str | Sequence[Path | str]) -> Sequence[Path | str]:
+    return [paths] if isinstance(paths, (str, Path)) else paths
+
+
+def _one_model(log: Log, stated: Any) -> Any:
+    """Return the model that is stated, or that of the log; they may not be two known ones."""
+    named = _registered(log.model)
+    if stated is None:
+        if named is None and log.model:
+            hint = f"the log calls it {log.model!r}, which is not in the registry; give its name or its config.json"
+            raise InvalidValue("model", "given", None, hint)
+        return named
+    if named is not None and model_of(stated).name != named.name:
+        hint = "one of the two is a slip: a log of another model gives an eta of neither"
+        raise InvalidValue("model", f"the one that the log is of ({log.model})", str(stated), hint)
+    return stated
+
+
+def _registered(name: str) -> Any:
+    """Return the registered model of a name as programs spell it (``meta-llama/Llama-3.1-8B-Instruct``), or None."""
+    if not name:
+        return None
+    try:
+        return language_model_of(name)
+    except (Refused, UsageError):
+        pass
+    try:
+        return model_of(name)
+    except UsageError:
+        return None
+
+
+def _device(log: Log, stated: Any) -> Any:
+    if stated is not None or not log.hardware:
+        return stated
+    name = device_named(log.hardware)
+    if name not in Hardware:
+        hint = f"the log calls it {log.hardware!r}, which is not in the registry"
+        raise InvalidValue("hardware", "given", None, hint)
+    return name
+
+
+def _point(log: Log, reading: Reading, given: Mapping[str, Any]) -> Calibration:
+    """Return the calibration of one reading."""
+    said = {"phase": reading.phase, **reading.conditions}
+    question = {**{k: v for k, v in said.items() if v not in ("", None)}, **given}
+    if "phase" not in question:
+        raise InvalidValue("phase", "given: forward, decode or training", None, "the log does not say what was timed")
+    convention = question.pop("convention", None) if reading.quantity == "efficiency" else None
+    steady = _steady(reading)
+    value = _value(reading, steady, question)
+    found = calibrate(**question, **value, **({"convention": convention} if convention else {}))
+    origin = Origin(log.format, len(reading.values), steady, (), reading.label)
+    notes = (*found.notes, *_conflicts(said, given), *_steady_notes(reading, steady))
+    return replace(found, setup=log.setup, origin=origin, notes=notes)
+
+
+def _steady(reading: Reading) -> Steady | None:
+    """Return the steady part of a series of steps; None of a summary, and of fewer steps than an interval needs."""
+    if not reading.steps or len(reading.values) < FEWEST_STEPS:
+        return None
+    times = reading.values if reading.quantity == "time_s" else [1.0 / value for value in reading.values]
+    return steady_state(times, reading.pauses)
+
+
+def _value(reading: Reading, steady: Steady | None, question: dict[str, Any]) -> dict[str, Any]:
+    """Return what was measured by the name that :func:`calibrate` gives it, of all devices together."""
+    if steady is not None:
+        value: Any = steady.step_s if reading.quantity == "time_s" else steady.step_s.reciprocal(1.0)
+    else:
+        value = list(reading.values) if len(reading.values) > 1 else reading.values[0]
+    factor = float(question.get("devices") or 1) if reading.per_device and reading.quantity == "throughput" else 1.0
+    name = reading.quantity
+    if name == "achieved_flops":
+        name, factor = "efficiency", 1.0 / _peak(reading, question)
+    if name == "throughput" and reading.unit == "samples/s":
+        factor *= _tokens_a_sample(question)
+    return {name: [v * factor for v in value] if isinstance(value, list) else value * factor}
+
+
+def _peak(reading: Reading, question: Mapping[str, Any]) -> float:
+    """Return the peak that achieved FLOP/s are a share of: of one device, or of all [FLOP/s]."""
+    roof = _scenario(question)
+    return roof.roofline(roof.work()).peak_flops / (roof.devices if reading.per_device else 1)
+
+
+def _tokens_a_sample(question: Mapping[str, Any]) -> float:
+    """Return what a sequence yields in the unit of a throughput: its tokens, or 1 of what reads samples."""
+    scenario = _scenario(question)
+    work = scenario.work()
+    return work.items / scenario.batch_size if work.unit == "tokens" else 1.0
+
+
+def _scenario(question: Mapping[str, Any]) -> Scenario:
+    asked = {name: value for name, value in question.items() if name not in {"overhead_s", "convention"}}
+    return Scenario.of(asked.pop("model"), asked.pop("hardware"), **asked)
+
+
+def _conflicts(said: Mapping[str, Any], given: Mapping[str, Any]) -> list[Note]:
+    """Say where what was stated differs from what the log says."""
+    differ = [f"{n} {given[n]} (the log says {v})" for n, v in said.items() if n in given and v and given[n] != v]
+    return [Note("stated-over-log", f"as stated, and not as logged: {', '.join(differ)}")] if differ else []
+
+
+def _steady_notes(reading: Reading, steady: Steady | None) -> list[Note]:
+    """Say what was set apart, and whether the run was long enough."""
+    if steady is None:
+        if not reading.steps:
+            return []
+        message = f"{len(reading.values)} steps: fewer than {FEWEST_STEPS} show neither a warm-up nor a steady part"
+        return [Note("run-too-short", message)]
+    notes = []
+    if steady.pauses:
+        listed = ", ".join(f"{p.steps} x {p.what} ({p.share:.1%} of the time)" for p in steady.pauses)
+        notes.append(Note("pauses-apart", f"eta is that of the steps between; set apart: {listed}"))
+    if steady.half_width > NARROW or steady.kept < _MANY * steady.block:
+        message = (
+            f"the interval is ± {steady.half_width:.1%} from {steady.kept} steady steps, alike in blocks of"
+            f" {steady.block}: about {steady.more} more steps would halve it"
+        )
+        notes.append(Note("run-too-short", message))
+    return notes
+
+
+def _told(point: Calibration, log: Log, left_out: tuple[LeftOut, ...]) -> Calibration:
+    """Add to a point what was said of the whole log."""
+    assert point.origin is not None
+    return replace(point, origin=point.origin._replace(left_out=left_out), notes=(*point.notes, *log.notes))
