@@ -266,6 +266,12 @@ def test_rows_with_mistakes_are_left_out_with_line_and_field(tmp_path):
     )
 
 
+def test_a_cell_that_is_no_number_by_its_length_is_left_out(tmp_path):
+    log = read(tmp_path, "time_s,comment\n1,x\n" + "9" * 5000 + "-9,x\n2," + "y" * 5000 + "\n")
+    assert only(log).values == (1, 2)
+    assert log.left_out == ((3, "time_s must be at most 200 characters, got '99999999999999999999...'"),)
+
+
 def test_a_decimal_comma_is_not_taken_for_thousands(tmp_path):
     assert refused(tmp_path, "batch_size;time_s\n8;0,5\n") == (
         "log must be a log with at least one usable step, got 'run.csv'; line 2: time_s must be a number with a decimal"
@@ -351,6 +357,7 @@ def test_several_files_are_read_as_one_log(tmp_path):
         ("-5", None),
         ("nan", None),
         ("1.2.3", None),
+        ("9" * 100_000 + "!", None),
     ],
 )
 def test_a_number_in_place_of_a_log(text, found):

@@ -6,6 +6,8 @@ import re
 from typing import NamedTuple
 
 _NUMBER = re.compile(r"^\s*\+?(\d[\d_,]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*([^\s\d].*?)?\s*$")
+_LONGEST = 64
+"""Characters of a number with its unit; what is longer is a path."""
 _TIMES = ("ns", "us", "µs", "ms", "s", "sec", "second", "seconds", "min", "h")
 
 
@@ -22,7 +24,7 @@ def bare(text: str) -> Bare | None:
     Without a unit, a number below 1 is an efficiency and any other a throughput: fewer than one item a second is no
     speed that is told without its unit, and nothing is more efficient than 1.
     """
-    match = _NUMBER.match(text)
+    match = _NUMBER.match(text) if len(text) <= _LONGEST else None
     if match is None:
         return None
     unit, value = (match[2] or "").strip(), text.strip()

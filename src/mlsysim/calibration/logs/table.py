@@ -43,6 +43,8 @@ _MEASURES = ("time_s", "throughput", "efficiency")
 _DIMENSIONS = {"time_s": ("s",), "throughput": ("tokens/s", "samples/s"), "efficiency": ("1",)}
 _UNIT = re.compile(r"^(.+?)(?:[ _]*[(\[]\s*([^)\]]+?)\s*[)\]]|_(ns|us|ms|min|h|pct))$")
 _PLAIN = re.compile(r"^[\d.,eE+\-_]+$")
+_LONGEST = 200
+"""Characters in a cell; no number and no name has more."""
 _NO_UNIT = {"a finite number", "greater than 0"}
 """Rules that a number breaks whatever its unit."""
 _THOUSANDS = re.compile(r"^\d{1,3}(,\d{3})+(\.\d*)?$")
@@ -136,8 +138,10 @@ def _row(columns: Sequence[_Column], cells: Mapping[str, str]) -> _Row | None:
     measure: tuple[str, float, str, bool] | None = None
     for column in columns:
         cell = cells.get(column.name, "").strip()
-        if not cell:
+        if not cell or not column.field:
             continue
+        if len(cell) > _LONGEST:
+            raise InvalidValue(column.name, f"at most {_LONGEST} characters", cell[:20] + "...")
         if column.field in _WHOLE:
             conditions[column.field] = whole(_number(cell, column.name), column.name)
         elif column.field in _TEXT:
