@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -38,6 +39,8 @@ from mlsysim.scenario import Scenario
 
 ERROR, COVERED = 0.15, 0.8
 """The bounds: median error, and share of measurements in the predicted interval."""
+BUSY = 0.5
+"""Load average a core above which other work shares the machine."""
 ROUNDS = 8
 FP32 = "fp32"
 BATCHES = ((1, 4), (2, 3, 6, 8))
@@ -198,6 +201,11 @@ def main() -> int:
     parser.add_argument("--network", type=Path, help="an ONNX file with a free batch  [default: a text recogniser]")
     parser.add_argument("--shape", action="append", default=[], help="one sample of an input: x=1,3,48,320")
     asked = parser.parse_args()
+    if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > BUSY * usable_cores():
+        told = (
+            f"a load of {load:.1f} on {usable_cores()} cores: other work shares this machine, and its moods are in all"
+        )
+        print(f"{told} that follows", file=sys.stderr)
     shapes = dict(map(options.shape, asked.shape)) or (None if asked.network else INPUT)
     works = [network(asked.network or network_file(), shapes, asked.seconds)]
     if importlib.util.find_spec("torch"):
