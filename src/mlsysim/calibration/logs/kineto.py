@@ -28,8 +28,9 @@ _TRAINS = (b"autograd::engine", b"Optimizer.step#")
 _EVENT_BYTES = 16_384
 """More than the longest event of a step, or the properties of eight devices, takes up [B]."""
 _DECODER = json.JSONDecoder()
+_NUMBER = re.compile(r"[0-9]{1,15}$")
 _MARK = re.compile(rb"ProfilerStep#\w*")
-_RANKS = re.compile(rb'"(rank|world_size)": *(\d+)')
+_RANKS = re.compile(rb'"(rank|world_size)": *(\d{1,9})\b')
 _HOST, _DEVICE = "user_annotation", "gpu_user_annotation"
 
 
@@ -152,7 +153,7 @@ def _take_step(text: bytes, at: int, line: int, found: _Found) -> None:
         return
     number = str(event.get("name", "")).removeprefix(_STEP.decode())
     kind = event.get("cat")
-    if event.get("ph") != "X" or not number.isdigit() or kind not in {_HOST, _DEVICE}:
+    if event.get("ph") != "X" or not _NUMBER.match(number) or kind not in {_HOST, _DEVICE}:
         return  # an operator that mentions a step, a mark of another kind
     try:
         start, duration = float(event["ts"]), float(event["dur"])

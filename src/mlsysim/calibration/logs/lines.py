@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -116,10 +117,8 @@ def _conditions(facts: dict[str, str]) -> tuple[dict[str, Any], tuple[Note, ...]
     for name in ("batch_size", "seq_len", "devices"):
         if number := _number(facts.get(name)):
             found[name] = number
-    if degrees := re.findall(r"(?<![\w])\d+", facts.get("mesh", "")):
-        found["devices"] = 1
-        for degree in degrees:
-            found["devices"] *= int(degree)
+    if degrees := re.findall(r"(?<!\w)\d+", facts.get("mesh", "")):
+        found["devices"] = math.prod(max(1, _number(degree)) for degree in degrees)
     tokens, seq_len = _number(facts.get("tokens")), found.get("seq_len")
     if tokens and seq_len and tokens % seq_len == 0:
         found["batch_size"] = tokens // seq_len
@@ -147,7 +146,7 @@ def _precision(facts: dict[str, str]) -> str:
 
 def _number(text: str | None) -> int:
     digits = (text or "").replace(",", "")
-    return int(digits) if digits.isdigit() and len(digits) < len(str(int(LARGEST))) else 0
+    return int(digits) if digits.isdecimal() and len(digits) < len(str(int(LARGEST))) else 0
 
 
 def _as_time(reading: Any) -> Any:

@@ -21,6 +21,7 @@ from mlsysim.units import positive
 _NAME = "MLPerf inference summary"
 _TITLE = "MLPerf Results Summary"
 _PAIR = re.compile(r"^\s*([^:]+?)\s*:\s*(.*?)\s*$")
+_COUNT = re.compile(r"[1-9][0-9]{0,14}$")
 _LATENCIES = ("50.00 percentile latency (ns)", "Mean latency (ns)")
 _RATES = (
     ("Completed tokens per second", "tokens/s"),
@@ -75,7 +76,7 @@ def _of_latency(fields: Mapping[str, _Field], where: str) -> Reading:
         raise _missing(where, _LATENCIES[0])
     value = _positive(fields, name, where)
     samples = fields.get("samples_per_query", _Field(0, "1")).text
-    conditions = {"batch_size": int(samples)} if samples.isdigit() and int(samples) else {}
+    conditions = {"batch_size": int(samples)} if _COUNT.match(samples) else {}
     return Reading("", "time_s", (value * 1e-9,), conditions, lines=(fields[name].line,))
 
 

@@ -19,6 +19,7 @@ from mlsysim.calibration.logs.source import Source
 from mlsysim.calibration.logs.steps import Steps
 from mlsysim.errors import InvalidValue
 from mlsysim.results import Note
+from mlsysim.units import LARGEST
 
 _MARK = b":::MLLOG"
 _CONDITIONS = {"global_batch_size": "batch_size", "max_sequence_length": "seq_len"}
@@ -88,7 +89,8 @@ def _read(source: Source) -> Log:
         raise InvalidValue("log", "MLLOG lines of a training run with its speed", str(source.path), hint)
     for line in broken:
         steps.leave_out(line, "a line that is not whole")
-    conditions = {ours: run.said[name] for name, ours in _CONDITIONS.items() if isinstance(run.said.get(name), int)}
+    sizes = {ours: number(run.said.get(name)) for name, ours in _CONDITIONS.items()}
+    conditions = {ours: int(size) for ours, size in sizes.items() if size is not None and 1 <= size <= LARGEST}
     reading = steps.reading("training", conditions, unit="samples/s" if steps is not run.times else "")
     batch = conditions.get("batch_size")
     if steps is not run.times and batch:
