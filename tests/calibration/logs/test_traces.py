@@ -179,5 +179,6 @@ def test_no_step_is_lost_or_counted_twice_wherever_pieces_end(tmp_path_factory, 
         patch.setattr(kineto, "BLOCK_BYTES", size)
         patch.setattr(kineto, "_EVENT_BYTES", 1000)
         patch.setattr(Source, "pieces", lambda self, _=0: whole_pieces(self, size))
-        reading = only(read_log([path]))
-    assert reading.values == pytest.approx([1e-3 + n * 1e-6 for n in range(1, len(gaps) + 1)])
+        log = read_log([path])
+    assert log.left_out == ()
+    assert only(log).values == pytest.approx([1e-3 + n * 1e-6 for n in range(1, len(gaps) + 1)])

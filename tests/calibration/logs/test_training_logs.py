@@ -463,6 +463,12 @@ def test_mlperf_training_by_its_blocks_agrees_with_the_rates(tmp_path):
     assert by_blocks.values[0] == pytest.approx(499.738 / 12288 * 32)
 
 
+def test_a_block_of_mlperf_ends_once(tmp_path):
+    text = mllog("block_start", time_ms=0, samples_count=0) + mllog("block_stop", time_ms=1000, samples_count=10)
+    reading = only(read(tmp_path, text + mllog("block_stop", time_ms=4000, samples_count=20)))
+    assert (reading.quantity, reading.values, reading.unit) == ("throughput", (10.0,), "samples/s")
+
+
 def test_mlperf_step_times_come_before_rates(tmp_path):
     text = MLLOG_HEAD + blocks(rates=True) + mllog("tracked_stats", {"train_step_time": 1.25, "loss": 2}, step=7)
     log = read(tmp_path, text)
