@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlsysim.calibration.origin import Origin
 from mlsysim.errors import InvalidValue
@@ -12,14 +12,18 @@ from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.setup import UNKNOWN, Setup
 
+if TYPE_CHECKING:
+    from mlsysim.calibration.transfer import Transferred
+    from mlsysim.hardware import HardwareSpec
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Calibration:
     """A measured eta: a value, the conditions it holds for, and how it was counted.
 
     ``scenario`` is None where FLOPs per item were stated in place of a model. ``overhead_s`` is the part of
-    ``time_s`` that no faster hardware removes (None where it was not measured). ``roof`` is what physics allows there; ``setup`` the engine and
-    plan of the run; ``origin`` the log that it was read from.
+    ``time_s`` that no faster hardware removes (None where it was not measured). ``roof`` is what physics allows there;
+    ``setup`` the engine and plan of the run; ``origin`` the log that it was read from.
     """
 
     scenario: Scenario | None
@@ -53,6 +57,20 @@ class Calibration:
         if self.roof is None:
             raise InvalidValue("calibration", "made from a model to have a step", "FLOPs per item")
         return self.efficiency.reciprocal(self.roof.compute_s)
+
+    def to(self, hardware: HardwareSpec | str, **changes: Any) -> Transferred:
+        """Return what is expected on other hardware: eta, attainment and time with 90 % intervals, and why.
+
+        ``changes`` are fields of :meth:`Engine.solve` that differ too.
+
+        Raises
+        ------
+        UsageError
+            A field breaks a rule, or FLOPs were stated in place of a model.
+        """
+        from mlsysim.calibration.transfer import to
+
+        return to((self,), hardware=hardware, **changes)
 
     def __iter__(self) -> Iterator[Calibration]:
         """Yield itself: one calibration is a profile of one point."""

@@ -22,7 +22,9 @@ from mlsysim.scenario import Scenario
 from mlsysim.workload import model_of
 
 _MANY = 20
-"""Times the length of a block that a steady part has at least: fewer are too few to trust their interval."""
+"""Times the length of a block that a steady part has at least to trust a wide interval."""
+NARROW_OF_FEW = 0.01
+"""Half-width, as a share of the value, beyond which a steady part of fewer blocks is called too short."""
 
 
 def calibrate_log(log: Log | Path | str | Sequence[Path | str], **stated: Any) -> Profile:
@@ -108,6 +110,8 @@ def _point(log: Log, reading: Reading, given: Mapping[str, Any]) -> Calibration:
     """Return the calibration of one reading."""
     said = {"phase": reading.phase, **reading.conditions}
     question = {**{k: v for k, v in said.items() if v not in ("", None)}, **given}
+    if "phase" not in question and not getattr(model_of(question["model"]), "decodes", False):
+        question["phase"] = "forward"  # what trains says so: a log that does not is of inference
     if "phase" not in question:
         raise InvalidValue("phase", "given: forward, decode or training", None, "the log does not say what was timed")
     convention = question.pop("convention", None) if reading.quantity == "efficiency" else None
@@ -177,7 +181,7 @@ def _steady_notes(reading: Reading, steady: Steady | None) -> list[Note]:
     if steady.pauses:
         listed = ", ".join(f"{p.steps} x {p.what} ({p.share:.1%} of the time)" for p in steady.pauses)
         notes.append(Note("pauses-apart", f"eta is that of the steps between; set apart: {listed}"))
-    if steady.half_width > NARROW or steady.kept < _MANY * steady.block:
+    if steady.half_width > (NARROW if steady.kept >= _MANY * steady.block else NARROW_OF_FEW):
         message = (
             f"the interval is ± {steady.half_width:.1%} from {steady.kept} steady steps, alike in blocks of"
             f" {steady.block}: about {steady.more} more steps would halve it"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlsysim.calibration.calibration import Calibration
 from mlsysim.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from mlsysim.calibration.transfer import Transferred
+    from mlsysim.hardware import HardwareSpec
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -42,6 +46,12 @@ class Profile:
     def main(self) -> Calibration:
         """Return the calibration that rests on the most values, the first of several."""
         return max(self.calibrations, key=lambda c: c.origin.samples if c.origin else 0)
+
+    def to(self, hardware: HardwareSpec | str, **changes: Any) -> Transferred:
+        """Return what all points say of the main one on other hardware, as :meth:`Calibration.to`."""
+        from mlsysim.calibration.transfer import to
+
+        return to((self.main, *(c for c in self if c is not self.main)), hardware=hardware, **changes)
 
     def __repr__(self) -> str:
         return f"<Profile of {len(self)} points: {', '.join(map(repr, self))}>"

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mlsysim.calibration.calibration import Calibration
 from mlsysim.calibration.expected import Expectation, expectation
 from mlsysim.calibration.moved_notes import Move, Step, moved_notes
+from mlsysim.calibration.question import question_of
 from mlsysim.efficiency.deviations import NORMAL_90, Deviation, Point, expected, moves
 from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate, above_ceiling
 from mlsysim.efficiency.published import ACCELERATORS, launches
 from mlsysim.efficiency.regimes import regime_of
+from mlsysim.errors import InvalidValue
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
+from mlsysim.workload.named import phase_of
 
 
 class Known(NamedTuple):
@@ -69,6 +72,44 @@ class Transferred:
     def why(self) -> str:
         """Return what was carried over, and why the interval is as wide as it is."""
         return "; ".join(note.message for note in self.estimate.notes)
+
+
+def to(calibrations: Sequence[Calibration], **changes: Any) -> Transferred:
+    """Return what calibrations say of the first of them with other hardware, or whatever else is changed.
+
+    Raises
+    ------
+    UsageError
+        A field breaks a rule, or FLOPs were stated in place of a model.
+    """
+    return transferred(calibrations, changed(calibrations[0], **changes))
+
+
+def changed(calibration: Calibration, **changes: Any) -> Scenario:
+    """Return the scenario of a calibration with some fields changed.
+
+    Raises
+    ------
+    UsageError
+        A field breaks a rule, or FLOPs were stated in place of a model.
+    """
+    home = calibration.scenario
+    if home is None:
+        hint = "FLOPs per item were stated: neither other hardware nor another batch can be asked of them"
+        raise InvalidValue("calibration", "made from a model to be used elsewhere", "FLOPs per item", hint)
+    asked = {"model": home.model, "hardware": home.hardware, **question_of(home)}
+    asked |= {name: value for name, value in changes.items() if value is not None}
+    return Scenario.of(asked.pop("model"), asked.pop("hardware"), **_of_phase(asked, home.phase))
+
+
+def _of_phase(asked: dict[str, Any], was: str) -> dict[str, Any]:
+    """Return a question without the length that another phase has no use for: the prompt of one is the cache of one."""
+    phase = asked["phase"]
+    if phase_of(phase) != was:
+        for old, new in (("seq_len", "context"), ("context", "seq_len")):
+            if old in asked and new not in asked and (phase == "decode") == (new == "context"):
+                asked[new] = asked.pop(old)
+    return asked
 
 
 def transferred(calibrations: Sequence[Calibration], scenario: Scenario) -> Transferred:

@@ -1,13 +1,15 @@
 """The command line: one group whose commands are imported when they are called.
 
 JSON, CSV or Markdown alone on standard output; notes, progress and errors on standard error.
-Exit codes: 0 answered, 1 infeasible, 2 a mistake in the question, 130 interrupted.
+Exit codes: 0 answered, 1 infeasible, 2 a mistake in the question, 3 a saved calibration that does not hold, 130
+interrupted.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -19,6 +21,9 @@ COMMANDS = (
     "solve",
     "calibrate",
     "measure",
+    "calibrations",
+    "transfer",
+    "whatif",
     "compare",
     "work",
     "memory",
@@ -52,14 +57,18 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve a command; a typo is answered with the nearest names."""
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            from mlsysim.registry import nearest
-
-            near = nearest(name, COMMANDS)
-            guess = f" Did you mean {' or '.join(near)}?" if near else ""
-            ctx.fail(f"No such command {name!r}.{guess} There are {', '.join(COMMANDS)}.")
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            self.refuse(ctx, args[0], COMMANDS)
         return super().resolve_command(ctx, args)
+
+    @staticmethod
+    def refuse(ctx: click.Context, name: str, known: Sequence[str]) -> None:
+        """Say that there is no such command, and which are nearest."""
+        from mlsysim.registry import nearest
+
+        near = nearest(name, known)
+        guess = f" Did you mean {' or '.join(near)}?" if near else ""
+        ctx.fail(f"No such command {name!r}.{guess} There are {', '.join(known)}.")
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -1,17 +1,24 @@
-"""``mlsysim calibrate``: a measurement into eta, and from there to other devices."""
+"""``mlsysim calibrate [LOG ...]``: a log or a measurement into eta, and from there to other devices."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlsysim.cli import options
 from mlsysim.results import Result
 
+if TYPE_CHECKING:
+    from mlsysim.calibration import Profile
 
-@click.command("calibrate", short_help="Turn a measurement into eta.")
-@click.option("--model", help="the model that was run")
+_STATED = ("throughput", "time_s", "efficiency")
+
+
+@click.command("calibrate", short_help="Turn a log or a measurement into eta.")
+@click.argument("logs", nargs=-1, metavar="[LOG ...]")
+@click.option("--model", help="the model that was run; left out where the log names one that is known")
 @click.option("--hardware", help="the device it ran on")
 @click.option("--throughput", multiple=True, help="measured, all devices: '2100 tok/s'; repeat it for several runs")
 @click.option("--time-s", "--time", "time_s", multiple=True, help="measured time of a step, in place of a throughput")
@@ -21,46 +28,106 @@ from mlsysim.results import Result
 @click.option("--peak-flops", "--peak", "peak_flops", help="dense peak of all devices, in place of hardware")
 @click.option("--overhead", "overhead_s", help="part of a step that no faster hardware removes: '2 ms'")
 @click.option("--on", multiple=True, help="then ask the same of these devices: h200,b200")
+@click.option("--suggest", is_flag=True, help="say which measurements would narrow the intervals most")
+@options.saved
 @options.question
 @options.output
 def command(
-    throughput: tuple[str, ...],
-    time_s: tuple[str, ...],
-    efficiency: tuple[str, ...],
+    logs: tuple[str, ...],
     on: tuple[str, ...],
+    suggest: bool,
+    save: str | None,
+    user: bool,
+    note: str,
     output: str,
     **question: Any,
 ) -> None:
-    """Turn a measured throughput into eta, checked against physics.
+    """Turn a log, or a measured number, into eta, checked against physics.
+
+    LOG is what a program left: results of vLLM, SGLang, TensorRT-LLM, GuideLLM, AIPerf, llama-bench or Ollama, logs of
+    trainers, MLPerf, exports of experiment trackers, PyTorch traces, a CSV with named columns; its format is found from
+    what it holds. Several files are several points of one run. A bare number such as '2100 tok/s' is a measurement.
 
     What physics excludes is refused, with the mistakes that would explain the number and what each would give. With
-    --on, what was measured is carried to other devices: attainment, not eta, with the interval that the move costs.
+    --on, what was measured is carried to other devices, with the interval that the move costs.
     """
-    from mlsysim.calibration import calibrate
-    from mlsysim.errors import InvalidValue
-    from mlsysim.report.answers import calibration_table, compare_table
+    from mlsysim.report.calibrated import calibration_table, points_table, suggestions_table
     from mlsysim.report.tables import emit
-    from mlsysim.whatif import compare
 
-    found = calibrate(throughput=_given(throughput), time_s=_given(time_s), efficiency=_given(efficiency), **question)
-    data = found.to_dict()
-    elsewhere: tuple[Result, ...] = ()
-    if on:
-        if found.scenario is None:
-            raise InvalidValue(
-                "on", "left out where flops_per_token stands for a model", ",".join(on), "a device needs the model"
-            )
-        same = ("phase", "batch_size", "seq_len", "context", "precision", "devices")
-        asked = {name: getattr(found.scenario, name) for name in same}
-        elsewhere = compare(found.scenario.model, ",".join(on), efficiency=found, **asked)
+    profile = _profile(logs, question)
+    elsewhere = _elsewhere(profile, on)
+    data: dict[str, Any] = profile.to_dict() if len(profile) > 1 else profile.main.to_dict()
+    table = calibration_table(profile.main) if len(profile) == 1 else points_table(profile)
+    if elsewhere:
         data["elsewhere"] = [r.to_dict() for r in elsewhere]
+    further = _suggestions(profile) if suggest else []
+    if suggest:
+        data["suggest"] = [s.to_dict() for s in further]
     if output != "csv" or not elsewhere:
-        emit(output, data, calibration_table(found))
+        emit(output, [c.to_dict() for c in profile] if output == "csv" else data, table)
+    _below(output, elsewhere)
+    if suggest and output in {"table", "markdown"}:
+        print()
+        emit(output, None, suggestions_table(further))
+    options.say_points_notes(profile)
+    options.say_left_out(profile)
+    options.say_results_notes(elsewhere)
+    if save:
+        options.save(profile, save, user=user, note=note, **_named(question))
+
+
+def _profile(logs: tuple[str, ...], question: dict[str, Any]) -> Profile:
+    """Return what was measured: from logs, from bare numbers, or from the options."""
+    from mlsysim.calibration import Profile, calibrate
+    from mlsysim.calibration.from_log import calibrate_log
+    from mlsysim.calibration.logs.bare import bare
+    from mlsysim.errors import InvalidValue
+
+    numbers = [bare(text) for text in logs if not Path(text).exists()]
+    if (logs and not numbers) or (numbers and None in numbers):
+        given = [name for name in _STATED if question[name]]
+        if given:
+            raise InvalidValue(given[0], "left out where a log is given", _given(question[given[0]]))
+        asked = {name: value for name, value in question.items() if name not in _STATED}
+        return calibrate_log([Path(text) for text in logs], **asked)
+    for number in numbers:
+        assert number is not None
+        question[number.quantity] = (*question[number.quantity], number.text)
+    return Profile((calibrate(**{**question, **{name: _given(question[name]) for name in _STATED}}),))
+
+
+def _named(question: dict[str, Any]) -> dict[str, str]:
+    """Return what model and hardware were called, where they were."""
+    return {name: question[name] for name in ("model", "hardware") if question[name]}
+
+
+def _elsewhere(profile: Profile, on: tuple[str, ...]) -> tuple[Result, ...]:
+    from mlsysim.calibration.transfer import changed
+    from mlsysim.errors import InvalidValue
+    from mlsysim.whatif import compare_calibrated
+
+    if not on:
+        return ()
+    if profile.main.scenario is None:
+        hint = "a device needs the model"
+        raise InvalidValue("on", "left out where flops_per_token stands for a model", ",".join(on), hint)
+    changed(profile.main)
+    return compare_calibrated(profile, ",".join(on))
+
+
+def _suggestions(profile: Profile) -> list[Any]:
+    from mlsysim.calibration.suggest import suggestions
+
+    return suggestions((profile.main, *(c for c in profile if c is not profile.main)))
+
+
+def _below(output: str, elsewhere: tuple[Result, ...]) -> None:
+    from mlsysim.report.answers import compare_table
+    from mlsysim.report.tables import emit
+
     if elsewhere and output != "json":
         print(end="" if output == "csv" else "\n")
         emit(output, [r.to_dict() for r in elsewhere], compare_table(elsewhere))
-    options.say_notes((*found.notes, *(found.scenario.notes() if found.scenario else ())))
-    options.say_results_notes(elsewhere)
 
 
 def _given(values: tuple[str, ...]) -> str | tuple[str, ...] | None:

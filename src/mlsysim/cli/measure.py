@@ -140,7 +140,7 @@ def _checked(asked: dict[str, Any]) -> None:
 def _told(kept: Path, ended: Ended, output: str, asked: dict[str, Any]) -> None:
     """Write the calibration that the output of a program gives, or what its steps took where the question is open."""
     from mlsysim.calibration.live.calibrated import calibrated, steady
-    from mlsysim.report.answers import calibration_table
+    from mlsysim.report.calibrated import calibration_table
     from mlsysim.report.measured import steps_table
     from mlsysim.report.tables import emit
 

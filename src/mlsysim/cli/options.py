@@ -6,13 +6,16 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.registry import nearest
 from mlsysim.results import Note, Result
+
+if TYPE_CHECKING:
+    from mlsysim.calibration import Profile
 
 FORMATS = ("table", "json", "csv", "markdown")
 
@@ -120,10 +123,54 @@ def _add(options: Iterable[Callable[..., Any]], function: Callable[..., Any]) ->
     return function
 
 
+def saved(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that keep what was measured."""
+    return _add(
+        (
+            click.option("--save", help="keep it as calibrations/NAME.toml, as a further revision if there is one"),
+            click.option("--user", is_flag=True, help="keep it in your own folder, not in the project's"),
+            click.option("--note", default="", help="a word on the measurement, to be kept with it"),
+        ),
+        function,
+    )
+
+
+def save(profile: Profile, name: str, *, user: bool, note: str, model: str = "", hardware: str = "") -> None:
+    """Keep what was measured, and say where."""
+    from mlsysim.calibration import store
+
+    path, revision = store.save(profile, name, user=user, note=note, model=model, hardware=hardware)
+    print(f"saved as {name}, revision {revision.number}: {path}", file=sys.stderr)
+
+
+def say_left_out(profile: Profile) -> None:
+    """Say what of a log is not in the measurement: the first lines of each reason, and how many more."""
+    origin = profile.main.origin
+    reasons: dict[str, list[int]] = defaultdict(list)
+    for part in origin.left_out if origin else ():
+        reasons[part.reason].append(part.line)
+    for reason, lines in reasons.items():
+        told = [str(line) for line in lines[:3] if line]
+        more = f" and {len(lines) - 3:,} more" if len(lines) > 3 else ""
+        where = f"line {', '.join(told)}{more}: " if told else ""
+        print(f"[left-out] {where}{reason}", file=sys.stderr)
+
+
 def say_notes(notes: Iterable[Note], prefix: str = "") -> None:
     """Write notes to standard error, a line each."""
     for note in notes:
         print(f"{prefix}[{note.code}] {note.message}", file=sys.stderr)
+
+
+def say_points_notes(profile: Profile) -> None:
+    """Write the notes of the points of a profile, each once, with the points it is said of unless it is all of them."""
+    said: dict[Note, list[str]] = defaultdict(list)
+    for c in profile:
+        label = c.origin.label if c.origin else ""
+        for note in dict.fromkeys((*c.notes, *(c.scenario.notes() if c.scenario else ()))):
+            said[note].append(label)
+    for note, where in said.items():
+        say_notes([note], prefix="" if len(where) == len(profile) else f"{'; '.join(filter(None, where))}: ")
 
 
 def say_results_notes(results: Sequence[Result]) -> None:

@@ -22,9 +22,9 @@ def command(
 ) -> None:
     """Predict every row of FILE without its measured value, and say by how much each group is off.
 
-    FILE is a CSV table of training runs, of inference runs or of requests served end to end, recognised by its header; or one
-    of pairs of published runs on two devices (row_a, row_b), of which each is predicted from the other.
-    Rows that cannot be used are refused one by one, with reasons.
+    FILE is a CSV table of training runs, of inference runs or of requests served end to end, recognised by its header;
+    or one of pairs of published runs on two devices (row_a, row_b), of which each is predicted from the other. Rows
+    that cannot be used are refused one by one, with reasons.
     """
     from pathlib import Path
 

@@ -14,11 +14,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from mlsysim.precision import SPARSE
 from mlsysim.registry import read_table
 
+if TYPE_CHECKING:
+    import numpy as np
+
+Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 LEAST_NOISE = 0.01
 """Standard deviation that any measured time has at least [ln]: clocks drift by as much as this."""
 NORMAL_90 = 1.645
@@ -185,7 +189,7 @@ def tail_of(
     known: Mapping[str, Prior] | None = None,
     table: Mapping[tuple[str, str], Share] | None = None,
 ) -> float:
-    """Return by what an interval is wider than a normal one: the most that the moves from the nearest run have shown."""
+    """Return by what an interval is wider than a normal one: the most that moves from the nearest run have shown."""
     regime = asked.place.regime
     nearest = min((moves(p.place, asked.place) for p in points), key=len, default=[])
     return max((share_of(regime, move, table).tail for move in nearest), default=prior_of(regime, known).tail)
@@ -212,8 +216,8 @@ def expected(
     """
     import numpy as np
 
-    each = np.maximum(np.asarray(noise, float), LEAST_NOISE)
-    among = np.array([[covariance(p, q, known, table) for q in points] for p in points]) + np.diag(each**2)
+    among = np.array([[covariance(p, q, known, table) for q in points] for p in points])
+    among += np.diag(np.maximum(np.asarray(noise, float), LEAST_NOISE) ** 2)
     across = np.array([[covariance(p, q, known, table) for q in asked] for p in points])
     solved = np.linalg.solve(among, np.column_stack([np.asarray(residuals, float), across]))
     means = across.T @ solved[:, 0]
@@ -223,3 +227,39 @@ def expected(
         Deviation(float(m), NORMAL_90 * tail_of(q, points, known, table) * math.sqrt(v))
         for q, m, v in zip(asked, means, left, strict=True)
     ]
+
+
+def left_unknown(
+    measured: Sequence[Point],
+    noise: Sequence[float],
+    others: Sequence[Point],
+    known: Mapping[str, Prior] | None = None,
+    table: Mapping[tuple[str, str], Share] | None = None,
+) -> Array:
+    """Return the covariance of the deviations of runs that is left after others were measured."""
+    import numpy as np
+
+    left = np.array([[covariance(p, q, known, table) for q in others] for p in others])
+    if not measured:
+        return left
+    among = np.array([[covariance(p, q, known, table) for q in measured] for p in measured])
+    among += np.diag(np.maximum(np.asarray(noise, float), LEAST_NOISE) ** 2)
+    across = np.array([[covariance(p, q, known, table) for q in others] for p in measured])
+    return np.asarray(left - across.T @ np.linalg.solve(among, across))
+
+
+def most_telling(left: Array, count: int) -> list[int]:
+    """Return which runs to measure, one after the other, so that the sum of what is left unknown of all is least.
+
+    ``left`` is the covariance of their deviations; what was measured with no more noise than any run has.
+    """
+    import numpy as np
+
+    chosen: list[int] = []
+    for _ in range(min(count, len(left))):
+        gain = (left**2).sum(axis=0) / (np.diag(left) + LEAST_NOISE**2)
+        gain[chosen] = -1.0
+        best = int(np.argmax(gain))
+        chosen.append(best)
+        left = left - np.outer(left[:, best], left[:, best]) / (left[best, best] + LEAST_NOISE**2)
+    return chosen

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mlsysim.calibration import Calibration
 from mlsysim.report.tables import Table
 from mlsysim.results import Interval, Memory, Result
 from mlsysim.units import si
@@ -90,21 +89,6 @@ def compare_table(results: Sequence[Result]) -> Table:
         frozenset(columns[1:7]),
         caption="eta compares software with its hardware; time and throughput compare choices",
     )
-
-
-def calibration_table(c: Calibration) -> Table:
-    """Return a calibration as a list of quantities."""
-    eta, reached = c.efficiency, c.attainment
-    rows = [
-        ("throughput", span(c.throughput, c.unit)),
-        ("FLOPs per item", si(c.flops_per_item, "FLOP")),
-        ("peak", si(c.peak_flops, "FLOP/s")),
-        ("eta", f"{eta.value:.4g}  ({eta.low:.4g} to {eta.high:.4g})"),
-        ("eta ceiling", f"{c.ceiling:.4g}"),
-        ("attainment", f"{reached.value:.4g}  ({reached.low:.4g} to {reached.high:.4g})"),
-        ("FLOPs counted as", c.convention),
-    ]
-    return Table("Calibration", ("quantity", "value"), rows)
 
 
 def first_light_table(light: FirstLight) -> Table:

@@ -6,9 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from mlsysim.efficiency.deviations import LEAST_NOISE, Point, Prior, covariance, expected
+from mlsysim.efficiency.deviations import Point, Prior, expected, left_unknown, most_telling
 from mlsysim.validation.carrying import by_id, deployment
 from mlsysim.validation.score import Predicted
 
@@ -48,7 +46,11 @@ def calibrated(
         m = ordered[0].measurement
         known = next((priors[n] for n in ("", m.model, m.source, m.hardware, m.engine) if n in priors), None)
         here = [points[p.measurement.id] for p in ordered]
-        first = most_telling(here, count, known) if choice == SUGGESTED else list(range(min(count, len(here))))
+        first = (
+            most_telling(left_unknown([], [], here, known), count)
+            if choice == SUGGESTED
+            else list(range(min(count, len(here))))
+        )
         out += _after(ordered, here, first, known)
     return out
 
@@ -69,16 +71,3 @@ def _after(
         seconds, width = group[i].seconds * math.exp(deviation.mean), math.exp(deviation.half)
         moved.append(group[i]._replace(seconds=seconds, low=seconds / width, high=seconds * width))
     return given + moved
-
-
-def most_telling(points: Sequence[Point], count: int, known: Mapping[str, Prior] | None = None) -> list[int]:
-    """Return which runs to measure, one after the other, so that the sum of what is left unknown of all is least."""
-    left = np.array([[covariance(p, q, known) for q in points] for p in points])
-    chosen: list[int] = []
-    for _ in range(min(count, len(points))):
-        gain = (left**2).sum(axis=0) / (np.diag(left) + LEAST_NOISE**2)
-        gain[chosen] = -1.0
-        best = int(np.argmax(gain))
-        chosen.append(best)
-        left = left - np.outer(left[:, best], left[:, best]) / (left[best, best] + LEAST_NOISE**2)
-    return chosen

@@ -7,6 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from mlsysim.calibration import Profile
+from mlsysim.calibration.question import question_of
+from mlsysim.calibration.transfer import changed
 from mlsysim.engine import Engine
 from mlsysim.errors import Checks, InvalidValue
 from mlsysim.hardware import HardwareSpec
@@ -36,6 +39,20 @@ def compare(model: ModelSpec | str, on: Sequence[HardwareSpec | str] | str, **qu
     results = [checks(partial(Engine.solve, model, hardware, **question)) for hardware in devices]
     checks.done()
     return _with_note([result for result in results if result])
+
+
+def compare_calibrated(profile: Profile, on: Sequence[HardwareSpec | str] | str, **changes: Any) -> tuple[Result, ...]:
+    """Ask of each device what was measured on one: the main point of a profile, with ``changes`` where any are given.
+
+    Raises
+    ------
+    UsageError
+        As :func:`compare`; or FLOPs were stated in place of a model.
+    """
+    main = profile.main
+    home = changed(main)
+    asked = question_of(home) | {name: value for name, value in changes.items() if value is not None}
+    return compare(home.model, on, efficiency=Profile((main, *(c for c in profile if c is not main))), **asked)
 
 
 def _with_note(results: list[Result]) -> tuple[Result, ...]:
