@@ -4,9 +4,9 @@
 
 Two workloads: an ONNX network under onnxruntime, batch sizes in turn; and the training of a transformer of 6 million
 parameters under PyTorch, batch and sequence length in turn. All sizes are measured in the same rounds, so that what
-disturbs the machine disturbs them alike. A prediction stands on the two calibrated sizes and on this machine as
-probed; it is held against the median of the measured steps. The bounds: a median error below 15 %, and at least 8 of
-10 measurements in the 90 % interval that was predicted.
+disturbs the machine disturbs them alike. A prediction stands on the profile of the two calibrated sizes and on this
+machine as probed; it is held against the median of the measured rounds. The bounds: a median error below 15 %, and at
+least 8 of 10 measurements in the 90 % interval that was predicted.
 
 The network is the one of ``mlsysim demo`` (``pip install --no-deps rapidocr``) unless one is named; the training needs
 torch, and is left out without it.
@@ -26,16 +26,16 @@ from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from mlsysim import Calibration, Engine, HardwareSpec, Interval, calibrate, measure
+from mlsysim import Engine, HardwareSpec, Interval, calibrate, measure
+from mlsysim.calibration import Profile
 from mlsysim.calibration.live.attained import not_below
-from mlsysim.calibration.live.onnx import measure_alternating
+from mlsysim.calibration.live.onnx import measure_alternating, over_rounds
+from mlsysim.calibration.live.run import Run
 from mlsysim.cli import options
 from mlsysim.cli.demo import INPUT, network_file
 from mlsysim.hardware.probe import probe, usable_cores
 from mlsysim.models.importers.config import spec_of
 from mlsysim.models.importers.onnx_file import load_onnx
-from mlsysim.physics import performance
-from mlsysim.scenario import Scenario
 
 ERROR, COVERED = 0.15, 0.8
 """The bounds: median error, and share of measurements in the predicted interval."""
@@ -85,15 +85,11 @@ class Workload(NamedTuple):
         return {"phase": self.phase, "precision": FP32, "devices": 1, **size}
 
 
-def combined(work: Workload, here: HardwareSpec, times: Sequence[Interval]) -> Calibration:
-    """Return the one calibration that the two calibrated sizes give: eta of the first, and a fixed part of the step."""
-    floors = []
-    for size in work.calibrated:
-        scenario = Scenario.of(work.model, here, **work.question(size))
-        floors.append(scenario.roofline(scenario.work()).floor_s)
-    _, overhead = performance.fit_overhead(floors[0], times[0].value, floors[1], times[1].value)
-    return calibrate(
-        model=work.model, hardware=here, time_s=times[0], overhead_s=overhead, **work.question(work.calibrated[0])
+def combined(work: Workload, here: HardwareSpec, times: Sequence[Interval]) -> Profile:
+    """Return the profile of the calibrated sizes."""
+    sizes = zip(work.calibrated, times[: len(work.calibrated)], strict=True)
+    return Profile(
+        tuple(calibrate(model=work.model, hardware=here, time_s=took, **work.question(size)) for size, took in sizes)
     )
 
 
@@ -132,10 +128,23 @@ def training(seconds: float) -> Workload:
                         step(batch, length)
                         run.step(tokens=batch * length)
                         done += 1
-        return [run.calibration.time_s for run in runs]
+        return [step_time(run) for run in runs]
 
     calibrated, predicted = ([{"batch_size": b, "seq_len": s} for b, s in group] for group in TRAINED)
     return Workload("gpt-6m, training", model, "training", calibrated, predicted, time_all)
+
+
+def step_time(run: Run) -> Interval:
+    """Return the time of a step over rounds [s]: each begins with a pause, whose step holds the other sizes too."""
+    reading = run.log.readings[0]
+    held = run.scenario.work().items
+    turns: list[list[float]] = []
+    for i, rate in enumerate(reading.values):
+        if i not in reading.pauses:
+            turns[-1].append(held / rate)
+        elif not turns or turns[-1]:
+            turns.append([])
+    return over_rounds([turn for turn in turns if turn])
 
 
 def trainer() -> Callable[[int, int], None]:

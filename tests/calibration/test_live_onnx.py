@@ -1,6 +1,6 @@
 import pytest
 
-from mlsysim.calibration.live.onnx import measure_onnx
+from mlsysim.calibration.live.onnx import measure_onnx, over_rounds
 from mlsysim.errors import InvalidValue, MissingExtra
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
@@ -88,3 +88,11 @@ def test_onnxruntime_missing_is_told_with_the_extra_to_install(monkeypatch, netw
     with pytest.raises(MissingExtra) as caught:
         measure_onnx(network, 1)
     assert str(caught.value) == "running tiny.onnx needs onnxruntime: pip install 'mlsysim[measure]'"
+
+
+def test_sizes_measured_in_turn_are_of_the_same_rounds_by_hand():
+    # Two moods, the second five times slower; a short step is taken eight times a round while fast, once while slow.
+    short = over_rounds([[1.0] * 8] * 2 + [[5.0]] * 3)
+    long = over_rounds([[10.0, 10.0]] * 2 + [[50.0, 50.0]] * 3)
+    assert long.value / short.value == 10.0
+    assert (short.value, short.low, short.high) == (5.0, 1.0, 5.0)

@@ -116,8 +116,9 @@ def measure_alternating(
     """Time several batch sizes in turn, round after round, so that what disturbs the machine disturbs all alike.
 
     Parameters are those of :func:`measure_onnx`; ``seconds`` is for all together, and a larger batch gets more of it.
-    The first round warms up and is dropped. A machine has moods that last longer than a round: the interval of each
-    batch size takes in that of its round medians as well as that of its steps.
+    The first round warms up and is dropped. A machine has moods that last longer than a round: the step of each batch
+    size is the median of its round medians, so that all batch sizes are those of the same rounds, and the interval
+    takes in that of the rounds as well as that of the steps.
 
     Raises
     ------
@@ -142,15 +143,19 @@ def measure_alternating(
         warm, *kept = turns[run.batch]
         dropped = Dropped(len(warm) + rounds, "the first round, and the first step of each")
         steps = [time for turn in kept for time in turn]
-        found[run.batch] = run.measurement(steps, dropped, _over_rounds(steps, kept))
+        found[run.batch] = run.measurement(steps, dropped, over_rounds(kept))
     return found
 
 
-def _over_rounds(steps: Sequence[float], turns: Sequence[Sequence[float]]) -> Interval:
-    """Return the median step with an interval that holds for the steps and for the medians of the rounds."""
-    within = median_interval(steps)
+def over_rounds(turns: Sequence[Sequence[float]]) -> Interval:
+    """Return the median of the medians of rounds [s], with an interval that holds for them and for all steps.
+
+    Rounds of a fixed time hold more steps while the machine is fast, by how much depends on the size of a step: the
+    median of all steps would be that of another mood for each size.
+    """
+    within = median_interval([time for turn in turns for time in turn])
     between = median_interval([float(np.median(turn)) for turn in turns])
-    return Interval(within.value, min(within.low, between.low), max(within.high, between.high))
+    return Interval(between.value, min(within.low, between.low), max(within.high, between.high))
 
 
 class _Run(NamedTuple):
