@@ -128,16 +128,17 @@ def moves(a: Place, b: Place) -> list[str]:
 
 
 def distance(a: Machine, b: Machine) -> str:
-    """Return how far two devices are apart: family within memory class within kind of machine.
+    """Return how far one device is from another: family within memory class within kind of machine.
 
-    What lies within one memory class bears its name: ``same-family/hbm``.
+    Within a kind the memory class of the second bears on it (``same-family/hbm``): some are better known than others.
     """
     if a.kind != b.kind:
         return "other-kind"
     if a.memory_class != b.memory_class:
-        return "other-memory-class"
-    within = "same-memory-class" if (a.vendor, a.generation) != (b.vendor, b.generation) else "same-family"
-    return f"{within}/{a.memory_class}" if a.memory_class else within
+        within = "other-memory-class"
+    else:
+        within = "same-memory-class" if (a.vendor, a.generation) != (b.vendor, b.generation) else "same-family"
+    return f"{within}/{b.memory_class}" if b.memory_class else within
 
 
 def _phase(regime: str) -> str:
@@ -148,20 +149,22 @@ def _phase(regime: str) -> str:
 
 
 def share_of(regime: str, move: str, known: Mapping[tuple[str, str], Share] | None = None) -> Share:
-    """Return what is carried over a kind of move: in its regime and memory class, else in its regime, else in all."""
+    """Return what is carried over a kind of move: in its regime and memory class, else over a farther one there.
+
+    Where no such pairs are published, in its regime, else in all.
+    """
     table = shares() if known is None else known
-    wider = move.partition("/")[0]
-    keys = ((regime, move), (regime, wider), ("", wider))
+    wider, _, memory = move.partition("/")
+    farther = f"same-memory-class/{memory}" if wider == "same-family" else move
+    keys = ((regime, move), (regime, farther), (regime, wider), ("", wider))
     return next((table[key] for key in keys if key in table), NOTHING_CARRIED)
 
 
 def carried(a: Place, b: Place, known: Mapping[tuple[str, str], Share] | None = None) -> float:
     """Return the share of a deviation that two runs have in common: those of all moves between them, multiplied."""
-    product = 1.0
-    for move in moves(a, b):
-        values = [share_of(place.regime, move, known).value for place in (a, b)]
-        product *= math.sqrt(values[0] * values[1])
-    return product
+    there = [share_of(b.regime, move, known).value for move in moves(a, b)]
+    back = [share_of(a.regime, move, known).value for move in moves(b, a)]
+    return math.sqrt(math.prod(there) * math.prod(back))
 
 
 def covariance(

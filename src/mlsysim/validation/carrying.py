@@ -38,6 +38,8 @@ ENOUGH = 20
 """Runs or pairs below which a regime takes what all have."""
 NOT_OF_ALL = "ttft"
 """Times to first token depend on what no row records: they say nothing of other regimes."""
+ENOUGH_GROUPS = 3
+"""Second devices from which a memory class has a share of its own."""
 FARTHEST = 0.5
 """Error of a pair that counts as this much and no more [ln]."""
 
@@ -224,7 +226,8 @@ def shares_of(
                 groups[key].append(i)
     found = {}
     for key, here in sorted(groups.items()):
-        if len(here) >= ENOUGH or not key[0]:
+        few = "/" in key[1] and len({_group(pairs[i]) for i in here}) < ENOUGH_GROUPS
+        if not key[0] or (len(here) >= ENOUGH and not few):
             share = best_share(worth, weights, here)
             found[key] = Share(share, tail_of_pairs([pairs[i] for i in here], priors, share), len(here))
     return found
