@@ -1,5 +1,7 @@
 """The four fallacies: each is guarded by a note with a stable code, and each is shown to be one."""
 
+import math
+
 import pytest
 
 from mlsysim import Engine, calibrate
@@ -42,13 +44,15 @@ def test_higher_is_not_better():
     assert "a narrower format has a higher peak and other answers" in message(narrower, "efficiency-is-not-speed")
 
 
-def test_eta_does_not_transfer_and_attainment_does_better():
+def test_eta_does_not_transfer_but_how_far_it_is_from_a_prediction_does_in_part():
     home = calibrate(**DECODE, hardware="h100", batch_size=1, throughput="140 tok/s")
     there = Engine.solve(**DECODE, hardware="h200", batch_size=1, efficiency=home)
     assert "efficiency-moved" in codes(there)
     assert there.efficiency.achieved != pytest.approx(home.efficiency.value, rel=0.05)
-    assert there.efficiency.attainment == pytest.approx(home.attainment.value, rel=1e-9)
     assert there.efficiency.high / there.efficiency.low > home.efficiency.high / home.efficiency.low
+    off = math.log(home.time_s.value / Engine.solve(**DECODE, hardware="h100", batch_size=1).time_s.value)
+    carried = math.log(there.time_s.value / Engine.solve(**DECODE, hardware="h200", batch_size=1).time_s.value)
+    assert 0 < carried / off < 1
 
 
 def test_the_interval_widens_with_the_distance():
@@ -58,7 +62,7 @@ def test_the_interval_widens_with_the_distance():
         r = Engine.solve(**{**DECODE, **changes}, hardware=hardware, batch_size=1, efficiency=home)
         return r.efficiency.low / r.efficiency.achieved
 
-    assert low("h100") > low("h200") > low("rtx-4090")
+    assert low("h100") > low("h200") > low("tpu-v5e")
     moved = Engine.solve(**DECODE, hardware="rtx-4090", batch_size=1, efficiency=home)
     assert "(memory class hbm to gddr)" in message(moved, "efficiency-moved")
     assert low("h200") > low("h200", precision="fp8")

@@ -116,6 +116,10 @@ LARGEST = 1e15
 """The largest count that is taken for a question: beyond it floats no longer tell neighbours apart."""
 
 
+_LONGEST = 80
+"""Characters of the longest quantity anyone writes; a pattern takes minutes on thousands of digits."""
+
+
 def parse(value: object, dimension: str, field: str = "value") -> float:
     """Turn a number, a string with a unit or a pint quantity into a positive SI float.
 
@@ -137,9 +141,9 @@ def parse(value: object, dimension: str, field: str = "value") -> float:
     if hasattr(value, "m_as"):
         return positive(value.m_as(_PINT.get(dimension, dimension)), field)
     if isinstance(value, str):
-        match = _NUMBER.match(value)
+        match = _NUMBER.match(value) if len(value) <= _LONGEST else None
         if match is None:
-            raise InvalidValue(field, rule, value)
+            raise InvalidValue(field, rule, value if len(value) <= _LONGEST else value[:_LONGEST] + "...")
         number, unit = float(match[1].replace(",", "").replace("_", "")), match[2]
         return positive(number * (1.0 if unit is None else _scale(unit, dimension, field, value)), field, value)
     return positive(value, field)

@@ -257,13 +257,13 @@ def test_to_measure_is_never_to_know_less(question, throughput, there):
 
 
 def test_what_was_measured_beyond_the_published_is_not_pressed_into_it():
-    # A processor: nothing of its kind is published, so that no range of accelerators bounds it.
+    # A board at 0.8 of its roofline, where others reach half of that: another batch stays near what was measured.
     question = {"model": "resnet-50", "hardware": "raspberry-pi-5", "precision": "fp32"}
     floor = Engine.solve(**question, efficiency=1.0).time_s.value
     measured = calibrate(time_s=floor / 0.8, **question)
     moved = Engine.solve(**question, batch_size=4, efficiency=measured).efficiency
-    assert moved.low < 0.8 * 0.6
-    assert moved.high == 1.0
+    assert moved.achieved == pytest.approx(0.8, rel=0.1)
+    assert moved.low < 0.8 < moved.high <= 1.0
 
 
 def test_stated_flops_carry_eta_itself_and_say_so():
@@ -286,12 +286,12 @@ def test_a_slip_of_a_thousand_is_pointed_out():
         calibrate(throughput="500 tok/s", flops_per_token=1.4e12, peak_flops=989)
 
 
-def test_a_move_makes_nothing_likely_that_nobody_has_published():
+def test_a_moved_calibration_is_no_less_sure_than_a_prediction():
     question = {"model": "llama-3.1-8b", "phase": "training", "batch_size": 256, "seq_len": 4096, "devices": 64}
     measured = calibrate(efficiency=0.38, hardware="a100", **question)
     moved = Engine.solve(hardware="h100", efficiency=measured, **question)
-    published = pool("training", "NVIDIA", several=True).wide
-    assert published.low <= moved.efficiency.low < 0.38 < moved.efficiency.high <= published.high
+    predicted = Engine.solve(hardware="h100", **question).efficiency
+    assert moved.efficiency.high / moved.efficiency.low <= predicted.high / predicted.low
 
 
 def test_a_smaller_step_is_less_of_a_move():

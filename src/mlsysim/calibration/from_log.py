@@ -101,6 +101,11 @@ def _device(log: Log, stated: Any) -> Any:
         return stated
     name = device_named(log.hardware)
     if name not in Hardware:
+        from mlsysim.hardware.probe.accelerator import recognised
+
+        found = recognised(log.hardware)
+        if found is not None:
+            return found
         hint = f"the log calls it {log.hardware!r}, which is not in the registry"
         raise InvalidValue("hardware", "given", None, hint)
     return name

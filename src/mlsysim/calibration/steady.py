@@ -96,7 +96,9 @@ def steady_state(times: Sequence[float], named: Mapping[int, str] | None = None)
 
 def _apart(values: Array, names: dict[int, str]) -> dict[int, str]:
     """Return the steps that are no usual ones, by index, with what they are called."""
-    later = values[len(values) // 2 :]
+    unnamed = np.array([value for i, value in enumerate(values) if i not in names], dtype=float)
+    judged = unnamed if len(unnamed) >= FEWEST_STEPS else values  # what a log names is no measure of the usual
+    later = judged[len(judged) // 2 :]
     middle = float(np.median(later))
     spread = 1.4826 * float(np.median(np.abs(later - middle)))
     limit = max(middle + _FAR * spread, _LONGER * middle)

@@ -7,6 +7,7 @@ training. Copies within the device count each byte read and written; those to an
 from __future__ import annotations
 
 import importlib.util
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -188,18 +189,24 @@ def _about(device: str) -> tuple[str, float]:
     return f"{machine.title()} GPU", float(machine.memory())
 
 
-def recognised(title: str, memory: float) -> HardwareSpec | None:
-    """Return the packaged device that a driver's name means, by its words and its memory; None where none is sure.
+def recognised(title: str, memory: float | None = None) -> HardwareSpec | None:
+    """Return the packaged device that a driver's name means, by its words and its memory [B]; None where none is sure.
 
-    ``NVIDIA H100 80GB HBM3`` with 85 GB is h100-sxm: h100-nvl has the same words, and 94 GB.
+    ``NVIDIA H100 80GB HBM3`` with 85 GB is h100-sxm: h100-nvl has the same words, and 94 GB. Where no memory is given it
+    is what the name says; a name that says none means a device if only one has its words.
     """
     words, found = normal(title), []
+    said = re.search(r"(\d+)\s?GB", title)
+    size = float(said[1]) * 1e9 if memory is None and said else memory
     for d in map(Hardware.__getitem__, Hardware):
         parts = [part for part in d.name.split("-") if not part.endswith("gb")]
         key = "".join(part for part in parts if part not in {"sxm", "pcie"})
         if d.kind != "gpu" or d.memory is None or key not in words:
             continue
-        off = abs(memory / d.memory.value - 1)
+        off = 0.0 if size is None else abs(size / d.memory.value - 1)
         if off < _SAME_MEMORY:
             found.append((len(key), ("pcie" in parts) == ("pcie" in words), -off, d))
-    return max(found, key=lambda item: item[:3])[3] if found else None
+    best = max(found, key=lambda item: item[:3], default=None)
+    if best is None or (size is None and sum(item[:2] == best[:2] for item in found) > 1):
+        return None
+    return best[3]
