@@ -1,15 +1,22 @@
-"""Documentation is run: every ``>>>`` and every ``$ mlsysim ...`` of the README and of docs/ is a test."""
+"""Documentation is run: every ``>>>`` and every ``$ mlsysim ...`` of the README and of docs/ is a test.
+
+Each page runs in a folder of its own, which holds nothing but the logs that the tests read, where they lie here.
+"""
 
 from __future__ import annotations
 
 import doctest
 import io
+import os
 import re
 import shlex
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from typing import NamedTuple
+from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
 from unittest import mock
 
 from sybil import Document, Example, Region, Sybil
@@ -18,6 +25,8 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 
 FLAGS = doctest.ELLIPSIS
+ROOT = Path(__file__).parent
+LOGS = Path("tests/calibration/logs/files")
 
 
 class Command(NamedTuple):
@@ -75,6 +84,27 @@ def check_console(example: Example) -> str | None:
     return None
 
 
+@contextmanager
+def scratch() -> Iterator[None]:
+    """Work in a folder of one's own: a page saves calibrations, and neither sees nor touches those of its reader."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        shutil.copytree(ROOT / LOGS, Path(folder) / LOGS)
+        stack.enter_context(mock.patch.dict(os.environ, MLSYSIM_CONFIG_DIR=str(Path(folder) / "user")))
+        stack.enter_context(chdir(folder))
+        yield
+
+
+def begin(names: dict[str, Any]) -> None:
+    """Begin a page."""
+    names["_scratch"] = ExitStack()
+    names["_scratch"].enter_context(scratch())
+
+
+def end(names: dict[str, Any]) -> None:
+    """End a page."""
+    names["_scratch"].close()
+
+
 class ConsoleParser:
     """Yield the console blocks of a page."""
 
@@ -87,4 +117,6 @@ class ConsoleParser:
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(doctest_optionflags=FLAGS), ConsoleParser()],
     patterns=["README.md", "docs/*.md", "docs/**/*.md"],
+    setup=begin,
+    teardown=end,
 ).pytest()
