@@ -66,7 +66,8 @@ def named(c: Calibration) -> str:
         return "stated FLOPs per item"
     s = c.scenario
     asked = question_of(s)
-    sizes = ", ".join(f"{name} {asked[name]}" for name in ("batch_size", "seq_len", "context") if asked.get(name))
+    elsewhere = {"phase", "precision", "devices"}
+    sizes = ", ".join(f"{name} {value}" for name, value in asked.items() if name not in elsewhere)
     return f"{s.model.name} {s.phase} on {s.devices} x {s.hardware.name}, {s.precision}, {sizes}"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from mlsysim.calibration.calibrate import calibrate
 from mlsysim.calibration.calibration import Calibration
 from mlsysim.calibration.logs import LeftOut, Log, Reading, read_log
+from mlsysim.calibration.logs.log import NOTHING
 from mlsysim.calibration.origin import Origin
 from mlsysim.calibration.profile import Profile
 from mlsysim.calibration.steady import FEWEST_STEPS, NARROW, Steady, steady_state
@@ -23,17 +24,23 @@ from mlsysim.workload import model_of
 
 _MANY = 20
 """Times the length of a block that a steady part has at least to trust a wide interval."""
+_HOLDS = {"time_s": "times of steps", "efficiency": "shares of a peak", "achieved_flops": "FLOP/s"}
+_OF_THE_MEASUREMENT = {"overhead_s", "convention", "flops_per_token", "peak_flops"}
 NARROW_OF_FEW = 0.01
 """Half-width, as a share of the value, beyond which a steady part of fewer blocks is called too short."""
 
 
-def calibrate_log(log: Log | Path | str | Sequence[Path | str], **stated: Any) -> Profile:
+def calibrate_log(
+    log: Log | Path | str | Sequence[Path | str], otherwise: Mapping[str, Any] = NOTHING, **stated: Any
+) -> Profile:
     """Turn a log into eta at each of its operating points.
 
     Parameters
     ----------
     log
         The file of a program in any format that :func:`read_log` knows, several files of one run, or what was read.
+    otherwise
+        Conditions that are taken where neither the log nor the caller says them, of a run in the same phase.
     stated
         As for :func:`calibrate`: ``model``, ``hardware`` and whatever the log does not say; what is stated goes before
         what the log says.
@@ -41,7 +48,7 @@ def calibrate_log(log: Log | Path | str | Sequence[Path | str], **stated: Any) -
     Raises
     ------
     InvalidValue
-        A log that cannot be read, or of another model; no phase is known.
+        A log that cannot be read, or of another model; no model or no phase is known.
     ImpossibleMeasurement
         No point of it is possible; where some are, the others are left out, and said so.
     """
@@ -49,12 +56,14 @@ def calibrate_log(log: Log | Path | str | Sequence[Path | str], **stated: Any) -
     given = {name: value for name, value in stated.items() if value is not None}
     given["model"] = _one_model(known, given.get("model"))
     given["hardware"] = _device(known, given.get("hardware"))
+    if given["model"] is None and "flops_per_token" not in given:
+        raise InvalidValue("model", "given, or flops_per_token in its place", None, "the log does not name it")
     points: list[Calibration] = []
     refused: list[UsageError] = []
     left_out = list(known.left_out)
     for reading in known.readings:
         try:
-            points.append(_point(known, reading, given))
+            points.append(_point(known, reading, given, otherwise))
         except UsageError as problem:
             refused.append(problem)
             line = reading.lines[0] if reading.lines else 0
@@ -111,21 +120,36 @@ def _device(log: Log, stated: Any) -> Any:
     return name
 
 
-def _point(log: Log, reading: Reading, given: Mapping[str, Any]) -> Calibration:
+def _point(log: Log, reading: Reading, given: Mapping[str, Any], otherwise: Mapping[str, Any]) -> Calibration:
     """Return the calibration of one reading."""
     said = {"phase": reading.phase, **reading.conditions}
     question = {**{k: v for k, v in said.items() if v not in ("", None)}, **given}
-    if "phase" not in question and not getattr(model_of(question["model"]), "decodes", False):
-        question["phase"] = "forward"  # what trains says so: a log that does not is of inference
-    if "phase" not in question:
-        raise InvalidValue("phase", "given: forward, decode or training", None, "the log does not say what was timed")
+    if question.get("phase", otherwise.get("phase")) == otherwise.get("phase"):
+        question = {**otherwise, **question}
+    _settle_phase(reading, question)
     convention = question.pop("convention", None) if reading.quantity == "efficiency" else None
     steady = _steady(reading)
     value = _value(reading, steady, question)
     found = calibrate(**question, **value, **({"convention": convention} if convention else {}))
     origin = Origin(log.format, len(reading.values), steady, (), reading.label)
     notes = (*found.notes, *_conflicts(said, given), *_steady_notes(reading, steady))
+    if steady is not None and found.roof is not None:
+        steady = steady.scaled(found.time_s.value / steady.step_s.value)
+        origin = origin._replace(steady=steady)
     return replace(found, setup=log.setup, origin=origin, notes=notes)
+
+
+def _settle_phase(reading: Reading, question: dict[str, Any]) -> None:
+    """Say which phase it is where only one can be, and refuse what stated FLOPs per token cannot answer."""
+    if question["model"] is None:
+        if reading.quantity != "throughput":
+            hint = f"the log holds {_HOLDS[reading.quantity]}: how many tokens that is, the model says"
+            raise InvalidValue("flops_per_token", "left out, and model given", question["flops_per_token"], hint)
+    elif "phase" not in question:
+        if getattr(model_of(question["model"]), "decodes", False):
+            hint = "the log does not say what was timed"
+            raise InvalidValue("phase", "given: forward, decode or training", None, hint)
+        question["phase"] = "forward"  # what trains says so: a log that does not is of inference
 
 
 def _steady(reading: Reading) -> Steady | None:
@@ -146,7 +170,7 @@ def _value(reading: Reading, steady: Steady | None, question: dict[str, Any]) ->
     name = reading.quantity
     if name == "achieved_flops":
         name, factor = "efficiency", 1.0 / _peak(reading, question)
-    if name == "throughput" and reading.unit == "samples/s":
+    if name == "throughput" and reading.unit == "samples/s" and question["model"] is not None:
         factor *= _tokens_a_sample(question)
     return {name: [v * factor for v in value] if isinstance(value, list) else value * factor}
 
@@ -165,7 +189,7 @@ def _tokens_a_sample(question: Mapping[str, Any]) -> float:
 
 
 def _scenario(question: Mapping[str, Any]) -> Scenario:
-    asked = {name: value for name, value in question.items() if name not in {"overhead_s", "convention"}}
+    asked = {name: value for name, value in question.items() if name not in _OF_THE_MEASUREMENT}
     return Scenario.of(asked.pop("model"), asked.pop("hardware"), **asked)
 
 

@@ -12,12 +12,24 @@ from mlsysim.calibration.logs.log import LeftOut
 from mlsysim.calibration.origin import Origin
 from mlsysim.calibration.question import question_of
 from mlsysim.calibration.steady import Pause, Steady
-from mlsysim.errors import InvalidValue, UsageError
+from mlsysim.errors import InvalidValue, Problems, UnknownName, UsageError
+from mlsysim.registry import nearest
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Scenario, hardware_of
 from mlsysim.setup import UNKNOWN, Setup
-from mlsysim.workload import model_of
+from mlsysim.workload import Modified, model_of
 
+_DERIVED = (
+    *("model", "hardware", "time_s", "throughput"),
+    *("eta", "ceiling", "peak_flops", "flops_per_item", "convention", "setup", "origin"),
+)
+_ASKED = (
+    *("phase", "batch_size", "seq_len", "context", "precision", "devices", "overhead_s"),
+    *Modified.__annotations__,
+)
+_EDITED = "the file was edited by hand, or written by a later version"
+_TOLD = 50
+"""Lines left out of a log that are kept with what it measured; of more, the number is."""
 CHANGED = 1e-6
 """Relative difference beyond which work or peak are no longer those of the day of the measurement."""
 
@@ -32,6 +44,15 @@ def record_of(c: Calibration, model: str = "", hardware: str = "") -> dict[str, 
     InvalidValue
         The model or the hardware cannot be found again under its name: a spec that is in no registry and no file.
     """
+    record = _record(c, model, hardware)
+    again = calibration_of(record)
+    if abs(again.flops_per_item / c.flops_per_item - 1) > CHANGED:
+        hint = f"the run had {c.flops_per_item:.6g} FLOPs per item, and what its record says {again.flops_per_item:.6g}"
+        raise InvalidValue("model", "the same when it is found again by its name", record.get("model"), hint)
+    return record
+
+
+def _record(c: Calibration, model: str, hardware: str) -> dict[str, Any]:
     common = {
         "eta": list(c.efficiency),
         "ceiling": c.ceiling,
@@ -45,11 +66,15 @@ def record_of(c: Calibration, model: str = "", hardware: str = "") -> dict[str, 
     if c.scenario is None:
         return {"throughput": list(c.throughput), **common}
     names = {"model": model or c.scenario.model.name, "hardware": hardware or c.scenario.hardware.name}
-    _refuse_lost(c.scenario, names)
-    return {**names, **question_of(c.scenario), "time_s": list(c.time_s), **common}
+    found = _found_again(c.scenario, names)
+    steps = getattr(c.scenario.model, "steps", None)
+    denoised = {"steps": steps} if steps != getattr(found, "steps", None) else {}
+    return {**names, **question_of(c.scenario), **denoised, "time_s": list(c.time_s), **common}
 
 
-def _refuse_lost(scenario: Scenario, names: Mapping[str, str]) -> None:
+def _found_again(scenario: Scenario, names: Mapping[str, str]) -> object:
+    """Return the model that is found under its name; refuse what is not found, the machine too."""
+    models: list[object] = []
     for field, find, spec, how in (
         ("model", model_of, scenario.model, "give its config.json or ONNX file by its path"),
         (
@@ -65,6 +90,8 @@ def _refuse_lost(scenario: Scenario, names: Mapping[str, str]) -> None:
             found = None
         if found is None or found.name != spec.name:
             raise InvalidValue(field, "a name or a file that is found again", names[field], how)
+        models.append(found)
+    return models[0]
 
 
 def calibration_of(record: Mapping[str, Any], where: str = "calibration") -> Calibration:
@@ -76,25 +103,52 @@ def calibration_of(record: Mapping[str, Any], where: str = "calibration") -> Cal
         The record is not whole, or names what is no longer there.
     """
     try:
+        _refuse_unknown(record)
         found = _measured(record)
-    except (KeyError, TypeError) as problem:
-        hint = "the file was edited by hand, or written by a later version"
-        raise InvalidValue(where, "a whole record of a calibration", str(problem), hint) from None
-    setup = Setup(**{k: v for k, v in record.get("setup", {}).items() if k in Setup._fields})
-    notes = (*_kept(found.notes), *_changed(record, found))
-    return replace(found, setup=setup or UNKNOWN, origin=_origin(record.get("origin")), notes=notes)
+        setup = Setup(**{k: v for k, v in _table(record, "setup").items() if k in Setup._fields})
+        notes = (*_kept(found.notes), *_changed(record, found))
+        return replace(found, setup=setup or UNKNOWN, origin=_origin(_table(record, "origin")), notes=notes)
+    except UsageError as problem:
+        raise _placed(problem, where) from None
+    except KeyError as problem:
+        raise InvalidValue(f"{where}: {problem.args[0]}", "given", None, _EDITED) from None
+    except (TypeError, ValueError, AttributeError, IndexError) as problem:
+        raise InvalidValue(where, "a whole record of a calibration", str(problem), _EDITED) from None
+
+
+def _placed(problem: UsageError, where: str) -> UsageError:
+    """Say where a problem is: in which file, revision and point."""
+    parts = problem.problems if isinstance(problem, Problems) else (problem,)
+    for part in parts:
+        part.args = (f"{where}: {part}",)
+    return Problems(parts) if isinstance(problem, Problems) else problem
+
+
+def _refuse_unknown(record: Mapping[str, Any]) -> None:
+    known = (*_DERIVED, *_ASKED)
+    for field in record:
+        if field not in known:
+            raise UnknownName("field", field, nearest(field, known), "known: " + ", ".join(known))
 
 
 def _measured(record: Mapping[str, Any]) -> Calibration:
-    if "time_s" not in record:
+    if "throughput" in record:
         return calibrate(
-            throughput=Interval(*record["throughput"]),
+            throughput=_interval(record, "throughput"),
             flops_per_token=record["flops_per_item"],
             peak_flops=record["peak_flops"],
         )
-    derived = {"time_s", "eta", "ceiling", "peak_flops", "flops_per_item", "convention", "setup", "origin"}
-    asked = {name: value for name, value in record.items() if name not in derived}
-    return calibrate(time_s=Interval(*record["time_s"]), **asked)
+    asked = {name: value for name, value in record.items() if name in _ASKED}
+    return calibrate(time_s=_interval(record, "time_s"), model=record["model"], hardware=record["hardware"], **asked)
+
+
+def _interval(record: Mapping[str, Any], field: str) -> Interval:
+    ends = record[field]
+    if not isinstance(ends, list) or len(ends) != 3 or not all(type(e) in {int, float} for e in ends):
+        raise InvalidValue(field, "a list of three numbers: the value and the ends of its interval", ends)
+    if not ends[1] <= ends[0] <= ends[2]:
+        raise InvalidValue(field, "a value between the ends of its interval: [value, low, high]", ends)
+    return Interval(*ends)
 
 
 def _kept(notes: tuple[Note, ...]) -> tuple[Note, ...]:
@@ -106,11 +160,13 @@ def _changed(record: Mapping[str, Any], now: Calibration) -> list[Note]:
     """Say where work or peak were other ones when the measurement was recorded: then eta is another one too."""
     notes = []
     for field, words in (("flops_per_item", "FLOPs per item"), ("peak_flops", "peak")):
-        was, is_now = float(record.get(field, 0.0)), float(getattr(now, field))
+        was, is_now = record.get(field, 0.0), float(getattr(now, field))
+        if type(was) not in {int, float}:
+            raise InvalidValue(field, "a number", was)
         if was and abs(is_now / was - 1) > CHANGED:
             message = (
                 f"{words} were {was:.6g} when this was recorded and are {is_now:.6g} now: the measured time is the"
-                f" same, eta goes from {record['eta'][0]:.4g} to {now.efficiency.value:.4g}"
+                f" same, eta goes from {_interval(record, 'eta').value:.4g} to {now.efficiency.value:.4g}"
             )
             notes.append(Note("facts-changed", message))
     return notes
@@ -119,17 +175,28 @@ def _changed(record: Mapping[str, Any], now: Calibration) -> list[Note]:
 def _origin_record(origin: Origin) -> dict[str, Any]:
     found = origin.to_dict()
     left = found.pop("left_out")
+    if len(left) > _TOLD:
+        more = f"{len(left) - _TOLD:,} more lines are not used, of which nothing is kept"
+        left = [*left[:_TOLD], {"line": left[_TOLD]["line"], "reason": more}]
     steady = found.pop("steady_state")
     return {**found, **({"steady": steady} if steady else {}), **({"left_out": left} if left else {})}
 
 
-def _origin(record: Mapping[str, Any] | None) -> Origin | None:
-    if record is None:
+def _table(record: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    found = record.get(field, {})
+    if not isinstance(found, dict):
+        raise InvalidValue(field, "a table of fields", found)
+    return found
+
+
+def _origin(record: Mapping[str, Any]) -> Origin | None:
+    if not record:
         return None
-    known = record.get("steady")
+    known = _table(record, "steady")
     steady = None
     if known:
-        pauses = tuple(Pause(**pause) for pause in known.get("pauses", ()))
-        steady = Steady(**{**known, "step_s": Interval(**known["step_s"]), "pauses": pauses})
-    left_out = tuple(LeftOut(**part) for part in record.get("left_out", ()))
+        pauses = tuple(Pause(*(pause[f] for f in Pause._fields)) for pause in known["pauses"])
+        step = Interval(*(known["step_s"][f] for f in Interval._fields))
+        steady = Steady(*(known[f] for f in Steady._fields))._replace(step_s=step, pauses=pauses)
+    left_out = tuple(LeftOut(*(part[f] for f in LeftOut._fields)) for part in record.get("left_out", ()))
     return Origin(record["format"], record["samples"], steady, left_out, record.get("label", ""))

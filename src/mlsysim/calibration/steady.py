@@ -58,6 +58,11 @@ class Steady(NamedTuple):
         """Return half of the interval, as a share of its value."""
         return (self.step_s.high - self.step_s.low) / 2 / self.step_s.value
 
+    def scaled(self, factor: float) -> Steady:
+        """Return the same of steps that took ``factor`` times as long: of times a token, times a step."""
+        pauses = tuple(pause._replace(seconds=pause.seconds * factor) for pause in self.pauses)
+        return self._replace(step_s=self.step_s * factor, pauses=pauses)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, ready for JSON."""
         pauses = [pause._asdict() for pause in self.pauses]

@@ -1,8 +1,8 @@
 """Calibrations kept as files: ``calibrations/NAME.toml`` in the project, or in the folder of the user.
 
 A file is a list of revisions, the newest last: one for every time that the calibration was measured. A revision is
-added, none is ever changed. The file is written whole beside the old one and put in its place, under a lock, so that
-neither a kill nor another process loses anything.
+added below the others, whose text stays as it is. The file is written whole beside the old one and put in its place,
+under a lock, so that neither a kill nor another process loses anything.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 from mlsysim.calibration.profile import Profile
 from mlsysim.calibration.records import calibration_of, record_of
 from mlsysim.errors import Checks, InvalidValue, UnknownName
-from mlsysim.files import read_fields, writable_folder, write_whole
+from mlsysim.files import LARGEST_BYTES, read_fields, writable_folder, write_whole
 from mlsysim.own import user_folder
 from mlsysim.registry import nearest
 
 FOLDER = "calibrations"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.IGNORECASE)
+_LONGEST = 100
+"""Letters of a name: file systems have room for 255 bytes, ending and all."""
 _LOCK_S = 30.0
 """How long to wait for another process that writes the same file [s]."""
 _HEAD = "# Calibrations of mlsysim. Each [[revision]] is one measurement; the newest is the last one.\n\n"
@@ -35,12 +37,14 @@ class Revision(NamedTuple):
     recorded: str
     note: str
     records: Sequence[dict[str, Any]]
+    path: Path | None = None
 
     @property
     def profile(self) -> Profile:
         """Return the calibrations of the revision; work, ceiling and eta are counted anew."""
-        where = f"{self.name}@{self.number}"
-        return Profile(tuple(calibration_of(record, where) for record in self.records))
+        where = f"{self.path or self.name}, revision {self.number}"
+        listed = enumerate(self.records, 1)
+        return Profile(tuple(calibration_of(record, f"{where}, point {n}") for n, record in listed))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what names the revision, ready for JSON."""
@@ -52,7 +56,7 @@ class Revision(NamedTuple):
             "points_saved": len(self.records),
             "of": sorted({str(r.get("model", "stated FLOPs")) for r in self.records}),
             "on": sorted({str(r.get("hardware", "a stated peak")) for r in self.records}),
-            "eta": [r["eta"][0] for r in self.records if r.get("eta")],
+            "eta": [r["eta"][0] for r in self.records if isinstance(r.get("eta"), list) and r["eta"]],
         }
 
 
@@ -96,26 +100,52 @@ def save(
     Raises
     ------
     InvalidValue
-        A name that no file can have; a folder that cannot be written into; what could not be found again.
+        A name that no file can have; a folder that cannot be written into; what could not be found again; a file that
+        would be too large to be read.
     """
-    if not _NAME.fullmatch(name):
-        raise InvalidValue("name", "letters, digits, dots and dashes", name)
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        raise InvalidValue("name", f"letters, digits, dots and dashes, {_LONGEST} at most", name)
+    if user:
+        model, hardware = _from_anywhere(model), _from_anywhere(hardware)
     records = [record_of(c, model, hardware) for c in profile]
     folder = writable_folder(user_folder(FOLDER) if user else project_folder(), "calibrations")
     path = folder / f"{name}.toml"
     with _locked(path):
-        known = list(revisions(name, path)) if path.exists() else []
+        known = len(list(revisions(name, path))) if path.exists() else 0
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        added = Revision(name, len(known) + 1, now, note, records)
-        write_whole(path, _text([*known, added]).encode())
+        added = Revision(name, known + 1, now, note, records, path)
+        write_whole(path, _with(path.read_bytes().rstrip() + b"\n\n" if known else _HEAD.encode(), added))
     return path, added
 
 
-def _text(found: Sequence[Revision]) -> str:
+def _from_anywhere(name: str) -> str:
+    """Return the whole path where a name is one, so that it is found from every working directory."""
+    return str(Path(name).resolve()) if name and Path(name).exists() else name
+
+
+def _with(before: bytes, added: Revision) -> bytes:
+    """Return the text of a file with a revision below what it holds.
+
+    Raises
+    ------
+    InvalidValue
+        The whole could not be read again: it is too large, or was edited into a form to which nothing can be added.
+    """
+    import tomllib
+
     import tomli_w
 
-    listed = [{"recorded": r.recorded, **({"note": r.note} if r.note else {}), "point": list(r.records)} for r in found]
-    return _HEAD + tomli_w.dumps({"revision": listed})
+    table = {"recorded": added.recorded, **({"note": added.note} if added.note else {}), "point": list(added.records)}
+    whole = before + tomli_w.dumps({"revision": [table]}).encode()
+    if len(whole) > LARGEST_BYTES:
+        hint = f"{added.path} would have {len(whole) / 1e6:.1f} MB, and no more than {LARGEST_BYTES / 1e6:g} are read"
+        raise InvalidValue("name", "that of a smaller calibration, or a new one", added.name, hint)
+    try:
+        tomllib.loads(whole.decode())
+    except tomllib.TOMLDecodeError as problem:
+        hint = f"it was edited by hand: {problem}"
+        raise InvalidValue("calibration", "a file that ends with a revision", str(added.path), hint) from None
+    return whole
 
 
 def _locked(path: Path) -> Any:
@@ -134,10 +164,15 @@ def revisions(name: str, path: Path | None = None) -> Iterator[Revision]:
     """
     where = path or _path(name)
     listed = read_fields(where, "calibration").get("revision")
-    if not isinstance(listed, list) or not all(isinstance(r, dict) and r.get("point") for r in listed):
-        raise InvalidValue("calibration", "a file of [[revision]] tables with points", str(where))
+    if not listed or not isinstance(listed, list) or not all(_whole(r) for r in listed):
+        raise InvalidValue("calibration", "a file of [[revision]] tables with [[revision.point]] tables", str(where))
     for number, r in enumerate(listed, 1):
-        yield Revision(name, number, str(r.get("recorded", "")), str(r.get("note", "")), r["point"])
+        yield Revision(name, number, str(r.get("recorded", "")), str(r.get("note", "")), r["point"], where)
+
+
+def _whole(revision: object) -> bool:
+    points = revision.get("point") if isinstance(revision, dict) else None
+    return isinstance(points, list) and bool(points) and all(isinstance(p, dict) for p in points)
 
 
 def _path(name: str) -> Path:
@@ -158,11 +193,12 @@ def load(name: str) -> Revision:
     UnknownName, InvalidValue
         No such calibration or revision; a file that is no calibration.
     """
-    stem, at, number = name.partition("@")
+    stem, at, number = (name, "", "") if name.lower().endswith(".toml") else name.rpartition("@")
+    stem, number = (stem, number) if at else (name, "")
     found = list(revisions(stem))
     if not at:
         return found[-1]
-    if not number.isdigit() or not 1 <= int(number) <= len(found):
+    if not number.isdecimal() or not 1 <= int(number) <= len(found):
         raise InvalidValue("revision", f"a number from 1 to {len(found)}", number)
     return found[int(number) - 1]
 

@@ -63,6 +63,8 @@ def command(
     further = _suggestions(profile) if suggest else []
     if suggest:
         data["suggest"] = [s.to_dict() for s in further]
+    if save:  # before anything is said: an answer is whole, or there is none
+        options.save(profile, save, user=user, note=note, **_named(question))
     if output != "csv" or not elsewhere:
         emit(output, [c.to_dict() for c in profile] if output == "csv" else data, table)
     _below(output, elsewhere)
@@ -72,8 +74,6 @@ def command(
     options.say_points_notes(profile)
     options.say_left_out(profile)
     options.say_results_notes(elsewhere)
-    if save:
-        options.save(profile, save, user=user, note=note, **_named(question))
 
 
 def _profile(logs: tuple[str, ...], question: dict[str, Any]) -> Profile:

@@ -12,6 +12,7 @@ from mlsysim.cli import options
 from mlsysim.cli.app import LazyGroup
 
 ACTIONS = ("list", "show", "diff", "drift", "verify")
+_NO_MODEL = "FLOPs per token were stated, and what they say of a log is the number itself: compare two with diff"
 FAILED = 3
 """Exit code where a saved calibration does not hold any more."""
 
@@ -40,14 +41,16 @@ def command() -> None:
 def listed(output: str) -> None:
     """List the saved calibrations."""
     from mlsysim.calibration.store import listing
-    from mlsysim.errors import Checks
+    from mlsysim.errors import Checks, UsageError
     from mlsysim.report.calibrated import saved_table
     from mlsysim.report.tables import emit
 
     checks = Checks()  # one file that cannot be read does not hide the others
     found = list(listing(checks))
     emit(output, [r.to_dict() for r in found], saved_table(found))
-    checks.done()
+    for problem in checks.problems:
+        print(f"mlsysim: {problem}", file=sys.stderr)
+    sys.exit(UsageError.exit_code if checks.problems else 0)
 
 
 @command.command("show")
@@ -116,16 +119,19 @@ def verify(name: str, logs: tuple[Path, ...], output: str, **question: Any) -> N
     """Predict what a new log measured from a saved calibration; exit code 3 where it does not hold."""
     from mlsysim.calibration.compared import verified
     from mlsysim.calibration.from_log import calibrate_log
+    from mlsysim.calibration.question import question_of
     from mlsysim.calibration.store import load
+    from mlsysim.errors import InvalidValue
     from mlsysim.report.calibrated import verified_table
     from mlsysim.report.tables import emit
 
     known = load(name).profile
     home = known.main.scenario
-    if home is not None:
-        same = {"model": home.model, "hardware": home.hardware, "precision": home.precision, "devices": home.devices}
-        question = {**question, **{n: question[n] if question[n] is not None else v for n, v in same.items()}}
-    found = verified(known, tuple(calibrate_log(list(logs), **question)))
+    if home is None:
+        raise InvalidValue("name", "of a calibration made from a model, to predict from it", name, _NO_MODEL)
+    same = {"model": home.model, "hardware": home.hardware, "precision": home.precision, "devices": home.devices}
+    asked = {**same, **{field: value for field, value in question.items() if value is not None}}
+    found = verified(known, tuple(calibrate_log(list(logs), question_of(home), **asked)))
     emit(output, [v.to_dict() for v in found], verified_table(found, name))
     held = sum(v.held for v in found)
     print(f"{held} of {len(found)} points hold", file=sys.stderr)
