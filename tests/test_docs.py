@@ -14,6 +14,7 @@ import tomllib
 import traceback
 from contextlib import redirect_stdout
 from hashlib import sha256
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 
@@ -22,9 +23,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from conftest import matches, run_console  # noqa: E402
+from conftest import matches, run_console, scratch  # noqa: E402
 
 from mlsysim import Efficiency, Engine, __version__  # noqa: E402
+from mlsysim.calibration.logs.recognise import MODULES  # noqa: E402
 
 CONCEPT = ROOT / "docs/understanding-efficiency.md"
 GLOSSARY = ROOT / "docs/glossary.md"
@@ -68,7 +70,17 @@ def factors_table():
     return "\n".join(["| factor | what it means | its sign in a profile |", "| --- | --- | --- |", *rows, ""])
 
 
-TABLES = {"guide": guide_table, "factors": factors_table}
+def formats_table():
+    """Return the formats of logs as the page shows them, in the order in which they are tried."""
+    lines = ["| format | told by | reader |", "| --- | --- | --- |"]
+    for name in MODULES:
+        reader = f"[`{name}`](../src/mlsysim/calibration/logs/{name}.py)"
+        found = import_module(f"mlsysim.calibration.logs.{name}").FORMATS
+        lines += [f"| {f.name} | {f.told_by} | {reader} |" for f in found]
+    return "\n".join([*lines, ""])
+
+
+TABLES = {"guide": guide_table, "factors": factors_table, "formats": formats_table}
 
 
 # What a page says
@@ -140,8 +152,8 @@ def test_python_blocks_show_what_they_print(page):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_computed_tables_are_the_codes(name):
-    shown = {found: body for _, found, body, _ in TABLE.findall(CONCEPT.read_text(encoding="utf-8"))}
-    assert shown[name] == TABLES[name]()
+    shown = [body for page in PAGES for _, found, body, _ in TABLE.findall(page.read_text("utf-8")) if found == name]
+    assert shown == [TABLES[name]()]
 
 
 @pages
@@ -238,7 +250,9 @@ def _renewed_python(source, names):
 
 if __name__ == "__main__":
     for written in PAGES:
-        written.write_text(renewed(written.read_text(encoding="utf-8")), encoding="utf-8")
+        with scratch():
+            new = renewed(written.read_text(encoding="utf-8"))
+        written.write_text(new, encoding="utf-8")
 
 
 def test_the_page_of_notes_has_every_code_and_no_other():
