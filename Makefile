@@ -35,6 +35,7 @@ fit: $(VENV)/.dev
 	@test -n "$(FROM)" || { echo "usage: make fit FROM=folder-of-published-tables"; exit 2; }
 	$(BIN)/python tools/fit.py $(FROM)
 	$(BIN)/python tools/sharing.py $(FROM)
+	$(BIN)/python tools/carried.py $(FROM)
 
 accuracy: $(VENV)/.dev
 	@test -n "$(FROM)" || { echo "usage: make accuracy FROM=folder-of-published-tables"; exit 2; }

@@ -71,8 +71,3 @@ def test_parameters_carry_their_origin():
         assert p.n > 0, name
         assert p.source, name
         assert p.derivation, name
-
-
-def test_moves_between_memory_classes_are_the_wider_ones():
-    known = parameters()
-    assert known["move.same-memory-class.decode-1"].value < known["move.other-memory-class.decode-1"].value

@@ -16,6 +16,8 @@ from mlsysim.workload import PLAIN
 _USUAL = 0.4
 """Where no scenario is known, what a compute-bound run usually reaches: the low end of the classical training row."""
 
+_SHARES = (0.25, 0.5, 0.75, 0.9, 0.95)
+"""Shares of tokens that were perhaps never computed."""
 _POWERS = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _CROWDED = 1e3
 """How far a cause stands back under which the run would still not fit into memory [factor in eta]."""
@@ -81,6 +83,10 @@ def _alternatives(s: Scenario) -> Iterator[tuple[str, str, Scenario, float]]:
             s.replace(phase="forward", modifiers=PLAIN),
             1.0,
         )
+    if s.phase == "forward" and s.seq_len is not None:
+        yield from _not_computed(s)
+    if s.phase == "training" and s.seq_len is not None:
+        yield from _padded(s)
     if s.phase == "decode":
         yield "prompt-tokens", "prompt tokens counted as generated: these are prefill tokens", _as_prefill(s), 1.0
         said = "no batch size was given and 1 assumed" if "batch_size" in s.defaults else f"not {s.batch_size}"
@@ -95,6 +101,22 @@ def _alternatives(s: Scenario) -> Iterator[tuple[str, str, Scenario, float]]:
         message = "the run used 2:4 structured sparsity, the peak is dense"
         yield "sparse", message, s.replace(precision=s.precision + SPARSE), 1.0
     yield "counted-twice", "items counted twice, as where prompt and generated tokens are added up", s, 0.5
+
+
+def _not_computed(s: Scenario) -> Iterator[tuple[str, str, Scenario, float]]:
+    """Yield what makes items cheap: padding that no kernel worked on, and prompts that a cache had already."""
+    yield from _padded(s)
+    for share in _SHARES:
+        message = (
+            f"prompts already in the prefix cache, {share:.0%} of them for example: their tokens were not computed"
+        )
+        yield "cache-hits", message, s, 1.0 - share
+
+
+def _padded(s: Scenario) -> Iterator[tuple[str, str, Scenario, float]]:
+    for share in _SHARES:
+        message = f"padding counted as tokens, {share:.0%} of them for example: unpadded kernels skip it"
+        yield "padding", message, s, 1.0 - share
 
 
 def _as_prefill(s: Scenario) -> Scenario:
@@ -112,7 +134,7 @@ def _ranked(found: Iterable[tuple[Cause, float]]) -> tuple[Cause, ...]:
     """
     best: dict[str, tuple[float, Cause]] = {}
     for cause, usual in found:
-        free = cause.code in {"devices", "batch"} and "assumed" not in cause.message
+        free = cause.code in {"devices", "batch", "padding", "cache-hits"} and "assumed" not in cause.message
         distance = abs(math.log(cause.efficiency / usual)) + (_FREE_NUMBER if free else 0)
         if cause.code not in best or distance < best[cause.code][0]:
             best[cause.code] = (distance, cause)

@@ -63,7 +63,7 @@ def expectation(
 
 def _unfitted() -> float:
     """Return half of the interval of what rests on other machines [ln]: how far attainment lies apart between them."""
-    return parameters()["move.other-memory-class"].value
+    return parameters()["other-memory-class"].value
 
 
 def _of_other_machines(scenario: Scenario, setup: Setup) -> Prediction | None:

@@ -174,11 +174,55 @@ def covariance(
     table: Mapping[tuple[str, str], Share] | None = None,
 ) -> float:
     """Return the covariance of the deviations of two runs."""
-    here, there = prior_of(a.place.regime, known), prior_of(b.place.regime, known)
     alike = math.fsum(slope * b.slopes.get(name, 0.0) for name, slope in a.slopes.items())
-    close = near(a.place.sizes, b.place.sizes)
-    common = here.scale * there.scale + here.shape * there.shape * alike + here.local * there.local * close
-    return common if a.place[:-1] == b.place[:-1] else carried(a.place, b.place, table) * common
+    here, there = prior_of(a.place.regime, known), prior_of(b.place.regime, known)
+    whole: float = _common(here, there, alike, near(a.place.sizes, b.place.sizes))
+    return whole if a.place[:-1] == b.place[:-1] else carried(a.place, b.place, table) * whole
+
+
+def _common(here: Prior, there: Prior, alike: Any, close: Any) -> Any:
+    """Return what two runs of one place share: scale, the parameters that matter to both, and what neighbours do."""
+    return here.scale * there.scale + here.shape * there.shape * alike + here.local * there.local * close
+
+
+def covariances(
+    a: Sequence[Point],
+    b: Sequence[Point],
+    known: Mapping[str, Prior] | None = None,
+    table: Mapping[tuple[str, str], Share] | None = None,
+) -> Array:
+    """Return the covariances of the deviations of runs with others: one row for each of ``a``."""
+    import numpy as np
+
+    names = {n: i for i, n in enumerate(sorted({n for p in (*a, *b) for n in p.slopes}))}
+
+    def slopes(points: Sequence[Point]) -> Array:
+        found = np.zeros((len(points), len(names)))
+        for row, p in enumerate(points):
+            found[row, [names[n] for n in p.slopes]] = list(p.slopes.values())
+        return found
+
+    alike = slopes(a) @ slopes(b).T
+    first, second = (np.array([p.place.sizes for p in points], float) for points in (a, b))
+    both = (first[:, None] > 0) & (second[None] > 0)
+    logs = [np.log2(np.where(sizes > 0, sizes, 1.0)) for sizes in (first, second)]
+    close = 0.5 ** np.where(both, np.abs(logs[0][:, None] - logs[1][None]), 0.0).sum(axis=2)
+    out = np.empty(alike.shape)
+    rows, columns = _by_place(a), _by_place(b)
+    for x, at in rows.items():
+        for y, to in columns.items():
+            block = np.ix_(at, to)
+            here, there = prior_of(x.regime, known), prior_of(y.regime, known)
+            out[block] = carried(x, y, table) * _common(here, there, alike[block], close[block])
+    return out
+
+
+def _by_place(points: Sequence[Point]) -> dict[Place, list[int]]:
+    """Return the points, by index, of each place but for their sizes."""
+    found: dict[Place, list[int]] = {}
+    for i, p in enumerate(points):
+        found.setdefault(p.place._replace(sizes=()), []).append(i)
+    return found
 
 
 def near(a: Sequence[float], b: Sequence[float]) -> float:
@@ -219,9 +263,9 @@ def expected(
     """
     import numpy as np
 
-    among = np.array([[covariance(p, q, known, table) for q in points] for p in points])
+    among = covariances(points, points, known, table)
     among += np.diag(np.maximum(np.asarray(noise, float), LEAST_NOISE) ** 2)
-    across = np.array([[covariance(p, q, known, table) for q in asked] for p in points])
+    across = covariances(points, asked, known, table)
     solved = np.linalg.solve(among, np.column_stack([np.asarray(residuals, float), across]))
     means = across.T @ solved[:, 0]
     own = np.array([covariance(q, q, known, table) for q in asked])
@@ -242,12 +286,12 @@ def left_unknown(
     """Return the covariance of the deviations of runs that is left after others were measured."""
     import numpy as np
 
-    left = np.array([[covariance(p, q, known, table) for q in others] for p in others])
+    left = covariances(others, others, known, table)
     if not measured:
         return left
-    among = np.array([[covariance(p, q, known, table) for q in measured] for p in measured])
+    among = covariances(measured, measured, known, table)
     among += np.diag(np.maximum(np.asarray(noise, float), LEAST_NOISE) ** 2)
-    across = np.array([[covariance(p, q, known, table) for q in others] for p in measured])
+    across = covariances(measured, others, known, table)
     return np.asarray(left - across.T @ np.linalg.solve(among, across))
 
 

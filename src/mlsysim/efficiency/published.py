@@ -133,7 +133,7 @@ def pooled(scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
     )
     notes = [Note("predicted-from-evidence", message)]
     if not _covered(scenario, pools):
-        spread = math.exp(parameters()["move.other-memory-class"].value)
+        spread = math.exp(parameters()["other-memory-class"].value)
         reached = Interval(reached.value, reached.low / spread, reached.high * spread)
         kinds = ", ".join(sorted({kind for p in pools for kind in p.kinds}))
         message = (

@@ -72,9 +72,9 @@ def deployments(measurements: Sequence[Measurement]) -> list[list[int]]:
     return [sorted(rows, key=lambda i: by_id(measurements[i])) for rows in found.values()]
 
 
-def by_id(m: Measurement) -> bytes:
-    """Return what puts measurements into an order that has nothing to do with what was measured."""
-    return hashlib.sha256(m.id.encode()).digest()
+def by_id(m: Measurement, draw: int = 0) -> bytes:
+    """Return what puts measurements into an order that has nothing to do with what was measured; others by draw."""
+    return hashlib.sha256(f"{draw} {m.id}".encode()).digest()
 
 
 def deployment(m: Measurement) -> tuple[Any, ...]:

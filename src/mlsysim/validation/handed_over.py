@@ -7,12 +7,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from mlsysim.efficiency.deviations import Point, Prior, expected, left_unknown, most_telling
+from mlsysim.evidence.measurement import Measurement
 from mlsysim.validation.carrying import by_id, deployment
 from mlsysim.validation.score import Predicted
 
 ARBITRARY, SUGGESTED = "arbitrary", "suggested"
 CHOICES = (ARBITRARY, SUGGESTED)
-"""How the runs that are handed over are chosen: in an order that their ids decide, or by how much they would tell."""
+"""How the runs that are handed over are chosen: in orders that their ids decide, or by how much they would tell."""
+DRAWS = 8
+"""Times that arbitrary runs are drawn, all of which are scored together: with few deployments, one draw is luck."""
 
 
 def calibrated(
@@ -39,20 +42,34 @@ def calibrated(
     """
     groups: dict[tuple[object, ...], list[Predicted]] = defaultdict(list)
     for p in predicted:
-        groups[deployment(p.measurement)].append(p)
+        groups[together(p.measurement)].append(p)
     out: list[Predicted] = []
     for group in groups.values():
-        ordered = sorted(group, key=lambda p: by_id(p.measurement))
-        m = ordered[0].measurement
+        m = group[0].measurement
         known = next((priors[n] for n in ("", m.model, m.source, m.hardware, m.engine) if n in priors), None)
-        here = [points[p.measurement.id] for p in ordered]
-        first = (
-            most_telling(left_unknown([], [], here, known), count)
-            if choice == SUGGESTED
-            else list(range(min(count, len(here))))
-        )
-        out += _after(ordered, here, first, known)
+        here = [points[p.measurement.id] for p in group]
+        for first in _choices([p.measurement for p in group], here, count, choice, known):
+            out += _after(group, here, first, known)
     return out
+
+
+def together(m: Measurement) -> tuple[object, ...]:
+    """Return of what a row is one: a deployment; in training, all runs of a source with one model on one device."""
+    training = (m.regime, m.source, m.hardware, m.model)
+    return training if m.regime.startswith("training") else deployment(m)
+
+
+def _choices(
+    these: Sequence[Measurement],
+    points: Sequence[Point],
+    count: int,
+    choice: str,
+    known: Mapping[str, Prior] | None,
+) -> list[list[int]]:
+    """Return which runs are handed over, once for each draw."""
+    if choice == SUGGESTED:
+        return [most_telling(left_unknown([], [], points, known), count)]
+    return [sorted(range(len(these)), key=lambda i: by_id(these[i], draw))[:count] for draw in range(DRAWS)]
 
 
 def _after(

@@ -88,8 +88,8 @@ def validate(
         Refit without each ``source``, ``hardware``, ``model`` or ``engine`` in turn, or without the ``locked`` tenth.
         Empty: the packaged fit answers, which has seen the rows that it was fitted to.
     calibrate
-        Rows of each deployment (all but batch and lengths alike; on boards, networks too) that are handed over as
-        measurements first, and not scored.
+        Rows of each deployment (all but batch and lengths alike; on boards any network; in training any plan of one
+        source, device and model) that are handed over as measurements first, and not scored.
     choose
         Which rows these are: ``arbitrary`` (by their ids), or ``suggested`` (those that would tell most, measured or
         not).
