@@ -73,46 +73,49 @@ def steady_state(times: Sequence[float], named: Mapping[int, str] | None = None)
     """Return the steady part of a series of step times [s].
 
     The warm-up is dropped by MSER-5, of fewer than 15 steps the first alone; steps that are longer than the others by
-    more than noise are set apart: under the name that a log gives them (``named``, by index), as regular where they
-    come at one distance, else as irregular.
+    more than noise are set apart, unless fewer than 5 would be left: under the name that a log gives them (``named``,
+    by index), as regular where they come at one distance, else as irregular.
 
     Raises
     ------
     InvalidValue
-        Fewer than 5 steps are left.
+        Fewer than 5 steps.
     """
     values = np.asarray(times, dtype=float)
     names = dict(named or {})
-    apart = _apart(values, names)
-    usual = np.array([i for i in range(len(values)) if i not in apart], dtype=int)
-    first, method = (1, "first step dropped, too few to judge") if len(usual) < _MIN_JUDGED else (0, "MSER-5")
-    start = min(first, len(usual) - FEWEST_STEPS) if first else steady_start(values[usual].tolist())
-    if method == "MSER-5":
-        method = "MSER-5 (White 1997)"
-    start = max(start, 0)
+    long = _long(values, names)
+    usual = np.array([i for i in range(len(values)) if i not in long], dtype=int)
+    if len(usual) < FEWEST_STEPS:  # of so few steps none is known to be the usual one
+        usual = np.arange(len(values))
+    if len(usual) < _MIN_JUDGED:
+        method, start = "first step dropped, too few to judge", int(len(usual) > FEWEST_STEPS and usual[0] == 0)
+    else:
+        method, start = "MSER-5 (White 1997)", steady_start(values[usual].tolist())
     kept = values[usual[start:]]
     middle = median_interval(kept)
-    begins = int(usual[start]) if len(usual) else 0
-    later = {i: what for i, what in apart.items() if i >= begins}
-    block = block_length(kept)
-    pauses = _pauses(values[begins:], {i - begins: what for i, what in later.items()}, middle.value)
-    return Steady(middle, method, begins, len(kept), block, pauses, 3 * len(kept))
+    begins = int(usual[start])
+    later = sorted(set(range(begins, len(values))) - set(usual.tolist()))
+    pauses = _pauses(values[begins:], {i - begins: what for i, what in _called(later, names).items()}, middle.value)
+    return Steady(middle, method, begins, len(kept), block_length(kept), pauses, 3 * len(kept))
 
 
-def _apart(values: Array, names: dict[int, str]) -> dict[int, str]:
-    """Return the steps that are no usual ones, by index, with what they are called."""
+def _long(values: Array, names: Mapping[int, str]) -> set[int]:
+    """Return the steps that are longer than the others by more than noise, by index."""
     unnamed = np.array([value for i, value in enumerate(values) if i not in names], dtype=float)
     judged = unnamed if len(unnamed) >= FEWEST_STEPS else values  # what a log names is no measure of the usual
     later = judged[len(judged) // 2 :]
     middle = float(np.median(later))
     spread = 1.4826 * float(np.median(np.abs(later - middle)))
     limit = max(middle + _FAR * spread, _LONGER * middle)
-    long = {int(i) for i in np.flatnonzero(values > limit)}
-    named = {i: what for i, what in names.items() if i in long}
-    rest = sorted(long - set(named))
+    return {int(i) for i in np.flatnonzero(values > limit)}
+
+
+def _called(pauses: Sequence[int], names: Mapping[int, str]) -> dict[int, str]:
+    """Return what pauses are called: as the log has it, else by their distance where they come at one."""
+    rest = [i for i in pauses if i not in names]
     gaps = set(np.diff(rest).tolist())
     other = f"every {gaps.pop()} steps" if len(rest) >= 3 and len(gaps) == 1 and gaps != {1} else "irregular"
-    return {**dict.fromkeys(rest, other), **named}
+    return {i: names.get(i, other) for i in pauses}
 
 
 def _pauses(values: Array, apart: Mapping[int, str], usual: float) -> tuple[Pause, ...]:
