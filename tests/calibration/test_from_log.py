@@ -51,7 +51,7 @@ def test_a_warm_up_by_a_third_is_found_in_noise():
 def test_of_few_steps_the_first_alone_is_dropped():
     found = steady_state([3.0, 1.1, 1.0, 1.2, 1.05, 1.15, 1.0])
     assert (found.dropped, found.kept) == (1, 6)
-    assert found.method == "first step dropped, too few to judge"
+    assert found.method == "the first step, too few for MSER-5"
     assert found.step_s.value == pytest.approx((1.05 + 1.1) / 2)
 
 

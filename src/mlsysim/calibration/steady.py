@@ -88,7 +88,8 @@ def steady_state(times: Sequence[float], named: Mapping[int, str] | None = None)
     if len(usual) < FEWEST_STEPS:  # of so few steps none is known to be the usual one
         usual = np.arange(len(values))
     if len(usual) < _MIN_JUDGED:
-        method, start = "first step dropped, too few to judge", int(len(usual) > FEWEST_STEPS and usual[0] == 0)
+        start = int(len(usual) > FEWEST_STEPS and usual[0] == 0)
+        method = "the first step, too few for MSER-5" if start or usual[0] else "nothing, too few to spare one"
     else:
         method, start = "MSER-5 (White 1997)", steady_start(values[usual].tolist())
     kept = values[usual[start:]]
