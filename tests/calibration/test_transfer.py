@@ -213,7 +213,7 @@ _POINT = st.tuples(
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.sampled_from(["decode_b1", "serving_throughput", "prefill", "training-dense", "edge", "vision-batch", ""]),
+    st.sampled_from(["decode_b1", "serving_throughput", "prefill", "training-dense", "vision-batch", ""]),
     st.lists(_POINT, min_size=2, max_size=12),
 )
 def test_runs_of_a_regime_never_contradict_each_other(regime, drawn):
