@@ -218,7 +218,7 @@ def test_suggestions_are_told_with_what_they_would_give(run):
 
 def test_save_list_show_and_diff(run, tmp_path):
     first = run("calibrate", "2100 tok/s", *DECODE, "--save", "a", "--note", "before", "-o", "json")
-    assert first.err.startswith("saved as a, revision 1: calibrations/a.toml\n")
+    assert first.err.endswith("saved as a, revision 1: calibrations/a.toml\n")
     assert first.data["throughput"]["value"] == 2100
     run("calibrate", "2205 tok/s", *DECODE, "--save", "a")
     run("calibrate", SERVER, "--hardware", "h100", "--save", "served", "--user")

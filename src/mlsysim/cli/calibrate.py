@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +64,8 @@ def command(
     further = _suggestions(profile) if suggest else []
     if suggest:
         data["suggest"] = [s.to_dict() for s in further]
-    if save:  # before anything is said: an answer is whole, or there is none
-        options.save(profile, save, user=user, note=note, **_named(question))
+    # Saved before anything is said: an answer is whole, or there is none.
+    saved = options.save(profile, save, user=user, note=note, **_named(question)) if save else ""
     if output != "csv" or not elsewhere:
         emit(output, [c.to_dict() for c in profile] if output == "csv" else data, table)
     _below(output, elsewhere)
@@ -74,6 +75,7 @@ def command(
     options.say_points_notes(profile)
     options.say_left_out(profile)
     options.say_results_notes(elsewhere)
+    print(saved, end="\n" if saved else "", file=sys.stderr)
 
 
 def _profile(logs: tuple[str, ...], question: dict[str, Any]) -> Profile:

@@ -135,12 +135,12 @@ def saved(function: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-def save(profile: Profile, name: str, *, user: bool, note: str, model: str = "", hardware: str = "") -> None:
-    """Keep what was measured, and say where."""
+def save(profile: Profile, name: str, *, user: bool, note: str, model: str = "", hardware: str = "") -> str:
+    """Keep what was measured, and return where, for people."""
     from mlsysim.calibration import store
 
     path, revision = store.save(profile, name, user=user, note=note, model=model, hardware=hardware)
-    print(f"saved as {name}, revision {revision.number}: {path}", file=sys.stderr)
+    return f"saved as {name}, revision {revision.number}: {path}"
 
 
 def say_left_out(profile: Profile) -> None:
