@@ -62,10 +62,10 @@ def test_the_interval_widens_with_the_distance():
         r = Engine.solve(**{**DECODE, **changes}, hardware=hardware, batch_size=1, efficiency=home)
         return r.efficiency.low / r.efficiency.achieved
 
-    assert low("h100") > low("h200") > low("tpu-v5e")
+    assert low("h100") > low("h200") >= low("tpu-v5e") - 1e-9
     moved = Engine.solve(**DECODE, hardware="rtx-4090", batch_size=1, efficiency=home)
     assert "(memory class hbm to gddr)" in message(moved, "efficiency-moved")
-    assert low("h200") > low("h200", precision="fp8")
+    assert low("h100") > low("h100", precision="fp8") >= low("h200", precision="fp8") - 1e-9
 
 
 @pytest.mark.parametrize(("hardware", "kinds"), [("tpu-v5p", "gpu to tpu"), ("raspberry-pi-5", "gpu to cpu")])

@@ -3,9 +3,8 @@
     python tools/carried.py FOLDER
 
 FOLDER holds training.csv, inference.csv and serving_e2e.csv. Written are the standard deviations by regime
-(deviations.tsv), from deployments whose source was held out of the fit, and the shares that are carried over each kind
-of move (carried.tsv): between devices from pairs whose second device was held out, between models, precisions and
-numbers of devices from pairs whose source was.
+(deviations.tsv), from deployments, and the shares that are carried over each kind of move (carried.tsv), from pairs of
+runs that differ in it alone. Of all of them the source was held out of the fit, as a user's own runs are.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from mlsysim.efficiency.fit import Array, Model, components
 from mlsysim.evidence.measurement import Measurement
 from mlsysim.evidence.tables import read_measurements
 from mlsysim.validation.carrying import (
+    MACHINE,
     Judged,
     Pair,
     best_priors,
@@ -33,7 +33,6 @@ from mlsysim.validation.carrying import (
 )
 from mlsysim.validation.held_out import groups_of, residuals_without, samples_of
 from mlsysim.validation.places import points_of
-from mlsysim.validation.transferred import device_pairs
 
 
 def main(folder: Path) -> None:
@@ -54,9 +53,8 @@ def main(folder: Path) -> None:
         residuals = residuals_without(model, groups_of(these, "source"), everything, theta, spreads)
         judged += judged_deployments(these, points, residuals)
         parts.append((these, points, residuals))
-        for move in ALONE:
+        for move in (MACHINE, *ALONE):
             pairs += pairs_of(these, points, residuals, move)
-        pairs += device_pairs(these, points, model, model.anchor(theta, spreads))
         print(f"{len(these)} measurements, {len(judged)} deployments, {len(pairs)} pairs", flush=True)
     priors = tails_of_deployments(parts, best_priors(judged))
     write_priors(priors, judged)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlsysim.calibration import Calibration
+    from mlsysim.calibration import Calibration, Profile
     from mlsysim.calibration.calibrate import calibrate
+    from mlsysim.calibration.from_log import calibrate_log
     from mlsysim.calibration.live.run import measure
     from mlsysim.efficiency.guide import Efficiency
     from mlsysim.engine import Engine
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _HOMES = {
     "Calibration": "calibration",
+    "Profile": "calibration",
     "calibrate": "calibration",
+    "calibrate_log": "calibration.from_log",
     "Cluster": "hardware",
     "Efficiency": "efficiency.guide",
     "Engine": "engine",
@@ -57,10 +60,12 @@ __all__ = [
     "Models",
     "NetworkSpec",
     "Nodes",
+    "Profile",
     "Result",
     "TransformerSpec",
     "Workload",
     "calibrate",
+    "calibrate_log",
     "compare",
     "from_jax",
     "from_torch",

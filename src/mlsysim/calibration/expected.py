@@ -19,14 +19,16 @@ OTHER_MACHINES = ""
 
 
 class Expectation(NamedTuple):
-    """The expected time of a step: what scales with the hardware, and the fixed part [s]; half its 90 % interval [ln].
+    """The expected time of a step: what scales with the hardware, and the fixed part [s].
 
-    ``of`` says what it rests on: ``equation``, ``equation of other machines`` or ``percentiles``.
+    90 % of runs are up to ``faster`` below and ``slower`` above it [ln]. ``of`` says what it rests on: ``equation``,
+    ``equation of other machines`` or ``percentiles``.
     """
 
     moving_s: float
     overhead_s: float
-    half: float
+    faster: float
+    slower: float
     point: Point
     of: str
 
@@ -54,11 +56,11 @@ def expectation(
     if found is None:
         return _percentiles(scenario, roof, regime, setup, overhead_known)
     fixed = 0.0 if overhead_known else found.overhead_s
-    half = max(abs(math.log(end)) for end in found.ends) if of == "equation" else _unfitted()
+    low, high = (math.log(end) for end in found.ends) if of == "equation" else (-_unfitted(), _unfitted())
     moving = max(found.seconds - found.overhead_s, roof.floor_s)
     regime = found.regime if of == "equation" else OTHER_MACHINES
     point = Point(place_of(scenario, regime, setup), slopes_of(found.parts))
-    return Expectation(moving, fixed, half, point, of)
+    return Expectation(moving, fixed, -low, high, point, of)
 
 
 def _unfitted() -> float:
@@ -77,4 +79,4 @@ def _percentiles(scenario: Scenario, roof: Roofline, regime: str, setup: Setup, 
     seen, _ = published_range(scenario, roof, regime)
     fixed = 0.0 if overhead_known else launches(scenario).value
     point = Point(place_of(scenario, OTHER_MACHINES, setup), {})
-    return Expectation(roof.floor_s / seen.value, fixed, _unfitted(), point, "percentiles")
+    return Expectation(roof.floor_s / seen.value, fixed, _unfitted(), _unfitted(), point, "percentiles")

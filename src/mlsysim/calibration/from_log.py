@@ -19,7 +19,7 @@ from mlsysim.evidence.measurement import Refused
 from mlsysim.evidence.names import device_named, language_model_of
 from mlsysim.hardware import Hardware
 from mlsysim.results import Note
-from mlsysim.scenario import Scenario
+from mlsysim.scenario import Scenario, hardware_of
 from mlsysim.workload import model_of
 
 _MANY = 20
@@ -53,6 +53,7 @@ def calibrate_log(
         No point of it is possible; where some are, the others are left out, and said so.
     """
     known = log if isinstance(log, Log) else read_log([Path(p) for p in _listed(log)])
+    known = known._replace(notes=(*known.notes, *_other_device(known, stated.get("hardware"))))
     given = {name: value for name, value in stated.items() if value is not None}
     given["model"] = _one_model(known, given.get("model"))
     given["hardware"] = _device(known, given.get("hardware"))
@@ -118,6 +119,20 @@ def _device(log: Log, stated: Any) -> Any:
         hint = f"the log calls it {log.hardware!r}, which is not in the registry"
         raise InvalidValue("hardware", "given", None, hint)
     return name
+
+
+def _other_device(log: Log, stated: Any) -> list[Note]:
+    """Say where the hardware that is stated is not that of the log."""
+    if stated is None or not log.hardware:
+        return []
+    try:
+        named, given = _device(log, None), hardware_of(stated)
+    except UsageError:
+        return []
+    name = hardware_of(named).name
+    if name == given.name:
+        return []
+    return [Note("stated-over-log", f"as stated, and not as logged: hardware {given.name} (the log says {name})")]
 
 
 def _point(log: Log, reading: Reading, given: Mapping[str, Any], otherwise: Mapping[str, Any]) -> Calibration:

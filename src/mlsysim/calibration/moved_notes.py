@@ -130,14 +130,14 @@ def _little_note(move: Move) -> list[Note]:
     if carried(move.nearest.place, place) >= LITTLE:
         return []
     listed = "; ".join(changes(move.home.scenario, move.there.scenario))
-    message = f"little carries over ({listed}): the answer is nearly that of a prediction, with the interval of one"
+    message = f"little carries over ({listed}): the answer is nearly that of a prediction"
     return [Note("little-carries-over", message)]
 
 
 def _overhead_note(move: Move) -> list[Note]:
     """Say that eta falls where a fixed part of the step meets faster hardware, and where that part comes from."""
     home, there, overhead = move.home, move.there, move.overhead
-    if not overhead.value or there.attainment >= home.attainment:
+    if not overhead.value or there.attainment >= home.attainment or there.efficiency >= home.efficiency:
         return []
     span = f"{si(overhead.low, 's')} to {si(overhead.high, 's')}"
     measured = move.overhead_measured

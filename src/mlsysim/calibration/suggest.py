@@ -41,7 +41,8 @@ def suggestions(calibrations: Sequence[Calibration], count: int = 3) -> list[Sug
     known = known_of(calibrations)
     points = [_point(s, home) for _, s in asked]
     measured, noise = [k.point for k in known], [k.noise for k in known]
-    best = most_telling(left_unknown(measured, noise, points), count)
+    weights = [tail_of(p, measured) ** 2 for p in points]
+    best = most_telling(left_unknown(measured, noise, points), count, weights)
     found = []
     before = _half(measured, noise, points)
     for i in best:

@@ -43,7 +43,7 @@ class Known(NamedTuple):
         return Step(c.scenario, c.roof, c.time_s.value)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Transferred:
     """What is expected elsewhere after a calibration: eta, attainment and time with 90 % intervals, and why."""
 
@@ -72,6 +72,11 @@ class Transferred:
     def why(self) -> str:
         """Return what was carried over, and why the interval is as wide as it is."""
         return "; ".join(note.message for note in self.estimate.notes)
+
+    def __repr__(self) -> str:
+        s, eta = self.scenario, self.efficiency
+        of = f"{s.model.name} {s.phase} on {s.devices} x {s.hardware.name}"
+        return f"<Transferred {of}: eta {eta.value:.4g}, {eta.low:.4g} to {eta.high:.4g}>"
 
 
 def to(calibrations: Sequence[Calibration], **changes: Any) -> Transferred:
@@ -135,12 +140,12 @@ def moved(calibrations: Sequence[Calibration], scenario: Scenario, roof: Rooflin
     stated = known[0].calibration.overhead_s
     asked = expectation(scenario, roof, regime, known[0].calibration.setup, stated is not None)
     deviation = deviation_at(known, [asked.point])[0]
-    half = min(deviation.half, asked.half)
-    overhead = _overhead(known[0], scenario, asked, deviation, half)
-    value = min(1.0, roof.floor_s / (asked.moving_s * math.exp(deviation.mean)))
-    reached = Interval(value, value * math.exp(-half), min(1.0, value * math.exp(half)))
-    there = Step(scenario, roof, roof.time_s(value, overhead.value))
     nearest = min(known, key=lambda k: len(moves(k.point.place, asked.point.place)))
+    faster, slower = (min(end, deviation.half) for end in (asked.faster, asked.slower))
+    overhead = _overhead(known[0], scenario, asked, deviation, (faster, slower))
+    value = min(1.0, roof.floor_s / (asked.moving_s * math.exp(deviation.mean)))
+    reached = Interval(value, value * math.exp(-slower), min(1.0, value * math.exp(faster)))
+    there = Step(scenario, roof, roof.time_s(value, overhead.value))
     residuals = [k.residual for k in known]
     move = Move(nearest.step, there, residuals, deviation, asked, overhead, stated, nearest.point)
     return Estimate("measured", None, reached, overhead, moved_notes(move))
@@ -176,7 +181,9 @@ def _same(a: Scenario, b: Scenario) -> bool:
     return a.replace(defaults={}) == b.replace(defaults={})
 
 
-def _overhead(known: Known, there: Scenario, asked: Expectation, deviation: Deviation, half: float) -> Interval:
+def _overhead(
+    known: Known, there: Scenario, asked: Expectation, deviation: Deviation, ends: tuple[float, float]
+) -> Interval:
     """Return the fixed part of a step elsewhere [s].
 
     Where it was measured it is that, on a machine of the same kind or between accelerators: an accelerator launches
@@ -185,7 +192,8 @@ def _overhead(known: Known, there: Scenario, asked: Expectation, deviation: Devi
     stated, home = known.calibration.overhead_s, known.step.scenario.hardware
     if stated is None:
         fixed = asked.overhead_s * math.exp(deviation.mean)
-        return Interval(fixed, fixed * math.exp(-half), fixed * math.exp(half)) if fixed > 0 else NO_OVERHEAD
+        faster, slower = ends
+        return Interval(fixed, fixed * math.exp(-faster), fixed * math.exp(slower)) if fixed > 0 else NO_OVERHEAD
     if home.kind == there.hardware.kind or {home.kind, there.hardware.kind} <= ACCELERATORS:
         return _point(stated)
     return launches(there)

@@ -52,7 +52,7 @@ def command(
     What physics excludes is refused, with the mistakes that would explain the number and what each would give. With
     --on, what was measured is carried to other devices, with the interval that the move costs.
     """
-    from mlsysim.report.calibrated import calibration_table, points_table, suggestions_table
+    from mlsysim.report.calibrated import calibration_table, parameters_table, points_table, suggestions_table
     from mlsysim.report.tables import emit
 
     profile = _profile(logs, question)
@@ -61,6 +61,9 @@ def command(
     table = calibration_table(profile.main) if len(profile) == 1 else points_table(profile)
     if elsewhere:
         data["elsewhere"] = [r.to_dict() for r in elsewhere]
+    told = _learned(profile)
+    if told:
+        data["parameters"] = [p._asdict() for p in told]
     further = _suggestions(profile) if suggest else []
     if suggest:
         data["suggest"] = [s.to_dict() for s in further]
@@ -69,9 +72,15 @@ def command(
     if output != "csv" or not elsewhere:
         emit(output, [c.to_dict() for c in profile] if output == "csv" else data, table)
     _below(output, elsewhere)
-    if suggest and output in {"table", "markdown"}:
+    more = [parameters_table(told)] if told else []
+    if suggest:
+        more.append(suggestions_table(further))
+    for table in more if output in {"table", "markdown"} else ():
         print()
-        emit(output, None, suggestions_table(further))
+        emit(output, None, table)
+    if suggest and output == "csv":
+        print()
+        emit(output, data["suggest"], suggestions_table(further))
     options.say_points_notes(profile)
     options.say_left_out(profile)
     options.say_results_notes(elsewhere)
@@ -115,6 +124,13 @@ def _elsewhere(profile: Profile, on: tuple[str, ...]) -> tuple[Result, ...]:
         raise InvalidValue("on", "left out where flops_per_token stands for a model", ",".join(on), hint)
     changed(profile.main)
     return compare_calibrated(profile, ",".join(on))
+
+
+def _learned(profile: Profile) -> list[Any]:
+    """Return what several points say of the parameters; one point moves the scale alone."""
+    from mlsysim.calibration.learned import learned
+
+    return learned((profile.main, *(c for c in profile if c is not profile.main))) if len(profile) > 1 else []
 
 
 def _suggestions(profile: Profile) -> list[Any]:

@@ -22,10 +22,13 @@ def command(calibrations: tuple[str, ...], to: tuple[str, ...], output: str, **q
     several, all points count. The interval widens with the distance: family, memory class, kind of machine.
     """
     from mlsysim.calibration.store import combined
+    from mlsysim.errors import InvalidValue
     from mlsysim.report.answers import compare_table
     from mlsysim.report.tables import emit
     from mlsysim.whatif import compare_calibrated
 
+    if not any(name.strip() for name in ",".join(to).split(",")):
+        raise InvalidValue("to", "at least one device", ",".join(to))
     profile = combined(calibrations)
     results = compare_calibrated(profile, ",".join(to), **question)
     emit(output, [r.to_dict() for r in results], compare_table(results))

@@ -161,10 +161,50 @@ def share_of(regime: str, move: str, known: Mapping[tuple[str, str], Share] | No
 
 
 def carried(a: Place, b: Place, known: Mapping[tuple[str, str], Share] | None = None) -> float:
-    """Return the share of a deviation that two runs have in common: those of all moves between them, multiplied."""
-    there = [share_of(b.regime, move, known).value for move in moves(a, b)]
-    back = [share_of(a.regime, move, known).value for move in moves(b, a)]
-    return math.sqrt(math.prod(there) * math.prod(back))
+    """Return the share of a deviation that two runs have in common.
+
+    A deviation is made of independent parts: one that all runs have, one of each memory class, family and device; and
+    so for each other field, one that all its values have and one of each. What two runs have in common is the product
+    over fields of the parts that both have, so that no set of runs can contradict itself. Nothing is common to two
+    kinds of machine, to dense and sparse arithmetic, or to two kinds of work.
+    """
+    if _phase(a.regime) != _phase(b.regime) or a.precision.endswith(SPARSE) != b.precision.endswith(SPARSE):
+        return 0.0
+    found = _of_machines(a, b, known)
+    for field in ALONE:
+        here, there = (share_of(place.regime, field, known).value for place in (a, b))
+        alike = 2 if getattr(a, field) == getattr(b, field) else 1
+        found *= _inner((here, 1.0 - here), (there, 1.0 - there), alike)
+    return found
+
+
+def _of_machines(a: Place, b: Place, known: Mapping[tuple[str, str], Share] | None) -> float:
+    one, other = a.machine, b.machine
+    if one.kind != other.kind:
+        return 0.0
+    alike = 4
+    if one != other:
+        same_class = one.memory_class == other.memory_class
+        same_family = (one.vendor, one.generation) == (other.vendor, other.generation)
+        alike = 1 + same_class + (same_class and same_family)
+    return _inner(_parts(a, known), _parts(b, known), alike)
+
+
+def _parts(place: Place, known: Mapping[tuple[str, str], Share] | None) -> tuple[float, ...]:
+    """Return what of a deviation is of all devices, of a memory class, of a family and of one device.
+
+    What is farther away has no more in common, whatever the pairs of few devices say.
+    """
+    words = ("same-family", "same-memory-class", "other-memory-class")
+    memory = f"/{place.machine.memory_class}" if place.machine.memory_class else ""
+    family, within, everywhere = (share_of(place.regime, word + memory, known).value for word in words)
+    within = min(within, family)
+    everywhere = min(everywhere, within)
+    return everywhere, within - everywhere, family - within, 1.0 - family
+
+
+def _inner(a: Sequence[float], b: Sequence[float], count: int) -> float:
+    return math.fsum(math.sqrt(x * y) for x, y in zip(a[:count], b[:count], strict=True))
 
 
 def covariance(
@@ -182,7 +222,7 @@ def covariance(
 
 def _common(here: Prior, there: Prior, alike: Any, close: Any) -> Any:
     """Return what two runs of one place share: scale, the parameters that matter to both, and what neighbours do."""
-    return here.scale * there.scale + here.shape * there.shape * alike + here.local * there.local * close
+    return here.scale * there.scale + here.shape * there.shape * alike + min(here.local, there.local) ** 2 * close
 
 
 def covariances(
@@ -276,6 +316,31 @@ def expected(
     ]
 
 
+def parameters_after(
+    points: Sequence[Point], residuals: Sequence[float], noise: Sequence[float]
+) -> dict[str, tuple[float, float]]:
+    """Return what measured runs say of the scale (under an empty name) and of each parameter of the first's equation.
+
+    A mean and a standard deviation each, of ln of the factor that it moves by, at the place of the first run.
+    """
+    import numpy as np
+
+    home = points[0].place
+    prior = prior_of(home.regime)
+    among = covariances(points, points) + np.diag(np.maximum(np.asarray(noise, float), LEAST_NOISE) ** 2)
+    shares = np.array([1.0 if p.place[:-1] == home[:-1] else carried(p.place, home) for p in points])
+    found = {}
+    for name in ("", *sorted(points[0].slopes)):
+        own = prior.shape if name else prior.scale
+        slopes = np.array([p.slopes.get(name, 0.0) if name else 1.0 for p in points])
+        spreads = np.array([prior_of(p.place.regime).shape if name else prior_of(p.place.regime).scale for p in points])
+        across = shares * own * spreads * slopes
+        solved = np.linalg.solve(among, np.column_stack([np.asarray(residuals, float), across]))
+        variance = max(own**2 - float(across @ solved[:, 1]), LEAST_NOISE**2)
+        found[name] = float(across @ solved[:, 0]), math.sqrt(variance)
+    return found
+
+
 def left_unknown(
     measured: Sequence[Point],
     noise: Sequence[float],
@@ -295,16 +360,18 @@ def left_unknown(
     return np.asarray(left - across.T @ np.linalg.solve(among, across))
 
 
-def most_telling(left: Array, count: int) -> list[int]:
+def most_telling(left: Array, count: int, weights: Sequence[float] | None = None) -> list[int]:
     """Return which runs to measure, one after the other, so that the sum of what is left unknown of all is least.
 
-    ``left`` is the covariance of their deviations; what was measured with no more noise than any run has.
+    ``left`` is the covariance of their deviations, ``weights`` how much the variance of each counts; a run is measured
+    with no more noise than any has.
     """
     import numpy as np
 
+    counts = np.ones(len(left)) if weights is None else np.asarray(weights, float)
     chosen: list[int] = []
     for _ in range(min(count, len(left))):
-        gain = (left**2).sum(axis=0) / (np.diag(left) + LEAST_NOISE**2)
+        gain = counts @ left**2 / (np.diag(left) + LEAST_NOISE**2)
         gain[chosen] = -1.0
         best = int(np.argmax(gain))
         chosen.append(best)

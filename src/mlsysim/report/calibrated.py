@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from mlsysim.calibration import Calibration, Profile
 from mlsysim.calibration.compared import Moved, Verified, named
+from mlsysim.calibration.learned import Learned
 from mlsysim.calibration.store import Revision
 from mlsysim.calibration.suggest import Suggestion
+from mlsysim.precision import SPARSE
 from mlsysim.report.answers import ends, span
 from mlsysim.report.tables import Table
 from mlsysim.results import Interval, Result
@@ -21,7 +23,7 @@ def calibration_table(c: Calibration) -> Table:
     rows = [
         ("throughput", span(c.throughput, c.unit)),
         ("FLOPs per item", si(c.flops_per_item, "FLOP")),
-        ("peak", si(c.peak_flops, "FLOP/s")),
+        ("peak", _peak(c)),
         ("eta", f"{eta.value:.4g}  ({eta.low:.4g} to {eta.high:.4g})"),
         ("eta ceiling", f"{c.ceiling:.4g}"),
         ("attainment", f"{reached.value:.4g}  ({reached.low:.4g} to {reached.high:.4g})"),
@@ -29,6 +31,17 @@ def calibration_table(c: Calibration) -> Table:
         *_origin_rows(c),
     ]
     return Table("Calibration", ("quantity", "value"), rows)
+
+
+def _peak(c: Calibration) -> str:
+    """Return the peak that eta is a share of, in words."""
+    number = si(c.peak_flops, "FLOP/s")
+    if c.scenario is None:
+        return f"{number}, as stated"
+    s = c.scenario
+    figure = s.hardware.peak(s.precision)
+    kind = "2:4 sparse" if s.precision.endswith(SPARSE) else "dense"
+    return f"{number}: {s.devices} x {s.hardware.name}, {kind} {s.precision} ({figure.source})"
 
 
 def _origin_rows(c: Calibration) -> list[tuple[str, str]]:
@@ -39,8 +52,8 @@ def _origin_rows(c: Calibration) -> list[tuple[str, str]]:
     rows = [("read from", f"{c.origin.format}, {count}")]
     steady = c.origin.steady
     if steady:
-        text = f"{steady.kept:,} steps, {steady.dropped:,} before them dropped by {steady.method}"
-        rows.append(("steady part", f"{text}; blocks of {steady.block}"))
+        text = f"{steady.kept:,} steps in blocks of {steady.block}; warm-up: {steady.dropped:,} by {steady.method}"
+        rows.append(("steady part", text))
         rows += [(f"  {p.what}", f"{p.steps} steps, {si(p.seconds, 's')} more, {p.share:.1%}") for p in steady.pauses]
     return rows
 
@@ -68,6 +81,13 @@ def _sizes(c: Calibration) -> str:
 
 def _range(interval: Interval) -> str:
     return f"{interval.low:.3g} to {interval.high:.3g}"
+
+
+def parameters_table(found: Sequence[Learned]) -> Table:
+    """Return what several points say of the parameters of the equations."""
+    rows = [(p.name, f"{p.factor:.3g}", f"{p.low:.3g} to {p.high:.3g}") for p in found]
+    caption = "by what factor your runs move a parameter from what published runs give; one point moves the scale alone"
+    return Table("Learned", ("parameter", "factor", "90 % interval"), rows, frozenset({"factor"}), caption=caption)
 
 
 def suggestions_table(found: Sequence[Suggestion]) -> Table:

@@ -16,7 +16,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.efficiency.deviations import LEAST_NOISE, NORMAL_90, Place, Point, Prior, Share, covariance, expected, near
+from mlsysim.efficiency.deviations import (
+    LEAST_NOISE,
+    NORMAL_90,
+    Place,
+    Point,
+    Prior,
+    Share,
+    covariance,
+    distance,
+    expected,
+    near,
+)
 from mlsysim.efficiency.fit import Array
 from mlsysim.evidence.measurement import Measurement
 from mlsysim.validation.held_out import STUDENT, Mask
@@ -42,6 +53,10 @@ ENOUGH_GROUPS = 3
 """Second devices from which a memory class has a share of its own."""
 FARTHEST = 0.5
 """Error of a pair that counts as this much and no more [ln]."""
+
+
+MACHINE = "machine"
+"""The field of a place that differs where runs are on two devices."""
 
 
 class Judged(NamedTuple):
@@ -119,23 +134,28 @@ def _density(whole: Array, residuals: Array, given: int) -> float:
 
 
 def best_priors(judged: Sequence[Judged], without: str = "") -> dict[str, Prior]:
-    """Return the priors by regime that deployments other than those of a name choose; without their tails."""
-    found, every = {}, np.zeros(len(GRID))
+    """Return the priors by regime that deployments other than those of a name choose; without their tails.
+
+    Scale and shape are the same in all regimes, so that what is measured in one says as much in another; each regime
+    counts alike.
+    """
+    worth = {}
     for regime in sorted({j.regime for j in judged}):
         here = [j for j in judged if j.regime == regime and without not in j.names]
-        if sum(j.rows for j in here) < ENOUGH:
-            continue
-        worth = np.sum([j.worth for j in here], axis=0)
-        found[regime] = GRID[int(np.argmax(worth))]
-        if not regime.startswith(NOT_OF_ALL):
-            every += worth / np.sum([math.sqrt(j.rows) for j in here])
-    return {"": GRID[int(np.argmax(every))], **found}
+        if sum(j.rows for j in here) >= ENOUGH:
+            worth[regime] = np.sum([j.worth for j in here], axis=0) / np.sum([math.sqrt(j.rows) for j in here])
+    every = np.sum(
+        [w for regime, w in worth.items() if not regime.startswith(NOT_OF_ALL)] or list(worth.values()), axis=0
+    )
+    best = GRID[int(np.argmax(every))]
+    alike = [i for i, prior in enumerate(GRID) if prior[:2] == best[:2]]
+    return {"": best, **{regime: GRID[max(alike, key=lambda i, w=w: w[i])] for regime, w in worth.items()}}  # type: ignore[misc]
 
 
 def pairs_of(
     measurements: Sequence[Measurement], points: Sequence[Point], residuals: Array, move: str
 ) -> Iterable[Pair]:
-    """Yield the pairs of one source that differ in one of the fields ``ALONE``, in both orders."""
+    """Yield the pairs of one source that differ in the ``machine`` or one of ``ALONE`` alone, in both orders."""
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for i, m in enumerate(measurements):
         if np.isfinite(residuals[i]):
@@ -144,8 +164,16 @@ def pairs_of(
         for i in rows[:ROWS]:
             for j in rows[:ROWS]:
                 if getattr(points[i].place, move) != getattr(points[j].place, move):
-                    a, b = (float(residuals[k]) for k in (i, j))
-                    yield Pair(move, points[i], points[j], a, b, measurements[i].source)
+                    yield pair_of(measurements, points, residuals, i, j, move)
+
+
+def pair_of(
+    measurements: Sequence[Measurement], points: Sequence[Point], residuals: Array, i: int, j: int, move: str
+) -> Pair:
+    """Return two runs as a pair; a move between machines is told by how far they are apart."""
+    a, b = points[i], points[j]
+    kind = distance(a.place.machine, b.place.machine) if move == MACHINE else move
+    return Pair(kind, a, b, float(residuals[i]), float(residuals[j]), measurements[i].source)
 
 
 def _all_but(m: Measurement, place: Place, move: str) -> tuple[Any, ...]:
@@ -184,11 +212,11 @@ def best_share(worth: Array, weights: Array, keep: Any = slice(None)) -> float:
     return SHARES[int(np.argmax((worth[keep] * weights[keep, None]).sum(axis=0)))]
 
 
-def tail_of_pairs(pairs: Sequence[Pair], priors: Mapping[str, Prior], share: float) -> float:
+def tail_of_pairs(pairs: Sequence[Pair], priors: Mapping[str, Prior], share: float, source_known: bool) -> float:
     """Return the 90 % quantile of the errors of pairs, over that of a normal distribution of the expected width.
 
-    Few groups (second devices; for other moves sources) tell little of another one: Student's t stands for the
-    quantile then.
+    Few second devices tell little of another one, and few sources little of another, unless the fit has seen it:
+    Student's t stands for the quantile then.
     """
     sizes = []
     for pair in pairs:
@@ -199,14 +227,17 @@ def tail_of_pairs(pairs: Sequence[Pair], priors: Mapping[str, Prior], share: flo
     order = np.argsort(sizes)
     total = np.cumsum(weights_of(pairs)[order])
     quantile = float(np.array(sizes)[order][np.searchsorted(total, 0.9 * total[-1])])
-    few = 1.0 / max(len({_group(p) for p in pairs}) - 1, 1)
+    few = 1.0 / max(_groups(pairs, source_known) - 1, 1)
     return quantile / NORMAL_90 * float(np.interp(few, *STUDENT)) / NORMAL_90
 
 
-def _group(pair: Pair) -> str:
-    """Return what of a pair makes it new: the second device, or where that is the same the source."""
-    moved = pair.a.place.machine != pair.b.place.machine
-    return pair.b.place.machine.name if moved else pair.source
+def _groups(pairs: Sequence[Pair], source_known: bool) -> int:
+    """Return how many groups pairs are from of those that make one new: second devices, sources."""
+    sources = len({p.source for p in pairs})
+    if all(p.a.place.machine == p.b.place.machine for p in pairs):
+        return sources
+    devices = len({p.b.place.machine.name for p in pairs})
+    return devices if source_known else min(devices, sources)
 
 
 def keys_of(pair: Pair) -> tuple[tuple[str, str], ...]:
@@ -216,7 +247,12 @@ def keys_of(pair: Pair) -> tuple[tuple[str, str], ...]:
 
 
 def shares_of(
-    pairs: Sequence[Pair], priors: Mapping[str, Prior], worth: Array, weights: Array, free: Mask
+    pairs: Sequence[Pair],
+    priors: Mapping[str, Prior],
+    worth: Array,
+    weights: Array,
+    free: Mask,
+    source_known: bool = False,
 ) -> dict[tuple[str, str], Share]:
     """Return the share of each kind of move in each regime with enough free pairs, and in all regimes together."""
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -226,10 +262,10 @@ def shares_of(
                 groups[key].append(i)
     found = {}
     for key, here in sorted(groups.items()):
-        few = "/" in key[1] and len({_group(pairs[i]) for i in here}) < ENOUGH_GROUPS
+        few = "/" in key[1] and _groups([pairs[i] for i in here], True) < ENOUGH_GROUPS
         if not key[0] or (len(here) >= ENOUGH and not few):
             share = best_share(worth, weights, here)
-            found[key] = Share(share, tail_of_pairs([pairs[i] for i in here], priors, share), len(here))
+            found[key] = Share(share, tail_of_pairs([pairs[i] for i in here], priors, share, source_known), len(here))
     return found
 
 

@@ -11,19 +11,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.efficiency.deviations import Deviation, Place, Point, distance, expected, priors
+from mlsysim.efficiency.deviations import Deviation, Place, Point, expected, priors
 from mlsysim.efficiency.fit import Anchor, Array, Model, components
 from mlsysim.errors import InvalidValue
 from mlsysim.evidence.base import packaged
 from mlsysim.evidence.measurement import Measurement
 from mlsysim.evidence.tables import Refusal
-from mlsysim.validation.carrying import Pair, shares_of, weights_of, worth_of_shares
+from mlsysim.validation.carrying import MACHINE, Pair, pair_of, shares_of, weights_of, worth_of_shares
 from mlsysim.validation.held_out import Mask, samples_of
 from mlsysim.validation.places import points_of
 from mlsysim.validation.score import Predicted
 
 NEEDED = ("pair_id", "kind", "row_a", "row_b")
 """Columns of a table of pairs; the rows are those of packaged measurements."""
+
+
+ALONE_WORDS = ", nothing carried"
+"""What the group of a prediction is called that does not look at the first run."""
 
 
 class Asked(NamedTuple):
@@ -53,7 +57,7 @@ def device_pairs(
                     into[measurements[j].hardware].append((i, j))
     for name, pairs in sorted(into.items()):
         residual = residuals_without_device(measurements, model, anchor, name)
-        yield from (pair_of(measurements, points, residual, i, j) for i, j in pairs)
+        yield from (pair_of(measurements, points, residual, i, j, MACHINE) for i, j in pairs)
 
 
 def residuals_without_device(measurements: Sequence[Measurement], model: Model, anchor: Anchor, name: str) -> Array:
@@ -61,12 +65,6 @@ def residuals_without_device(measurements: Sequence[Measurement], model: Model, 
     held = np.array([m.hardware == name for m in measurements])
     found: Array = model.y - model.predict(model.without(anchor, held))[0]
     return found
-
-
-def pair_of(measurements: Sequence[Measurement], points: Sequence[Point], residual: Array, i: int, j: int) -> Pair:
-    """Return two runs as a pair."""
-    move = distance(points[i].place.machine, points[j].place.machine)
-    return Pair(move, points[i], points[j], float(residual[i]), float(residual[j]), measurements[i].source)
 
 
 def read_pairs(path: Path) -> list[dict[str, str]] | None:
@@ -86,7 +84,8 @@ def transferred(
 ) -> tuple[list[Predicted], list[Refusal]]:
     """Predict the second run of every pair, and the first from the second, each by a fit without its device.
 
-    What is carried is estimated from all other packaged pairs: those of which neither device is the judged one.
+    What is carried is estimated from all other packaged pairs: those of which neither device is the judged one. Beside
+    each, under a group of its own, stands the prediction alone, which does not look at the first run.
     """
     measurements, samples, _ = samples_of(packaged())
     index = {m.id: i for i, m in enumerate(measurements)}
@@ -129,12 +128,15 @@ def _part(
             continue
         progress(name)
         machine = points[where[judged[0].b]].place.machine.name
-        table = shares_of(everything, known, worth, weights, _without(machine, everything))
+        table = shares_of(everything, known, worth, weights, _without(machine, everything), source_known=True)
         residual = residuals_without_device(these, model, anchor, name)
         for pair in judged:
             i, j = where[pair.a], where[pair.b]
             deviation = expected([points[i]], [residual[i]], [0.0], [points[j]], known, table)[0]
-            out.append(_predicted(named(these[j], pair, points[i].place, points[j].place), residual[j], deviation))
+            m = named(these[j], pair, points[i].place, points[j].place)
+            out.append(_predicted(m, residual[j], deviation))
+            alone = m._replace(group=m.group + ALONE_WORDS, regime=m.regime + ALONE_WORDS)
+            out.append(_predicted(alone, residual[j], deviation._replace(mean=0.0)))
     return out
 
 

@@ -36,7 +36,7 @@ from mlsysim.validation.held_out import (
 )
 from mlsysim.validation.places import place_of
 from mlsysim.validation.score import Predicted, Score, score, scores
-from mlsysim.validation.transferred import read_pairs, transferred
+from mlsysim.validation.transferred import ALONE_WORDS, read_pairs, transferred
 
 LOCKED = "locked"
 SPLITS = (*KINDS, LOCKED)
@@ -162,7 +162,7 @@ def _of_pairs(path: Path, rows: list[dict[str, str]], split: str, calibrate: int
             hint = "each pair is predicted without its second device, from its first"
             raise InvalidValue(field, "left out for a table of pairs", value, hint)
     predicted, refused = transferred(rows, progress)
-    both = score("all", predicted, refused)
+    both = score("all", [p for p in predicted if not p.measurement.group.endswith(ALONE_WORDS)], refused)
     groups, devices = scores(predicted, refused, "group"), scores(predicted, [], "regime")
     return Report(str(path), "pairs", "hardware", 1, both, groups, devices, predicted, refused)
 

@@ -62,7 +62,7 @@ def _with_note(results: list[Result]) -> tuple[Result, ...]:
     if results[0].efficiency.kind != "assumed" or high < APART * low:
         return tuple(results)
     message = (
-        f"one stated eta is used for devices whose ceilings run from {low:.3g} to {high:.3g}; what carries over is"
-        " attainment: a calibration, moved, gives each device its own eta"
+        f"one stated eta is used for devices whose ceilings run from {low:.3g} to {high:.3g}; what carries over"
+        " is how far a run lies from what is predicted for it: a calibration, moved, gives each device its own eta"
     )
     return tuple(replace(r, notes=(*r.notes, Note("one-eta-for-all", message))) for r in results)

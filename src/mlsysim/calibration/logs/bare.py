@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_NUMBER = re.compile(r"^\s*\+?(\d[\d_,]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*([^\s\d].*?)?\s*$")
+_NUMBER = re.compile(r"^\s*\+?((?:\d{1,3}(?:,\d{3})+|\d[\d_]*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*([^\s\d].*?)?\s*$")
 _LONGEST = 64
 """Characters of a number with its unit; what is longer is a path."""
 _TIMES = ("ns", "us", "µs", "ms", "s", "sec", "second", "seconds", "min", "h")

@@ -192,8 +192,8 @@ def _about(device: str) -> tuple[str, float]:
 def recognised(title: str, memory: float | None = None) -> HardwareSpec | None:
     """Return the packaged device that a driver's name means, by its words and its memory [B]; None where none is sure.
 
-    ``NVIDIA H100 80GB HBM3`` with 85 GB is h100-sxm: h100-nvl has the same words, and 94 GB. Where no memory is given it
-    is what the name says; a name that says none means a device if only one has its words.
+    ``NVIDIA H100 80GB HBM3`` with 85 GB is h100-sxm: h100-nvl has the same words, and 94 GB. Where no memory is given
+    it is what the name says; a name that says none means a device if only one has its words.
     """
     words, found = normal(title), []
     said = re.search(r"(\d+)\s?GB", title)
