@@ -6,13 +6,18 @@ import math
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
+from mlsysim.efficiency.deviations import LEAST_NOISE, Point, covariance
+from mlsysim.efficiency.equations import case_of
+from mlsysim.efficiency.predict import slopes_of
 from mlsysim.errors import UsageError
+from mlsysim.evidence.base import packaged
 from mlsysim.evidence.tables import COLUMNS, read_measurements
-from mlsysim.validation.handed_over import calibrated, variances
+from mlsysim.validation.handed_over import DRAWS
+from mlsysim.validation.places import place_of
 from mlsysim.validation.score import Predicted, quantile, score
+from mlsysim.validation.transferred import ALONE_WORDS
 from mlsysim.validation.validate import predictions_csv, validate
 
 DECODE = {
@@ -176,30 +181,100 @@ def test_a_score_by_hand(tmp_path):
     assert quantile([1.0, 2.0, 4.0], 0.75) == 3.0
 
 
+def given(tmp_path, count, value="27.0"):
+    rows = [{**DECODE, "id": f"x-{i}", "output_len": str(256 + i), "value": value} for i in range(count)]
+    return written(tmp_path, "inference", *rows)
+
+
 def test_rows_given_as_measurements_move_the_others(tmp_path):
-    rows = [{**DECODE, "id": f"x-{i}", "output_len": str(256 + i), "value": "27.0"} for i in range(6)]
-    path = written(tmp_path, "inference", *rows)
+    path = given(tmp_path, 6)
     before, after = validate(path), validate(path, calibrate=2)
-    assert sum(p.given for p in after.predicted) == 2
+    assert sum(p.given for p in after.predicted) == 2 * DRAWS
+    assert len(after.predicted) == 6 * DRAWS
     assert after.total.median_ape < before.total.median_ape / 3
-    again = calibrated(before.predicted, 2, "")
-    assert [p.measurement.id for p in again if p.given] == [p.measurement.id for p in after.predicted if p.given]
+    again = validate(path, calibrate=2)
+    assert [p.measurement.id for p in again.predicted] == [p.measurement.id for p in after.predicted]
 
 
-def test_variances_within_and_between_by_hand():
-    # Deviations within each group are -.1, 0 and .1: median .1; medians of groups are -.2, .2 and .4: median .2.
-    groups = [np.array([m - 0.1, m, m + 0.1]) for m in (-0.2, 0.2, 0.4)]
-    within, between = variances(groups)
-    assert within == pytest.approx((1.4826 * 0.1) ** 2 * 3 / 2)  # of three rows, about their own median
-    assert between == pytest.approx((1.4826 * 0.2) ** 2 - math.pi / 2 * within / 3)
+def test_arbitrary_rows_differ_by_draw_and_suggested_ones_look_at_no_measured_value(tmp_path):
+    drawn = [p.measurement.id for p in validate(given(tmp_path, 6), calibrate=1).predicted if p.given]
+    assert len(set(drawn)) > 1
+    one = validate(given(tmp_path, 6), calibrate=1, choose="suggested")
+    other = validate(given(tmp_path, 6, value="54.0"), calibrate=1, choose="suggested")
+    chosen = [[p.measurement.id for p in report.predicted if p.given] for report in (one, other)]
+    assert chosen[0] == chosen[1]
+    assert len(chosen[0]) == 1
+    with pytest.raises(UsageError, match=r"unknown choice 'any' \(known: arbitrary, suggested\)"):
+        validate(given(tmp_path, 2), calibrate=1, choose="any")
 
 
-def test_one_wild_measurement_moves_no_more_than_its_share(tmp_path):
-    rows = [{**DECODE, "id": f"x-{i}", "output_len": str(256 + i), "value": "27.0"} for i in range(2)]
-    before = validate(written(tmp_path, "inference", *rows)).predicted
-    wild = [p._replace(seconds=p.seconds * 1e6) for p in before]
-    moved = next(p for p in calibrated(wild, 1, "") if not p.given)
-    assert 1.0 > moved.seconds / wild[0].seconds > math.exp(-2.5 * math.sqrt(0.05))
+def test_one_row_given_by_hand(tmp_path):
+    # Two runs of nearly the same size: what the second is moved by is covariance over variance of the first.
+    before = validate(given(tmp_path, 2)).predicted
+    after = validate(given(tmp_path, 2), calibrate=1, choose="suggested").predicted
+    (known,), (moved,) = ([p for p in after if p.given is g] for g in (True, False))
+    start = {p.measurement.id: p.seconds for p in before}
+    residual = math.log(known.measurement.seconds / start[known.measurement.id])
+    points = {p.measurement.id: point_of(p.measurement) for p in before}
+    a, b = points[known.measurement.id], points[moved.measurement.id]
+    share = covariance(a, b) / (covariance(a, a) + LEAST_NOISE**2)
+    assert moved.seconds == pytest.approx(start[moved.measurement.id] * math.exp(share * residual), rel=1e-9)
+
+
+def point_of(m):
+    return Point(place_of(m), slopes_of(((case_of(m.question, m.setup), 1.0),)))
+
+
+PAIR = {
+    "pair_id": "tp-1",
+    "kind": "strict",
+    "regime": "decode_b1",
+    "row_a": "",
+    "row_b": "",
+}
+
+
+def pairs_table(tmp_path, *rows):
+    path = tmp_path / "pairs.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, PAIR)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Two packaged runs that differ in the device alone."""
+    found = {}
+    for m in packaged():
+        place = place_of(m)
+        if m.regime == "decode_b1" and place.machine.memory_class == "gddr":
+            other = found.setdefault((m.source, m.setup, place._replace(machine=None)), m)
+            if place_of(other).machine != place.machine:
+                return other, m
+    raise AssertionError
+
+
+def test_a_pair_is_predicted_both_ways_by_a_fit_without_its_device(tmp_path, pair, monkeypatch):
+    few = tuple(m for m in packaged() if m.regime == "decode_b1")  # of all, a fit takes half a minute
+    monkeypatch.setattr("mlsysim.validation.transferred.packaged", lambda: few)
+    row = {**PAIR, "row_a": pair[0].id, "row_b": pair[1].id}
+    report = validate(pairs_table(tmp_path, row, {**row, "pair_id": "tp-2", "row_b": "gone"}, {**row, "kind": "other"}))
+    assert report.kind == "pairs"
+    assert report.total.answered == 1
+    assert report.total.refused == {"a run that is not among the packaged ones": 1}
+    names = [g.name for g in report.groups if g.answered]
+    way = "decode_b1: gddr -> gddr"
+    assert sorted(names) == sorted(way + b + c for b in ("", ", read backwards") for c in ("", ALONE_WORDS))
+    by_name = {p.measurement.group: p for p in report.predicted}
+    forward = by_name[way]
+    assert forward.measurement.seconds == pair[1].seconds
+    assert forward.low < forward.seconds < forward.high
+    assert by_name[way + ALONE_WORDS].seconds != forward.seconds
+    for field, value in (("split", "source"), ("calibrate", 1)):
+        with pytest.raises(UsageError, match=f"{field} must be left out for a table of pairs"):
+            validate(pairs_table(tmp_path, row), **{field: value})
 
 
 def test_predictions_are_written_row_by_row_with_the_refused(tmp_path):
