@@ -224,8 +224,40 @@ def renewed(text):
     return TABLE.sub(lambda m: m[1] + TABLES[m[2]]() + m[4], text)
 
 
+def elided(shown, got):
+    """Return an output as a page is to show it: as before if it still holds, else anew, with what the page left out.
+
+    A line is found again by its words: numbers, rules and spaces may differ. Where one is gone, all is shown.
+    """
+    if not shown or matches(shown, got):
+        return shown or got
+    lines, kept = got.splitlines(), []
+    if not any("..." in line for line in shown.splitlines()):
+        return got
+    for line in shown.splitlines():
+        if line == "...":
+            kept.append(line)
+            continue
+        found = next((i for i, new in enumerate(lines) if matches(line, new) or _words(line) == _words(new)), None)
+        if found is None:
+            return got
+        kept.append(line if matches(line, lines[found]) else lines[found])
+        lines = lines[found + 1 :]
+    return "\n".join(kept) + "\n"
+
+
+def _words(line):
+    return re.sub(r"[\W\d_]+", " ", line).strip()
+
+
+def test_a_page_keeps_what_it_left_out():
+    assert elided("a 1\n...\nc 3 s\n", "a 2\nb\nc 4 s\n") == "a 2\n...\nc 4 s\n"
+    assert elided("a 1\n...\nd 3\n", "a 2\nb\nc\n") == "a 2\nb\nc\n"
+    assert elided("a 1...\n...\n", "a 1 at 12:00\nb\n") == "a 1...\n...\n"
+
+
 def _renewed_console(source):
-    done = [(c, c.shown if c.shown and matches(c.shown, got) else got) for c, got in run_console(source)]
+    done = [(c, elided(c.shown, got)) for c, got in run_console(source)]
     return "".join(f"$ {command.line}\n{shown}" for command, shown in done)
 
 
@@ -243,8 +275,9 @@ def _renewed_python(source, names):
         except Exception as error:
             got = "Traceback (most recent call last):\n    ...\n" + "".join(traceback.format_exception_only(error))
         first, *rest = piece.source.splitlines()
-        kept = piece.want if piece.want and matches(piece.want, got) else got
-        parts.append("\n".join([f">>> {first}", *(f"... {line}".rstrip() for line in rest)]) + "\n" + kept)
+        parts.append(
+            "\n".join([f">>> {first}", *(f"... {line}".rstrip() for line in rest)]) + "\n" + elided(piece.want, got)
+        )
     return "".join(parts)
 
 

@@ -39,9 +39,8 @@ def _peak(c: Calibration) -> str:
     if c.scenario is None:
         return f"{number}, as stated"
     s = c.scenario
-    figure = s.hardware.peak(s.precision)
     kind = "2:4 sparse" if s.precision.endswith(SPARSE) else "dense"
-    return f"{number}: {s.devices} x {s.hardware.name}, {kind} {s.precision} ({figure.source})"
+    return f"{number}: {kind} {s.precision} of {s.devices} x {s.hardware.name}"
 
 
 def _origin_rows(c: Calibration) -> list[tuple[str, str]]:
