@@ -26,6 +26,8 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/models.py
+	$(BIN)/python benchmarks/live.py
+	$(BIN)/python benchmarks/logs.py --gigabytes 0.2
 
 evidence: $(VENV)/.dev
 	@test -n "$(FROM)" || { echo "usage: make evidence FROM=folder-of-published-tables"; exit 2; }
