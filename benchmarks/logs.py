@@ -83,7 +83,8 @@ def training(size: float) -> Iterator[str]:
     """Yield the step lines of Megatron-LM."""
     line = (
         " [2026-11-01 00:00:00] iteration {i:8d}/ 9000000 | consumed samples: {n:12d} |"
-        " elapsed time per iteration (ms): {ms:.1f} | throughput per GPU (TFLOP/s/GPU): 401.2 | learning rate: 3.000000E-04 | global batch size:   512 |"
+        " elapsed time per iteration (ms): {ms:.1f} |"
+        " throughput per GPU (TFLOP/s/GPU): 401.2 | learning rate: 3.000000E-04 | global batch size:   512 |"
         " lm loss: 2.101234E+00 | loss scale: 1.0 | grad norm: 0.214 | number of skipped iterations:   0 |\n"
     )
     noise, i, done = Random(0), 0, 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -30,19 +30,21 @@ class Reading(NamedTuple):
     ``conditions`` are what the log says of the question, by the names of :meth:`Engine.solve` (``batch_size``,
     ``seq_len``, ``context``, ``precision``, ``devices``, ``recompute``), and ``convention`` of an MFU. ``lines`` are
     where the values stand, ``pauses`` what the log says happened in a step, by index (``checkpoint``,
-    ``evaluation``). ``label`` tells one point of a log from another, for people.
+    ``evaluation``). ``label`` tells one point of a log from another, for people. ``tokens`` are those of a step where
+    the log says them and not of how many sequences, else 0.
     """
 
     phase: str
     quantity: str
-    values: tuple[float, ...]
+    values: Sequence[float]
     conditions: Mapping[str, Any] = NOTHING
     steps: bool = False
     per_device: bool = False
-    lines: tuple[int, ...] = ()
+    lines: Sequence[int] = ()
     pauses: Mapping[int, str] = NOTHING
     label: str = ""
     unit: str = ""
+    tokens: int = 0
 
 
 class Log(NamedTuple):

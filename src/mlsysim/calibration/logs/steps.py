@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ from mlsysim.errors import InvalidValue
 
 SHOWN = 5
 """Lines left out for one and the same reason that are told apart; of more, the number is told."""
+MANY = 1_000_000
+"""Steps from which a reading holds them in an array."""
 _RESUMED = (
     "a run started again, or was resumed from a checkpoint: cut the log where it starts, and give the parts as files"
 )
@@ -25,10 +28,11 @@ class Steps:
 
     def __init__(self, path: object, quantity: str) -> None:
         self.path, self.quantity = path, quantity
-        self.values: list[float] = []
-        self.lines: list[int] = []
+        self.values = array("d")
+        self.lines = array("q")
         self.pauses: dict[int, str] = {}
-        self._points: list[Mapping[str, Any]] = []
+        self._points: dict[tuple[tuple[str, Any], ...], int] = {}
+        self._point_of = array("L")
         self._refused: dict[str, list[int]] = {}
         self._last_step = -math.inf
         self._last_clock = -math.inf
@@ -58,7 +62,7 @@ class Steps:
             return
         self.values.append(value)
         self.lines.append(line)
-        self._points.append(point)
+        self._point_of.append(self._points.setdefault(tuple(point.items()), len(self._points)))
 
     def _in_order(self, line: int, step: float) -> bool:
         """Return whether a step is the next one; the same number once more is left out, a lower one refused."""
@@ -101,12 +105,12 @@ class Steps:
         InvalidValue
             No step could be used.
         """
-        points = list({tuple(p.items()): p for p in self._points}.values())
+        points = [dict(items) for items in self._points]
         if len(points) < 2:  # also where there is none, which is refused below
             return (self.reading(phase, {**conditions, **(points[0] if points else {})}, **more),)
         found = []
-        for point in points:
-            kept = [k for k, p in enumerate(self._points) if p == point]
+        for number, point in enumerate(points):
+            kept = [k for k, p in enumerate(self._point_of) if p == number]
             pauses = {new: self.pauses[k] for new, k in enumerate(kept) if k in self.pauses}
             label = ", ".join(f"{name} {value}" for name, value in point.items())
             values, lines = tuple(self.values[k] for k in kept), tuple(self.lines[k] for k in kept)
@@ -129,10 +133,15 @@ class Steps:
         return Reading(
             phase,
             self.quantity,
-            tuple(self.values),
+            _handed_on(self.values),
             conditions,
             steps=True,
-            lines=tuple(self.lines),
+            lines=_handed_on(self.lines),
             pauses={at: what for at, what in self.pauses.items() if at < len(self.values)},
             **more,
         )
+
+
+def _handed_on(numbers: Any) -> Any:
+    """Return numbers as a tuple; millions of them as they are, for a tuple takes four times the memory."""
+    return tuple(numbers) if len(numbers) <= MANY else numbers

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -124,7 +125,7 @@ class _Series:
             raise InvalidValue("log", "an export of one run", listed, "export one run, or give one file for each")
         metric, steps = self._kept[key]
         if metric.quantity == "efficiency" and any(value > 1 for value in steps.values):
-            steps.values = [value / 100 for value in steps.values]  # in percent, whatever the name says
+            steps.values = array("d", (value / 100 for value in steps.values))  # in percent, whatever the name says
         reading = steps.reading("training", per_device=metric.per_device, unit=metric.unit)
         told = {"time_s": "seconds a step", "efficiency": "an MFU"}.get(metric.quantity, metric.unit)
         of = " of one device" if metric.per_device else ""
