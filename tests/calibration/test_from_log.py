@@ -334,3 +334,84 @@ def test_every_batch_of_a_kind_gives_eta_in_order():
     etas = [calibrate_log(log(reading([r], "throughput", steps=False)), **DECODE).main for r in (500.0, 1000.0, 2000.0)]
     for a, b in pairwise(etas):
         assert b.efficiency.value == pytest.approx(2 * a.efficiency.value, rel=1e-12)
+
+
+SHARED_OUT = {"model": "gpt2", "hardware": "a100", "devices": 8}
+
+
+def of_tokens(tokens=491_520):
+    """Return steps of a quarter of a second whose tokens are known, and not their sequences, as nanoGPT's."""
+    return log(reading([tokens / 0.25] * 30, "throughput", "training", unit="tokens/s", tokens=tokens))
+
+
+def test_the_batch_of_a_step_of_so_many_tokens_follows_from_the_length():
+    found = calibrate_log(of_tokens(), **SHARED_OUT).main
+    assert (found.scenario.batch_size, found.scenario.seq_len) == (480, 1024)
+    assert found.time_s.value == pytest.approx(0.25)
+    assert notes(found)["batch-unknown"] == (
+        "a step is 491,520 tokens, taken as 480 sequences of 1,024: state seq_len where they were of another length"
+    )
+    stated = calibrate_log(of_tokens(), seq_len=512, **SHARED_OUT).main
+    assert stated.scenario.batch_size == 960
+    assert "batch-unknown" not in notes(stated)
+    assert stated.throughput.value == pytest.approx(found.throughput.value)
+
+
+def test_a_batch_that_is_stated_stays_and_one_that_cannot_be_known_is_told():
+    assert calibrate_log(of_tokens(), batch_size=96, **SHARED_OUT).main.scenario.batch_size == 96
+    uneven = calibrate_log(of_tokens(), seq_len=1000, **SHARED_OUT).main
+    assert notes(uneven)["batch-unknown"] == (
+        "a step is 491,520 tokens; of how many sequences nobody says: state batch_size and seq_len"
+    )
+
+
+def test_times_of_training_steps_without_a_batch_are_told_to_be_of_one_sequence():
+    found = calibrate_log(log(reading([0.05] * 30, phase="training")), model="gpt2", hardware="a100").main
+    assert notes(found)["batch-unknown"] == (
+        "the log has times of steps, and not of how many sequences: eta is that of one; state batch_size"
+    )
+    known = calibrate_log(log(reading([0.05] * 30, phase="training", conditions={"batch_size": 4})), **SHARED_OUT)
+    assert "batch-unknown" not in notes(known.main)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "was", "stated"),
+    [({"context": 1088}, "decode", "training"), ({"seq_len": 512}, "forward", "decode")],
+)
+def test_sizes_of_one_phase_are_not_asked_of_another(conditions, was, stated):
+    found = log(reading([0.05], phase=was, steps=False, conditions=conditions))
+    with pytest.raises(InvalidValue) as caught:
+        calibrate_log(found, model="llama-3.1-8b", hardware="h100", phase=stated)
+    assert str(caught.value) == f"phase must be that of what was measured ({was}), got '{stated}'; leave it out"
+
+
+def test_a_table_whose_column_of_the_model_is_not_known_says_which_columns_are_not(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("net,bs,time (ms)\nllama-3.1-8b,8,12\n")
+    with pytest.raises(InvalidValue) as caught:
+        calibrate_log(path, hardware="h100", phase="decode")
+    assert str(caught.value) == (
+        "model must be given, or flops_per_token in its place, got None;"
+        " the log does not name it; not known, and not used: 'net'"
+    )
+
+
+def test_a_table_with_names_in_words(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("Model Name,GPU name,bs,ctx len,Latency(ms)\nllama-3.1-8b,h100,8,4096,12\n")
+    found = calibrate_log(path, phase="decode").main.scenario
+    assert (found.model.name, found.hardware.name) == ("llama-3.1-8b", "h100-sxm")
+    assert (found.batch_size, found.context) == (8, 4096)
+
+
+def test_megatron_says_its_devices_in_its_first_line_too(tmp_path):
+    path = tmp_path / "run.log"
+    line = " iteration {0:8d}/ 100 | elapsed time per iteration (ms): 72000.0 | global batch size:   512 | x |\n"
+    path.write_text(
+        "using world size: 64, data-parallel size: 2, context-parallel size: 1, tensor-model-parallel size: 8\n"
+        "  seq_length ...................................... 8192\n" + "".join(line.format(i) for i in range(1, 12))
+    )
+    found = calibrate_log(path, model="llama-3.1-70b", hardware="h100").main
+    assert found.scenario.devices == 64
+    # 58,254 tokens/s x 449.2 GFLOP / (64 x 989 TFLOP/s)
+    assert found.efficiency.value == pytest.approx(512 * 8192 / 72 * 449.226e9 / (64 * 989e12), rel=1e-4)

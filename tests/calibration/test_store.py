@@ -133,9 +133,20 @@ def test_a_revision_is_added_and_the_text_of_the_others_stays(project):
         ("aa", "unknown calibration 'aa': did you mean a? (there are a)"),
         ("../a", "unknown calibration '../a'"),
         ("", "unknown calibration ''"),
+        (
+            "run.log",
+            "calibration must be the name of a saved calibration, or its .toml file, got 'run.log';"
+            " a log is calibrated first: `mlsysim calibrate run.log --save NAME`",
+        ),
+        (
+            "h100",
+            "calibration must be the name of a saved calibration, or its .toml file, got 'h100';"
+            " that is hardware: are the two swapped?",
+        ),
     ],
 )
 def test_what_is_not_there_is_named(project, name, sentence):
+    (project / "run.log").write_text("iter 0: loss 3.4\n")
     store.save(measured(), "a")
     with pytest.raises(UsageError) as caught:
         store.load(name)

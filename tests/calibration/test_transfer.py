@@ -326,6 +326,22 @@ def test_eta_that_moved_is_told_from_noise():
         moved_between(known(0.02), known(0.02, context=64))
 
 
+def test_a_batch_that_was_rounded_another_way_is_held_against_the_nearest():
+    def at(time, batch, factor=1.02):
+        asked = {**QUESTIONS["decode"], "batch_size": batch}
+        return calibrate(time_s=Interval(time, time / factor, time * factor), **asked)
+
+    before = at(0.02, 27)
+    expected = before.to("h100", batch_size=28).efficiency
+    (moved,) = moved_between(Profile((at(0.02, 8), before)), Profile((at(0.022, 28),)))
+    assert moved.earlier == expected
+    assert moved.ratio.value == pytest.approx(at(0.022, 28).efficiency.value / expected.value)
+    assert moved.ratio.value == pytest.approx(1 / 1.1, rel=0.02)  # a step takes a tenth longer, for one sequence more
+    assert moved.moved
+    with pytest.raises(InvalidValue, match="at least one common point"):
+        moved_between(Profile((before,)), Profile((at(0.02, 32),)))
+
+
 def test_runs_with_other_adapters_are_no_common_point():
     training = {**QUESTIONS["training"], "time_s": 5.0}
     with pytest.raises(InvalidValue, match="lora_rank 8"):

@@ -232,7 +232,7 @@ def test_save_list_show_and_diff(run, tmp_path):
     shown = run("calibrations", "show", "a@1", "-o", "json")
     assert (shown.data["note"], shown.data["revision"]) == ("before", 1)
     assert shown.data["efficiency"]["value"] == pytest.approx(first.data["efficiency"]["value"], rel=1e-12)
-    assert "a, revision 2, recorded 20" in run("calibrations", "show", "a").err
+    assert "a, revision 2, llama-3.1-8b on h100, recorded 20" in run("calibrations", "show", "a").err
     (point,) = run("calibrations", "diff", "a@1", "a@2", "-o", "json").data
     assert set(point) == {"point", "earlier", "later", "ratio", "moved"}
     assert point["ratio"]["value"] == pytest.approx(1.05)
@@ -254,6 +254,20 @@ def test_a_broken_file_is_told_beside_the_list_of_the_others(run, tmp_path):
     assert "calibration must be a TOML file, got 'calibrations/b.toml'" in done.err
     assert run("calibrations", "show", "b").code == 2
     assert run("calibrations", "show", "a").code == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        (("--save", ""), "name must be letters, digits, dots and dashes, 100 at most, got ''"),
+        (("--note", "a word"), "note must be left out where nothing is saved, got 'a word'"),
+        (("--user",), "user must be left out where nothing is saved, got '--user'"),
+    ],
+)
+def test_nothing_is_left_unsaved_in_silence(run, how, message):
+    done = run("calibrate", "2100 tok/s", *DECODE, *how)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"mlsysim: {message}")
 
 
 def test_drift_exits_with_3_where_eta_fell(run, tmp_path):

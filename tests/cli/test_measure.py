@@ -129,11 +129,30 @@ def test_an_interrupt_reaches_the_program_and_what_was_measured_is_shown():
             "mlsysim: batch must be a whole number of at least 1, got 'x'; that is text\n",
         ),
         (["net.onnx", "--batch", "0"], "mlsysim: batch must be a whole number of at least 1, got 0\n"),
+        (["net.onnx", "--threads", "0"], "mlsysim: threads must be a whole number of at least 1, got 0\n"),
     ],
 )
 def test_mistakes_are_a_sentence(arguments, message):
     done = run(*arguments)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("loop.py", "write `mlsysim measure -- python {0}`"),
+        ("run.log", "a log that a program left is read by `mlsysim calibrate {0}`"),
+        ("", "it is a folder"),
+    ],
+)
+def test_a_file_that_is_no_program_says_what_to_write(tmp_path, name, hint):
+    path = tmp_path / name
+    if name:
+        path.write_text("iter 0: loss 3.4\n")
+    done = run(str(path))
+    rule = f"mlsysim: command must be a program that can be run, got {str(path)!r}"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{rule}; {hint.format(path)}\n"
 
 
 def test_the_question_is_checked_before_the_program_runs():

@@ -14,6 +14,8 @@ from mlsysim.efficiency.deviations import NORMAL_90
 from mlsysim.errors import InvalidValue
 from mlsysim.results import Interval
 
+NEAR = 0.16
+"""How far batch and context of two measurements may be apart to be held against each other: 7 and 8 are [ln]."""
 _WIDTHLESS = 1e-3
 """Standard deviation of a measurement that came without an interval [ln]."""
 
@@ -74,24 +76,48 @@ def named(c: Calibration) -> str:
 def moved_between(earlier: Profile, later: Profile) -> list[Moved]:
     """Return how far eta went at each point that both have.
 
+    The batch of a server is a mean that is rounded, and seldom twice the same: where the earlier has a point of nearly
+    the later's sizes, eta is held against what that one gives at the later's.
+
     Raises
     ------
     InvalidValue
         They have no point in common.
     """
     before = {named(c): c for c in earlier}
-    found = [_moved(before[named(c)], c) for c in later if named(c) in before]
+    pairs = [(before.get(named(c)) or _near(earlier, c), c) for c in later]
+    found = [_moved(a, c) for a, c in pairs if a is not None]
     if not found:
         hint = f"one has {', '.join(before)}; the other {', '.join(map(named, later))}"
         raise InvalidValue("calibrations", "of at least one common point to be compared", "none", hint)
     return found
 
 
+def _near(earlier: Profile, c: Calibration) -> Calibration | None:
+    """Return the point that differs from one in its batch and context alone, and by little; the nearest of several."""
+    known = [(_distance(a, c), n) for n, a in enumerate(earlier)]
+    distance, nearest = min(known)
+    return list(earlier)[nearest] if distance <= NEAR else None
+
+
+def _distance(a: Calibration, b: Calibration) -> float:
+    """Return how far batch or context of two points are apart [ln]; infinite where anything else differs."""
+    if a.scenario is None or b.scenario is None:
+        return math.inf
+    asked, other = question_of(a.scenario), question_of(b.scenario)
+    sizes = [(asked.pop(name, 1), other.pop(name, 1)) for name in ("batch_size", "context")]
+    same = (a.scenario.model, a.scenario.hardware, asked) == (b.scenario.model, b.scenario.hardware, other)
+    return max(abs(math.log(one / another)) for one, another in sizes) if same else math.inf
+
+
 def _moved(a: Calibration, b: Calibration) -> Moved:
-    value = b.efficiency.value / a.efficiency.value
-    sd = math.hypot(_sd(a.efficiency), _sd(b.efficiency))
+    before = a.efficiency
+    if b.scenario is not None and named(a) != named(b):
+        before = transferred((a,), b.scenario).efficiency
+    value = b.efficiency.value / before.value
+    sd = math.hypot(_sd(before), _sd(b.efficiency))
     half = math.exp(NORMAL_90 * sd)
-    return Moved(named(b), a.efficiency, b.efficiency, Interval(value, value / half, value * half))
+    return Moved(named(b), before, b.efficiency, Interval(value, value / half, value * half))
 
 
 def _sd(interval: Interval) -> float:

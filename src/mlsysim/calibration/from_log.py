@@ -21,6 +21,7 @@ from mlsysim.hardware import Hardware
 from mlsysim.results import Note
 from mlsysim.scenario import Scenario, hardware_of
 from mlsysim.workload import model_of
+from mlsysim.workload.named import phase_of
 
 _MANY = 20
 """Times the length of a block that a steady part has at least to trust a wide interval."""
@@ -58,7 +59,10 @@ def calibrate_log(
     given["model"] = _one_model(known, given.get("model"))
     given["hardware"] = _device(known, given.get("hardware"))
     if given["model"] is None and "flops_per_token" not in given:
-        raise InvalidValue("model", "given, or flops_per_token in its place", None, "the log does not name it")
+        unknown = "".join(f"; {note.message}" for note in known.notes if note.code == "columns-unknown")
+        raise InvalidValue(
+            "model", "given, or flops_per_token in its place", None, f"the log does not name it{unknown}"
+        )
     points: list[Calibration] = []
     refused: list[UsageError] = []
     left_out = list(known.left_out)
@@ -142,12 +146,13 @@ def _point(log: Log, reading: Reading, given: Mapping[str, Any], otherwise: Mapp
     if question.get("phase", otherwise.get("phase")) == otherwise.get("phase"):
         question = {**otherwise, **question}
     _settle_phase(reading, question)
+    unsettled = _settle_batch(reading, question)
     convention = question.pop("convention", None) if reading.quantity == "efficiency" else None
     steady = _steady(reading)
     value = _value(reading, steady, question)
     found = calibrate(**question, **value, **({"convention": convention} if convention else {}))
     origin = Origin(log.format, len(reading.values), steady, (), reading.label)
-    notes = (*found.notes, *_conflicts(said, given), *_steady_notes(reading, steady))
+    notes = (*found.notes, *_conflicts(said, given), *unsettled, *_steady_notes(reading, steady))
     if steady is not None and found.roof is not None:
         steady = steady.scaled(found.time_s.value / steady.step_s.value)
         origin = origin._replace(steady=steady)
@@ -165,6 +170,35 @@ def _settle_phase(reading: Reading, question: dict[str, Any]) -> None:
             hint = "the log does not say what was timed"
             raise InvalidValue("phase", "given: forward, decode or training", None, hint)
         question["phase"] = "forward"  # what trains says so: a log that does not is of inference
+    else:
+        foreign = "seq_len" if phase_of(question["phase"]) == "decode" else "context"
+        if reading.phase and foreign in reading.conditions:
+            stated = str(question["phase"])
+            raise InvalidValue("phase", f"that of what was measured ({reading.phase})", stated, "leave it out")
+
+
+def _settle_batch(reading: Reading, question: dict[str, Any]) -> tuple[Note, ...]:
+    """Say of how many sequences a training step is, where nobody does: by its tokens, and the length of a sequence."""
+    settled = question["model"] is None or question["hardware"] is None or "batch_size" in question
+    if settled or phase_of(question["phase"]) != "training" or not (reading.tokens or reading.quantity == "time_s"):
+        return ()
+    if not reading.tokens:
+        message = "the log has times of steps, and not of how many sequences: eta is that of one; state batch_size"
+        return (Note("batch-unknown", message),)
+    length = _scenario(question).seq_len
+    if not length or reading.tokens % length:
+        message = (
+            f"a step is {reading.tokens:,} tokens; of how many sequences nobody says: state batch_size and seq_len"
+        )
+        return (Note("batch-unknown", message),)
+    question["batch_size"] = reading.tokens // length
+    if "seq_len" in question:
+        return ()
+    message = (
+        f"a step is {reading.tokens:,} tokens, taken as {question['batch_size']:,} sequences of {length:,}: state"
+        " seq_len where they were of another length"
+    )
+    return (Note("batch-unknown", message),)
 
 
 def _steady(reading: Reading) -> Steady | None:

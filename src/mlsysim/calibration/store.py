@@ -17,6 +17,7 @@ from mlsysim.calibration.profile import Profile
 from mlsysim.calibration.records import calibration_of, record_of
 from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.files import LARGEST_BYTES, read_fields, writable_folder, write_whole
+from mlsysim.hardware import Hardware
 from mlsysim.own import user_folder
 from mlsysim.registry import nearest
 
@@ -180,9 +181,20 @@ def _path(name: str) -> Path:
         return Path(name)
     known = names()
     if name not in known:
+        _refuse_another(name)
         listed = f"there are {', '.join(sorted(known))}" if known else "none is saved: `mlsysim calibrate ... --save`"
         raise UnknownName("calibration", name, nearest(name, known), listed)
     return known[name]
+
+
+def _refuse_another(name: str) -> None:
+    """Refuse what is no name of a calibration, but of something else."""
+    rule = "the name of a saved calibration, or its .toml file"
+    if Path(name).is_file():
+        hint = f"a log is calibrated first: `mlsysim calibrate {name} --save NAME`"
+        raise InvalidValue("calibration", rule, name, hint)
+    if name in Hardware:
+        raise InvalidValue("calibration", rule, name, "that is hardware: are the two swapped?")
 
 
 def load(name: str) -> Revision:

@@ -55,6 +55,8 @@ def command(
     from mlsysim.report.calibrated import calibration_table, parameters_table, points_table, suggestions_table
     from mlsysim.report.tables import emit
 
+    if save is None:
+        _refuse_unsaved(user, note)
     profile = _profile(logs, question)
     elsewhere = _elsewhere(profile, on)
     data: dict[str, Any] = profile.to_dict() if len(profile) > 1 else profile.main.to_dict()
@@ -68,7 +70,7 @@ def command(
     if suggest:
         data["suggest"] = [s.to_dict() for s in further]
     # Saved before anything is said: an answer is whole, or there is none.
-    saved = options.save(profile, save, user=user, note=note, **_named(question)) if save else ""
+    saved = options.save(profile, save, user=user, note=note, **_named(question)) if save is not None else ""
     if output != "csv" or not elsewhere:
         emit(output, [c.to_dict() for c in profile] if output == "csv" else data, table)
     _below(output, elsewhere)
@@ -85,6 +87,15 @@ def command(
     options.say_left_out(profile)
     options.say_results_notes(elsewhere)
     print(saved, end="\n" if saved else "", file=sys.stderr)
+
+
+def _refuse_unsaved(user: bool, note: str) -> None:
+    """Refuse what says how to keep a measurement that is not kept."""
+    from mlsysim.errors import InvalidValue
+
+    for name, value in (("user", "--user" if user else ""), ("note", note)):
+        if value:
+            raise InvalidValue(name, "left out where nothing is saved", value, "`--save NAME` keeps the calibration")
 
 
 def _profile(logs: tuple[str, ...], question: dict[str, Any]) -> Profile:

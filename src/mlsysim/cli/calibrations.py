@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlsysim.cli import options
 from mlsysim.cli.app import LazyGroup
+
+if TYPE_CHECKING:
+    from mlsysim.calibration.store import Revision
 
 ACTIONS = ("list", "show", "diff", "drift", "verify")
 _NO_MODEL = "FLOPs per token were stated, and what they say of a log is the number itself: compare two with diff"
@@ -70,8 +73,15 @@ def show(name: str, output: str) -> None:
         [c.to_dict() for c in profile] if output == "csv" else {**revision.to_dict(), **profile.to_dict()},
         table,
     )
-    print(f"{revision.name}, revision {revision.number}, recorded {revision.recorded} {revision.note}", file=sys.stderr)
+    print(f"{revision.name}, revision {revision.number}, {_told_of(revision)}", file=sys.stderr)
     options.say_points_notes(profile)
+
+
+def _told_of(revision: Revision) -> str:
+    """Return what ran on what, when, and the word that was kept with it."""
+    about = revision.to_dict()
+    ran = f"{', '.join(about['of'])} on {', '.join(about['on'])}"
+    return ", ".join(filter(None, (ran, f"recorded {revision.recorded}", revision.note)))
 
 
 @command.command("diff")

@@ -13,6 +13,7 @@ import click
 
 from mlsysim.cli import options
 from mlsysim.errors import Checks, InvalidValue, UsageError
+from mlsysim.units import whole
 
 if TYPE_CHECKING:
     from mlsysim.calibration.live.command import Ended
@@ -51,7 +52,23 @@ def command(what: tuple[str, ...], output: str, **given: Any) -> None:
     refused = [f"--{name.removesuffix('s') if name == 'shapes' else name}" for name in _ONNX_ONLY if given.pop(name)]
     if refused:
         raise InvalidValue(refused[0], "left out where a program is run", " ".join(what), "it is for ONNX files")
+    _refuse_file(what[0])
     sys.exit(_program(what, output, given))
+
+
+def _refuse_file(word: str) -> None:
+    """Refuse a file that is there and is no program, with what to write in its place."""
+    from shutil import which
+
+    if which(word) or not Path(word).exists():
+        return
+    if Path(word).is_dir():
+        hint = "it is a folder"
+    elif word.endswith(".py"):
+        hint = f"write `mlsysim measure -- python {word}`"
+    else:
+        hint = f"a log that a program left is read by `mlsysim calibrate {word}`"
+    raise InvalidValue("command", "a program that can be run", word, hint)
 
 
 def _network(path: Path, output: str, given: dict[str, Any]) -> None:
@@ -64,6 +81,8 @@ def _network(path: Path, output: str, given: dict[str, Any]) -> None:
     for name, value in given.items():
         if value is not None and name not in used:
             raise InvalidValue(name, "left out where an ONNX file is run", value)
+    if given["threads"] is not None:
+        whole(given["threads"], "threads")  # before this machine is probed
     batch = given["batch_size"]
     batches = [options.number(word) for word in str(1 if batch is None else batch).split(",")]
     with options.progress() as tell:

@@ -12,7 +12,6 @@ from mlsysim.calibration.logs.programs import PROGRAMS, Program
 from mlsysim.calibration.logs.recognise import Format
 from mlsysim.calibration.logs.source import HEAD_BYTES, Source
 from mlsysim.calibration.logs.steps import Steps
-from mlsysim.results import Note
 from mlsysim.setup import Setup
 from mlsysim.units import LARGEST
 
@@ -89,7 +88,7 @@ class StepLines:
             No step could be used.
         """
         facts = {k: v for k, v in self._facts.items() if v not in {"None", ""}}
-        conditions, notes = _conditions(facts)
+        conditions = _conditions(facts)
         unit = self._field if "/" in self._field else ""
         more = {"per_device": self.program.per_device, "unit": unit}
         readings = self.steps.readings("training", conditions, **more)
@@ -98,7 +97,7 @@ class StepLines:
             readings = tuple(_as_time(r) for r in readings)
         elif tokens and "batch_size" not in conditions:
             rates = tuple(tokens / value for value in readings[0].values)
-            readings = (readings[0]._replace(quantity="throughput", values=rates, unit="tokens/s"),)
+            readings = (readings[0]._replace(quantity="throughput", values=rates, unit="tokens/s", tokens=tokens),)
         plan: dict[str, Any] = {name: _number(facts[name]) for name in _PLAN if _number(facts.get(name))}
         return Log(
             self.program.name,
@@ -107,11 +106,10 @@ class StepLines:
             facts.get("hardware", ""),
             Setup(engine=self.program.engine, **plan),
             self.steps.left_out,
-            notes,
         )
 
 
-def _conditions(facts: dict[str, str]) -> tuple[dict[str, Any], tuple[Note, ...]]:
+def _conditions(facts: dict[str, str]) -> dict[str, Any]:
     """Return what the lines above the steps say of the question."""
     found: dict[str, Any] = {}
     for name in ("batch_size", "seq_len", "devices"):
@@ -126,12 +124,7 @@ def _conditions(facts: dict[str, str]) -> tuple[dict[str, Any], tuple[Note, ...]
         found["precision"] = precision
     if facts.get("recompute") in {"full", "selective"}:
         found["recompute"] = facts["recompute"]
-    if tokens and "batch_size" not in found:
-        message = (
-            f"a step is {tokens:,} tokens; the log does not say of how many sequences: state batch_size and seq_len"
-        )
-        return found, (Note("batch-unknown", message),)
-    return found, ()
+    return found
 
 
 def _precision(facts: dict[str, str]) -> str:

@@ -5,7 +5,7 @@ field is searched for in it by itself, since versions add and reorder columns. T
 
 - Megatron-LM: ``training_log`` in megatron/training/training.py, arguments as printed by megatron/training/arguments.py
   (NVIDIA/Megatron-LM 86df799d; ``gloabl batch size`` is what older versions print; ``123.4/120.0`` with a running
-  mean behind the slash is that of AMD's Primus).
+  mean behind the slash is that of AMD's Primus), which prints ``using world size: 64, data-parallel size: 2`` too.
 - NeMo: the progress bar of NeMo 1 and the lines of NeMo 2's ``ProgressPrinter``.
 - DeepSpeed: ``ThroughputTimer.stop`` in deepspeed/utils/timer.py, ``DeepSpeedConfig.print`` (deepspeedai/DeepSpeed
   038beb63; before 0.6 the field was ``SamplesPerSec``). Its batch is that of all devices.
@@ -71,18 +71,21 @@ PROGRAMS: tuple[Program, ...] = (
             batch_size=rb"glo(?:bal|abl) batch size:" + _N,
             seq_len=rb"actual seqlen:" + _N,
         ),
-        _arguments(
-            seq_len="seq_length",
-            devices="world_size",
-            precision="params_dtype",
-            fp8="fp8",
-            recompute="recompute_granularity",
-            tp="tensor_model_parallel_size",
-            pp="pipeline_model_parallel_size",
-            dp="data_parallel_size",
-            cp="context_parallel_size",
-            ep="expert_model_parallel_size",
-            micro_batch="micro_batch_size",
+        (
+            *_arguments(
+                seq_len="seq_length",
+                devices="world_size",
+                precision="params_dtype",
+                fp8="fp8",
+                recompute="recompute_granularity",
+                tp="tensor_model_parallel_size",
+                pp="pipeline_model_parallel_size",
+                dp="data_parallel_size",
+                cp="context_parallel_size",
+                ep="expert_model_parallel_size",
+                micro_batch="micro_batch_size",
+            ),
+            _fact("devices", b"using world size:", rb"using world size: (\d+)"),
         ),
         (
             (b"saving checkpoint at iteration", _CHECKPOINT),

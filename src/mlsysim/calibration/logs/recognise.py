@@ -86,9 +86,21 @@ def recognised(source: Source) -> Format:
     for known in formats():
         if known.recognises(source):
             return known
+    if plain := _no_log(source):
+        raise InvalidValue("log", "a log in a known format", str(source.path), plain)
     listed = "\n".join(f"  - {f.name}: {f.told_by}" for f in formats())
     hint = f"these were looked for:\n{listed}\n{CSV_HINT}"
     raise InvalidValue("log", "a log in a known format", str(source.path), hint)
+
+
+def _no_log(source: Source) -> str:
+    """Return why a file is no log of any format, empty where it may be one."""
+    if not source.head.strip():
+        return "it is empty"
+    if "\0" not in source.head:
+        return ""
+    network = source.path.suffix.lower() == ".onnx"
+    return "it is a network: `mlsysim measure` runs it" if network else "it is not text"
 
 
 def _joined(logs: Sequence[Log]) -> Log:

@@ -26,15 +26,16 @@ from mlsysim.units import parse, whole
 _ALIASES = {
     "batch_size": ("batch", "bs", "global_batch_size"),
     "seq_len": ("sequence_length", "seq_length", "seqlen", "prompt_len", "input_len", "isl"),
-    "context": ("context_len", "context_length", "kv_len"),
+    "context": ("context_len", "context_length", "ctx", "ctx_len", "ctx_length", "kv_len"),
     "devices": ("gpus", "num_gpus", "n_gpus", "world_size", "num_devices"),
     "precision": ("dtype", "data_type"),
-    "hardware": ("device", "gpu", "accelerator"),
+    "hardware": ("device", "gpu", "gpu_name", "gpu_type", "accelerator"),
     "step": ("iteration", "iter"),
     "time_s": ("time", "latency", "step_time", "time_per_step", "seconds", "duration"),
     "throughput": ("rate",),
     "efficiency": ("eta", "mfu"),
-    **dict.fromkeys(("phase", "recompute", "convention", "model"), ()),
+    "model": ("model_name", "model_id"),
+    **dict.fromkeys(("phase", "recompute", "convention"), ()),
 }
 _KNOWN = {spelling: field for field, others in _ALIASES.items() for spelling in (field, *others)}
 _WHOLE = ("batch_size", "seq_len", "context", "devices")
