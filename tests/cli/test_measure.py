@@ -9,8 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+
+from mlsysim.calibration.store import load
 
 COMMAND = [sys.executable, "-c", "from mlsysim.cli.app import main; main()", "measure"]
 QUESTION = ["--model", "gpt2", "--hardware", "h100", "--phase", "training", "--batch", "8", "--seq-len", "1024"]
@@ -129,12 +132,45 @@ def test_an_interrupt_reaches_the_program_and_what_was_measured_is_shown():
             "mlsysim: batch must be a whole number of at least 1, got 'x'; that is text\n",
         ),
         (["net.onnx", "--batch", "0"], "mlsysim: batch must be a whole number of at least 1, got 0\n"),
+        (
+            ["net.onnx", "--save", "net"],
+            "mlsysim: save must be left out where an ONNX file is run, got 'net';"
+            " its eta is of this machine as it was probed for it\n",
+        ),
+        (
+            ["--save", "a b", "--", "ls"],
+            "mlsysim: name must be letters, digits, dots and dashes, 100 at most, got 'a b'\n",
+        ),
+        (
+            ["--note", "a word", "--", "ls"],
+            "mlsysim: note must be left out where nothing is saved, got 'a word';"
+            " `--save NAME` keeps the calibration\n",
+        ),
         (["net.onnx", "--threads", "0"], "mlsysim: threads must be a whole number of at least 1, got 0\n"),
     ],
 )
 def test_mistakes_are_a_sentence(arguments, message):
     done = run(*arguments)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+
+
+def test_what_was_measured_is_kept_and_found_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run(*QUESTION, "--save", "mine", "--note", "a word", "--", sys.executable, "-c", NANOGPT)
+    assert done.returncode == 0
+    assert done.stderr.endswith(f"saved as mine, revision 1: {Path('calibrations') / 'mine.toml'}\n")
+    kept = load("mine")
+    assert (kept.note, kept.profile.main.origin.samples) == ("a word", 20)
+    assert kept.profile.main.time_s.value == pytest.approx(0.020)
+
+
+def test_without_a_model_nothing_is_saved_and_said_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run("--save", "mine", "--", sys.executable, "-c", NANOGPT)
+    assert done.returncode == 2
+    assert "time of a step" in done.stdout
+    assert done.stderr.endswith("mlsysim: nothing is saved: --model and --hardware turn this into eta\n")
+    assert not (tmp_path / "calibrations" / "mine.toml").exists()
 
 
 @pytest.mark.parametrize(

@@ -104,19 +104,29 @@ def save(
         A name that no file can have; a folder that cannot be written into; what could not be found again; a file that
         would be too large to be read.
     """
-    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
-        raise InvalidValue("name", f"letters, digits, dots and dashes, {_LONGEST} at most", name)
+    path = place(name, user=user)
     if user:
         model, hardware = _from_anywhere(model), _from_anywhere(hardware)
     records = [record_of(c, model, hardware) for c in profile]
-    folder = writable_folder(user_folder(FOLDER) if user else project_folder(), "calibrations")
-    path = folder / f"{name}.toml"
     with _locked(path):
         known = len(list(revisions(name, path))) if path.exists() else 0
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         added = Revision(name, known + 1, now, note, records, path)
         write_whole(path, _with(path.read_bytes().rstrip() + b"\n\n" if known else _HEAD.encode(), added))
     return path, added
+
+
+def place(name: str, *, user: bool = False) -> Path:
+    """Return the file in which a calibration of a name is kept; its folder is there, and can be written into.
+
+    Raises
+    ------
+    InvalidValue
+        A name that no file can have; a folder that cannot be written into.
+    """
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        raise InvalidValue("name", f"letters, digits, dots and dashes, {_LONGEST} at most", name)
+    return writable_folder(user_folder(FOLDER) if user else project_folder(), "calibrations") / f"{name}.toml"
 
 
 def _from_anywhere(name: str) -> str:

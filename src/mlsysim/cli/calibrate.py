@@ -56,7 +56,7 @@ def command(
     from mlsysim.report.tables import emit
 
     if save is None:
-        _refuse_unsaved(user, note)
+        refuse_unsaved(user, note)
     profile = _profile(logs, question)
     elsewhere = _elsewhere(profile, on)
     data: dict[str, Any] = profile.to_dict() if len(profile) > 1 else profile.main.to_dict()
@@ -89,7 +89,7 @@ def command(
     print(saved, end="\n" if saved else "", file=sys.stderr)
 
 
-def _refuse_unsaved(user: bool, note: str) -> None:
+def refuse_unsaved(user: bool, note: str) -> None:
     """Refuse what says how to keep a measurement that is not kept."""
     from mlsysim.errors import InvalidValue
 

@@ -16,8 +16,13 @@ from mlsysim.errors import Checks, InvalidValue, UsageError
 from mlsysim.units import whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlsysim.calibration import Calibration
     from mlsysim.calibration.live.command import Ended
     from mlsysim.calibration.logs.log import Log
+
+    Keep = Callable[[Calibration], str]
 
 UNKNOWN_FORMAT = "a log in a known format"
 """The rule that a log breaks which no reader knows."""
@@ -32,9 +37,10 @@ _ONNX_ONLY = ("shapes", "seconds", "threads")
 @click.option("--shape", "shapes", multiple=True, help="ONNX: one sample of an input with free dimensions: x=1,3,224")
 @click.option("--seconds", type=options.Word(), help="ONNX: how long to measure  [default: 10]")
 @click.option("--threads", type=options.Word(), help="ONNX: threads of the run-time  [default: the physical cores]")
+@options.saved
 @options.question
 @options.output
-def command(what: tuple[str, ...], output: str, **given: Any) -> None:
+def command(what: tuple[str, ...], output: str, save: str | None, user: bool, note: str, **given: Any) -> None:
     """Run a program, or an ONNX network on this machine, and turn its steps into eta.
 
     `mlsysim measure --model gpt2 --hardware h100 -- python train.py` passes the program's output through and reads its
@@ -46,14 +52,32 @@ def command(what: tuple[str, ...], output: str, **given: Any) -> None:
     if not what:
         hint = "such as `mlsysim measure -- python train.py` or `mlsysim measure network.onnx`"
         raise InvalidValue("command", "a program after --, or an ONNX file", "", hint)
+    keep = _keep(save, user, note, given)
     if len(what) == 1 and what[0].lower().endswith(".onnx"):
+        if save is not None:
+            hint = "its eta is of this machine as it was probed for it"
+            raise InvalidValue("save", "left out where an ONNX file is run", save, hint)
         _network(Path(what[0]), output, given)
         return
     refused = [f"--{name.removesuffix('s') if name == 'shapes' else name}" for name in _ONNX_ONLY if given.pop(name)]
     if refused:
         raise InvalidValue(refused[0], "left out where a program is run", " ".join(what), "it is for ONNX files")
     _refuse_file(what[0])
-    sys.exit(_program(what, output, given))
+    sys.exit(_program(what, output, given, keep))
+
+
+def _keep(save: str | None, user: bool, note: str, given: dict[str, Any]) -> Keep | None:
+    """Return what keeps a calibration; a name or a folder that cannot be is refused before anything runs."""
+    from mlsysim.calibration import Profile
+    from mlsysim.calibration.store import place
+    from mlsysim.cli.calibrate import refuse_unsaved
+
+    if save is None:
+        refuse_unsaved(user, note)
+        return None
+    place(save, user=user)
+    named = {name: given[name] for name in ("model", "hardware") if given[name]}
+    return lambda found: options.save(Profile((found,)), save, user=user, note=note, **named)
 
 
 def _refuse_file(word: str) -> None:
@@ -102,7 +126,7 @@ def _network(path: Path, output: str, given: dict[str, Any]) -> None:
     options.say_notes(dict.fromkeys(note for c in found.calibrations.values() for note in c.notes))
 
 
-def _program(words: tuple[str, ...], output: str, given: dict[str, Any]) -> int:
+def _program(words: tuple[str, ...], output: str, given: dict[str, Any], keep: Keep | None) -> int:
     """Run a program, write what its steps tell, and return the exit code: the program's own where it failed."""
     from mlsysim.calibration.live.command import run_command
 
@@ -113,7 +137,7 @@ def _program(words: tuple[str, ...], output: str, given: dict[str, Any]) -> int:
         kept = Path(folder) / "output.log"
         ended = run_command(words, kept, out if output == "table" else err, err)
         try:
-            _told(kept, ended, output, asked)
+            _told(kept, ended, output, asked, keep)
         except UsageError as problem:
             if not ended.exit_code:
                 raise
@@ -156,7 +180,7 @@ def _checked(asked: dict[str, Any]) -> None:
     checks.done()
 
 
-def _told(kept: Path, ended: Ended, output: str, asked: dict[str, Any]) -> None:
+def _told(kept: Path, ended: Ended, output: str, asked: dict[str, Any], keep: Keep | None) -> None:
     """Write the calibration that the output of a program gives, or what its steps took where the question is open."""
     from mlsysim.calibration.live.calibrated import calibrated, steady
     from mlsysim.report.calibrated import calibration_table
@@ -174,13 +198,17 @@ def _told(kept: Path, ended: Ended, output: str, asked: dict[str, Any]) -> None:
         reading = max(log.readings, key=lambda r: len(r.values))
         middle = steady(reading)
         emit(output, {**about, reading.quantity: middle._asdict()}, steps_table(reading, middle))
-        print("mlsysim: --model and --hardware turn this into eta", file=sys.stderr)
         options.say_notes(log.notes)
+        if keep:
+            raise UsageError("nothing is saved: --model and --hardware turn this into eta")
+        print("mlsysim: --model and --hardware turn this into eta", file=sys.stderr)
         return
     found = calibrated(log, **asked)
     emit(output, {**found.to_dict(), **about}, calibration_table(found))
     print(f"mlsysim: {about['samples']} steps read as {log.format}", file=sys.stderr)
     options.say_notes((*found.notes, *(found.scenario.notes() if found.scenario else ())))
+    if keep:  # said first: the run may have taken hours
+        print(keep(found), file=sys.stderr)
 
 
 def _log(kept: Path, ended: Ended) -> Log:

@@ -8,6 +8,7 @@ from mlsysim.calibration.logs import read_log
 from mlsysim.calibration.logs.source import BLOCK_BYTES, Source
 from mlsysim.calibration.logs.steps import Steps
 from mlsysim.errors import InvalidValue
+from mlsysim.setup import UNKNOWN
 
 STEP = "iter {i}: loss 2.1234, time {ms}ms, mfu 37.10%\n"
 
@@ -123,3 +124,27 @@ def test_pauses_after_the_last_step_are_in_no_step():
     found.add(1, 1.0)
     found.pause("evaluation")
     assert found.reading("training").pauses == {}
+
+
+def _point(batch, time):
+    return f"phase,batch_size,context,time (ms)\ndecode,{batch},1024,{time}\n".encode()
+
+
+def test_files_of_one_point_are_its_repeats_and_a_file_twice_is_one(tmp_path):
+    a = saved(tmp_path, _point(8, 12.0), "a.csv")
+    b = saved(tmp_path, _point(8, 12.4), "b.csv")
+    c = saved(tmp_path, _point(16, 13.0), "c.csv")
+    log = read_log([a, b, c, a])
+    assert [r.values for r in log.readings] == [pytest.approx((0.012, 0.0124)), pytest.approx((0.013,))]
+    assert log.readings[0].lines == (2, 2)
+
+
+def test_series_of_steps_in_two_files_stay_two(tmp_path):
+    one, two = saved(tmp_path, steps(20).encode(), "a.log"), saved(tmp_path, steps(30).encode(), "b.log")
+    assert [len(r.values) for r in read_log([one, two]).readings] == [20, 30]
+
+
+def test_an_engine_is_that_of_all_files_or_not_known(tmp_path):
+    csv, nano = saved(tmp_path, _point(8, 12.0), "a.csv"), saved(tmp_path, steps(20).encode(), "b.log")
+    assert read_log([nano]).setup.engine == "nanogpt"
+    assert read_log([nano, csv]).setup == UNKNOWN

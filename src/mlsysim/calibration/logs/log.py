@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -57,3 +57,20 @@ class Log(NamedTuple):
     setup: Setup = UNKNOWN
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[Note, ...] = ()
+
+
+def merged(readings: Iterable[Reading]) -> tuple[Reading, ...]:
+    """Return the readings with summaries of the same operating point as repeats of one; series stay as they are."""
+    points: dict[tuple[object, ...], list[Reading]] = {}
+    for number, r in enumerate(readings):
+        series = number if r.steps else None
+        key = (series, r.phase, r.quantity, r.unit, r.per_device, r.label, *sorted(r.conditions.items()))
+        points.setdefault(key, []).append(r)
+    return tuple(
+        same[0]._replace(
+            values=tuple(value for r in same for value in r.values), lines=tuple(line for r in same for line in r.lines)
+        )
+        if len(same) > 1
+        else same[0]
+        for same in points.values()
+    )

@@ -7,9 +7,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from mlsysim.calibration.logs.log import Log
+from mlsysim.calibration.logs.log import Log, merged
 from mlsysim.calibration.logs.source import Source
 from mlsysim.errors import InvalidValue
+from mlsysim.setup import UNKNOWN
 
 MODULES: tuple[str, ...] = (
     "trainer_state",
@@ -57,7 +58,7 @@ def formats() -> Iterator[Format]:
 
 
 def read_log(paths: Sequence[Path]) -> Log:
-    """Read one log, or the logs of one run at several operating points.
+    """Read one log, or the logs of one run at several operating points; summaries of the same point are its repeats.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def read_log(paths: Sequence[Path]) -> Log:
         A file that cannot be read, or whose format is not known; what a reader refuses, with the line and the field.
     """
     logs: list[Log] = []
-    found = [(recognised(source), source) for source in map(Source, paths)]
+    found = [(recognised(source), source) for source in map(Source, dict.fromkeys(paths))]
     for known in dict.fromkeys(form for form, _ in found):
         sources = [source for form, source in found if form is known]
         if known.read_several and len(sources) > 1:
@@ -113,10 +114,10 @@ def _joined(logs: Sequence[Log]) -> Log:
     formats_seen = dict.fromkeys(log.format for log in logs)
     return Log(
         ", ".join(formats_seen),
-        tuple(r for log in logs for r in log.readings),
+        merged(r for log in logs for r in log.readings),
         next((log.model for log in logs if log.model), ""),
         next((log.hardware for log in logs if log.hardware), ""),
-        first.setup,
+        first.setup if all(log.setup == first.setup for log in logs) else UNKNOWN,
         tuple(part for log in logs for part in log.left_out),
         tuple(dict.fromkeys(note for log in logs for note in log.notes)),
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from mlsysim.calibration.logs.documents import Documents
-from mlsysim.calibration.logs.log import LeftOut, Log, Reading
+from mlsysim.calibration.logs.log import LeftOut, Log, Reading, merged
 from mlsysim.calibration.logs.source import Source
 from mlsysim.errors import InvalidValue
 from mlsysim.results import Note
@@ -68,7 +68,7 @@ def log_of(
         records.append(record)
     if source.cut:
         left_out.append(LeftOut(0, "the packed file breaks off; what stands before is used"))
-    readings = _merged(reading for record in records for reading in record.readings)
+    readings = merged(reading for record in records for reading in record.readings)
     if not readings:
         raise nothing_usable(source, left_out)
     setups = [record.setup for record in records if record.setup != UNKNOWN]
@@ -80,18 +80,6 @@ def log_of(
         setups[0] if setups else UNKNOWN,
         shortened(left_out),
         tuple(dict.fromkeys(note for record in records for note in record.notes)),
-    )
-
-
-def _merged(readings: Iterable[Reading]) -> tuple[Reading, ...]:
-    """Return the readings with those of the same operating point as repeats of one."""
-    points: dict[tuple[object, ...], list[Reading]] = {}
-    for reading in readings:
-        key = (reading.phase, reading.quantity, reading.label, *reading.conditions.items())
-        points.setdefault(key, []).append(reading)
-    return tuple(
-        same[0]._replace(values=tuple(value for reading in same for value in reading.values))
-        for same in points.values()
     )
 
 
