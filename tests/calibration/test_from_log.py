@@ -239,6 +239,8 @@ def test_an_impossible_point_among_possible_ones_is_left_out_with_its_reason():
     assert second.reason.startswith("batch 16: eta = 1.46")
     assert second.reason.endswith(
         "is impossible: achieved / peak cannot exceed 1, so the numbers contradict each other."
+        " Likeliest: tokens of several devices, 64 for example, divided by the peak of fewer,"
+        " which would give eta = 0.0229"
     )
 
 
@@ -415,3 +417,23 @@ def test_megatron_says_its_devices_in_its_first_line_too(tmp_path):
     assert found.scenario.devices == 64
     # 58,254 tokens/s x 449.2 GFLOP / (64 x 989 TFLOP/s)
     assert found.efficiency.value == pytest.approx(512 * 8192 / 72 * 449.226e9 / (64 * 989e12), rel=1e-4)
+
+
+def test_a_training_in_two_parts_is_of_one_batch(tmp_path):
+    step = "iter {0}: loss 3.4, time 250.00ms, mfu 40.00%\n"
+    first, again = tmp_path / "a.log", tmp_path / "b.log"
+    first.write_text("tokens per iteration will be: 491,520\n" + "".join(step.format(i) for i in range(20)))
+    again.write_text("".join(step.format(i) for i in range(15, 40)))
+    found = list(calibrate_log([first, again], **SHARED_OUT))
+    assert [c.scenario.batch_size for c in found] == [480, 480]
+    assert [c.throughput.value for c in found] == [pytest.approx(1_966_080)] * 2
+
+
+def test_a_trainer_state_that_breaks_off_still_tells_its_batch_from_its_tokens(tmp_path):
+    path = tmp_path / "trainer_state.json"
+    entry = '{{"step": {0}, "num_input_tokens_seen": {1}, "train_runtime": {2}}},'
+    body = "".join(entry.format(i, i * 65_536, i * 0.5) for i in range(1, 30))
+    path.write_text('{"log_history": [' + body + '{"step": 30, "num_inp')
+    found = calibrate_log(path, model="llama-3.1-8b", hardware="h100", devices=8).main
+    assert (found.scenario.batch_size, found.scenario.seq_len) == (32, 2048)
+    assert found.time_s.value == pytest.approx(0.5)

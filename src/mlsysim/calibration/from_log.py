@@ -14,7 +14,7 @@ from mlsysim.calibration.logs.log import NOTHING
 from mlsysim.calibration.origin import Origin
 from mlsysim.calibration.profile import Profile
 from mlsysim.calibration.steady import FEWEST_STEPS, NARROW, Steady, steady_state
-from mlsysim.errors import InvalidValue, UsageError
+from mlsysim.errors import ImpossibleMeasurement, InvalidValue, UsageError
 from mlsysim.evidence.measurement import Refused
 from mlsysim.evidence.names import device_named, language_model_of
 from mlsysim.hardware import Hardware
@@ -72,10 +72,19 @@ def calibrate_log(
         except UsageError as problem:
             refused.append(problem)
             line = reading.lines[0] if reading.lines else 0
-            left_out.append(LeftOut(line, f"{reading.label or reading.phase}: {str(problem).splitlines()[0]}"))
+            left_out.append(LeftOut(line, f"{reading.label or reading.phase}: {_why(problem)}"))
     if not points:
         raise refused[0] if refused else InvalidValue("log", "a log with at least one usable reading", known.format)
     return Profile(tuple(_told(p, known, tuple(left_out)) for p in points))
+
+
+def _why(problem: UsageError) -> str:
+    """Return why a point is not used, in a line: of an impossible one with the likeliest cause."""
+    line = str(problem).splitlines()[0]
+    if not isinstance(problem, ImpossibleMeasurement) or not problem.causes:
+        return line
+    cause = problem.causes[0]
+    return f"{line} Likeliest: {cause.message}, which would give eta = {cause.efficiency:.3g}"
 
 
 def _listed(paths: Path | str | Sequence[Path | str]) -> Sequence[Path | str]:

@@ -148,3 +148,16 @@ def test_an_engine_is_that_of_all_files_or_not_known(tmp_path):
     csv, nano = saved(tmp_path, _point(8, 12.0), "a.csv"), saved(tmp_path, steps(20).encode(), "b.log")
     assert read_log([nano]).setup.engine == "nanogpt"
     assert read_log([nano, csv]).setup == UNKNOWN
+
+
+def test_the_part_of_a_run_without_its_header_is_as_the_part_that_has_it(tmp_path):
+    header = "tokens per iteration will be: 491,520\n"
+    first = saved(tmp_path, (header + steps(20)).encode(), "a.log")
+    again = saved(tmp_path, steps(30, first=15).encode(), "b.log")
+    for paths in ([first, again], [again, first]):
+        log = read_log(paths)
+        assert [r.tokens for r in log.readings] == [491_520, 491_520]
+        assert [note.message for note in log.notes] == [
+            "a file does not say what a step holds: taken from the other file of the same program, which does"
+        ]
+    assert read_log([again]).readings[0].tokens == 0

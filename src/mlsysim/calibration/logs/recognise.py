@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlsysim.calibration.logs.log import Log, merged
+from mlsysim.calibration.logs.parts import completed
 from mlsysim.calibration.logs.source import Source
 from mlsysim.errors import InvalidValue
 from mlsysim.setup import UNKNOWN
@@ -73,7 +74,7 @@ def read_log(paths: Sequence[Path]) -> Log:
             logs.append(known.read_several(sources))
         else:
             logs += [known.read(source) for source in sources]
-    return logs[0] if len(logs) == 1 else _joined(logs)
+    return logs[0] if len(logs) == 1 else _joined(completed(logs))
 
 
 def recognised(source: Source) -> Format:
@@ -117,7 +118,7 @@ def _joined(logs: Sequence[Log]) -> Log:
         merged(r for log in logs for r in log.readings),
         next((log.model for log in logs if log.model), ""),
         next((log.hardware for log in logs if log.hardware), ""),
-        first.setup if all(log.setup == first.setup for log in logs) else UNKNOWN,
+        first.setup if all(log.setup.engine == first.setup.engine for log in logs) else UNKNOWN,
         tuple(part for log in logs for part in log.left_out),
         tuple(dict.fromkeys(note for log in logs for note in log.notes)),
     )

@@ -56,7 +56,8 @@ def _read(source: Source) -> Log:
         steps.leave_out(0, "the file breaks off: the entries before that are used")
     _timed(entries, timed, state.get("save_steps"), steps)
     if len(steps.values) > 1:
-        reading = steps.reading("training", conditions, unit="tokens/s" if counted else "")
+        tokens = _tokens_a_step(timed) if counted and "batch_size" not in conditions else 0
+        reading = steps.reading("training", conditions, unit="tokens/s" if counted else "", tokens=tokens)
         notes = _averaged(timed)
     elif summary is not None:
         reading, notes = _of_summary(source, entries, summary, conditions)
@@ -94,6 +95,13 @@ def _timed(entries: Sequence[_Entry], timed: Sequence[_Entry], saves: Any, steps
         before = now  # type: ignore[assignment]  # as long as its names
         if isinstance(saves, int) and saves >= 1 and now[0] % saves == 0:
             steps.pause("checkpoint")  # it is written after this entry
+
+
+def _tokens_a_step(timed: Sequence[_Entry]) -> int:
+    """Return the tokens of a step where all have the same number of them, else 0."""
+    rates = {(e.number("num_input_tokens_seen") or 0.0) / (e.number("step") or 1.0) for e in timed}
+    each = rates.pop() if len(rates) == 1 else 0.0
+    return int(each) if each.is_integer() else 0
 
 
 def _averaged(timed: Sequence[_Entry]) -> tuple[Note, ...]:
