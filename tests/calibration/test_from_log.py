@@ -437,3 +437,14 @@ def test_a_trainer_state_that_breaks_off_still_tells_its_batch_from_its_tokens(t
     found = calibrate_log(path, model="llama-3.1-8b", hardware="h100", devices=8).main
     assert (found.scenario.batch_size, found.scenario.seq_len) == (32, 2048)
     assert found.time_s.value == pytest.approx(0.5)
+
+
+def test_times_of_steps_of_so_many_tokens_are_a_rate_where_no_batch_is_stated():
+    known = log(reading([0.25] * 30, phase="training", tokens=491_520))
+    assert calibrate_log(known, **SHARED_OUT).main.throughput.value == pytest.approx(1_966_080)
+    uneven = calibrate_log(known, seq_len=1000, **SHARED_OUT).main
+    assert uneven.throughput.value == pytest.approx(1_966_080)  # whatever the sequences are
+    stated = calibrate_log(known, batch_size=240, **SHARED_OUT).main
+    assert stated.throughput.value == pytest.approx(1_966_080 / 2)  # what is stated goes first
+    flops = calibrate_log(known, flops_per_token=8e8, peak_flops=8 * 312e12).main
+    assert flops.efficiency.value == pytest.approx(1_966_080 * 8e8 / (8 * 312e12))

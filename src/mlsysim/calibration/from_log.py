@@ -154,6 +154,9 @@ def _point(log: Log, reading: Reading, given: Mapping[str, Any], otherwise: Mapp
     question = {**{k: v for k, v in said.items() if v not in ("", None)}, **given}
     if question.get("phase", otherwise.get("phase")) == otherwise.get("phase"):
         question = {**otherwise, **question}
+    if reading.tokens and reading.quantity == "time_s" and "batch_size" not in question:
+        rates = tuple(reading.tokens / value for value in reading.values)
+        reading = reading._replace(quantity="throughput", values=rates, unit="tokens/s")
     _settle_phase(reading, question)
     unsettled = _settle_batch(reading, question)
     convention = question.pop("convention", None) if reading.quantity == "efficiency" else None

@@ -122,6 +122,25 @@ def test_the_best_metric_of_a_history_is_used(tmp_path):
     assert (reading.quantity, reading.values) == ("efficiency", (0.4, 0.4))  # in percent, though its name says nothing
 
 
+@pytest.mark.parametrize(
+    ("rate", "noise", "tokens"),
+    [
+        ("tokens_per_sec", 0.0, 131_072),
+        ("tokens_per_sec", 0.3, 0),  # no one number of tokens: a mean of another window
+        ("device/tokens_per_sec", 0.0, 0),  # of how many devices nobody says
+        ("samples_per_sec", 0.0, 0),
+    ],
+)
+def test_time_and_rate_of_a_history_say_the_tokens_of_a_step(tmp_path, rate, noise, tokens):
+    times = [1.9 + 0.01 * (i % 5) for i in range(20)]
+    rows = [f"{i},{131_072 / t * (1 + noise * (i % 3)):.3f},{t}" for i, t in enumerate(times)]
+    log = read(tmp_path, "\n".join([f"_step,{rate},step_time", *rows]))
+    assert (only(log).quantity, only(log).tokens) == ("time_s", tokens)
+    assert only(log).values == pytest.approx(times)
+    told = ", and times tokens a second as 131,072 tokens a step of all devices" if tokens else ""
+    assert log.notes[0].message == f"'step_time' is taken as seconds a step{told}"
+
+
 def test_a_history_with_nan_and_a_row_that_is_not_whole(tmp_path):
     text = (
         '{"_step": 0, "_runtime": 1, "step_time": NaN}\n{"_step": 1, "_runtime": 2, "step_time": 0.5}\n{"_step": 2, "_r'

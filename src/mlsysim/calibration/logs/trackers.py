@@ -16,8 +16,9 @@ import json
 import math
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from statistics import median
 from typing import Any, NamedTuple
 
 from mlsysim.calibration.logs.json_parts import elements, number
@@ -29,12 +30,15 @@ from mlsysim.calibration.logs.steps import Steps
 from mlsysim.calibration.logs.tabular import header_of, rows_of
 from mlsysim.errors import InvalidValue
 from mlsysim.results import Note
+from mlsysim.units import LARGEST
 
 _STEPS = ("train/global_step", "trainer/global_step", "global_step", "_step", "Step", "step")
 _CLOCKS = {"_runtime": 1.0, "_timestamp": 1.0, "Wall time": 1.0, "timestamp": 1e-3, "Relative Time (Process)": 1.0}
 _HELPERS = ("__MIN", "__MAX")
 _DECODER = json.JSONDecoder()
 _EMPTY = ("", None)
+_SAME, _MOST = 0.01, 0.8
+"""How near to their median, and what share of them, products of time and rate are that stand for one number."""
 _OWN = frozenset((*_STEPS, *_CLOCKS))
 _MLFLOW = re.compile(r"^\d{12,14} \S+ \d+\s*$", re.M)
 _HISTORY = re.compile(r'^\s*\{\s*"metrics"\s*:\s*\[\s*\{[^{}]*"timestamp"')
@@ -51,7 +55,8 @@ class _Kept(NamedTuple):
 class _Plan(NamedTuple):
     """Which columns are what; rows of one run have few sets of columns, and many rows of each.
 
-    Of ``metrics`` only the best kind is kept; ``others`` are all that are not of an evaluation.
+    Of ``metrics`` only the best kind is kept; ``rates`` are tokens a second of all devices; ``others`` are all that are
+    not of an evaluation.
     """
 
     steps: tuple[str, ...]
@@ -59,13 +64,14 @@ class _Plan(NamedTuple):
     metrics: tuple[str, ...]
     evaluations: tuple[str, ...]
     others: tuple[str, ...]
+    rates: tuple[str, ...]
 
 
 @lru_cache(maxsize=1024)
 def _plan(names: tuple[str, ...]) -> _Plan:
     rest = [name for name in names if name not in _OWN and not name.endswith(_HELPERS)]
-    found = {name: metric.rank for name in rest if (metric := metric_of(name))}
-    metrics = tuple(name for name, rank in found.items() if rank == min(found.values()))
+    found = {name: metric for name in rest if (metric := metric_of(name))}
+    metrics = tuple(name for name, m in found.items() if m.rank == min(other.rank for other in found.values()))
     evaluations = tuple(name for name in rest if of_evaluation(name))
     return _Plan(
         tuple(name for name in _STEPS if name in names),
@@ -73,6 +79,7 @@ def _plan(names: tuple[str, ...]) -> _Plan:
         metrics,
         evaluations,
         tuple(name for name in rest if name not in evaluations),
+        tuple(name for name, m in found.items() if m.unit == "tokens/s" and not m.per_device),
     )
 
 
@@ -84,6 +91,7 @@ class _Series:
         self._kept: dict[str, _Kept] = {}
         self._between = Steps(path, "time_s")
         self._before: tuple[float, float] | None = None
+        self._tokens: dict[str, list[float]] = {}
 
     def take(self, line: int, row: Mapping[str, Any]) -> None:
         """Take a row: its metrics of speed, or else the time since the row before."""
@@ -94,6 +102,9 @@ class _Series:
             if (value := _number(row[name])) is not None:
                 kept = self._kept.get(name) or self._new(name)
                 kept.steps.add(line, value * kept.metric.scale, step=step, clock=clock)
+                rate = _number(row[plan.rates[0]]) if plan.rates else None
+                if kept.metric.quantity == "time_s" and rate is not None:
+                    self._tokens.setdefault(name, []).append(rate * value * kept.metric.scale)
         if not plan.metrics and any(row[name] not in _EMPTY for name in plan.others):
             self._clock(line, step, clock)
         if any(row[name] not in _EMPTY for name in plan.evaluations):
@@ -126,10 +137,12 @@ class _Series:
         metric, steps = self._kept[key]
         if metric.quantity == "efficiency" and any(value > 1 for value in steps.values):
             steps.values = array("d", (value / 100 for value in steps.values))  # in percent, whatever the name says
-        reading = steps.reading("training", per_device=metric.per_device, unit=metric.unit)
+        tokens = _one(self._tokens.get(key, ()))
+        reading = steps.reading("training", per_device=metric.per_device, unit=metric.unit, tokens=tokens)
         told = {"time_s": "seconds a step", "efficiency": "an MFU"}.get(metric.quantity, metric.unit)
         of = " of one device" if metric.per_device else ""
-        note = Note("metric-used", f"'{key}' is taken as {told}{of}")
+        held = f", and times tokens a second as {tokens:,} tokens a step of all devices" if tokens else ""
+        note = Note("metric-used", f"'{key}' is taken as {told}{of}{held}")
         return Log(name, (reading,), left_out=steps.left_out, notes=(note,))
 
     def _by_clock(self, name: str) -> Log:
@@ -143,6 +156,13 @@ class _Series:
 
 
 _NOTHING = "it needs a metric such as step_time, tokens_per_second or mfu, or at least two rows with a step and a time"
+
+
+def _one(values: Sequence[float]) -> int:
+    """Return the whole number that most values are to a hundredth, 0 where there is none."""
+    middle = median(values) if values else 0.0
+    near = sum(abs(value - middle) <= _SAME * middle for value in values)
+    return round(middle) if 1 <= middle <= LARGEST and near > _MOST * len(values) else 0
 
 
 def _number(cell: Any) -> float | None:
