@@ -25,6 +25,8 @@ FILES = ("training.csv", "inference.csv", "serving_e2e.csv")
 SPLITS = ("source", "hardware", "model", "engine", "locked")
 GIVEN = (1, 3, 5)
 """Runs of a deployment that are given."""
+FEW_AFTER = 20
+"""Rows below which a cell of what was predicted after some is left empty."""
 FEW_PAIRS = 60
 """Pairs below which a line is left out."""
 BACKWARDS = "read backwards"
@@ -135,7 +137,7 @@ def given(folder: Path) -> Iterator[str]:
 
 def after(s: Score | None) -> str:
     """Return the median error in percent, and the share of measurements within their interval."""
-    if s is None or s.median_ape is None or s.coverage90 is None:
+    if s is None or s.median_ape is None or s.coverage90 is None or s.scored < FEW_AFTER:
         return ""
     return f"**{100 * s.median_ape:.1f}** ({100 * s.coverage90:.0f} % in)"
 

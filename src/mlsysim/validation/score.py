@@ -47,11 +47,12 @@ class Predicted(NamedTuple):
 
 
 class Score(NamedTuple):
-    """Errors of a group as fractions; ``None`` where nothing was answered."""
+    """Errors of a group as fractions; ``None`` where nothing was scored: rows that were given are not."""
 
     name: str
     rows: int
     answered: int
+    scored: int
     refused: dict[str, int]
     median_ape: float | None
     mean_ape: float | None
@@ -76,12 +77,13 @@ def score(name: str, predicted: Sequence[Predicted], refused: Sequence[Refusal])
     answered = len({p.measurement.id.partition("/")[0] for p in predicted})
     rows, why = answered + len(refused), reasons(refused)
     if not scored:
-        return Score(name, rows, answered, why, None, None, None, None, None, None)
+        return Score(name, rows, answered, 0, why, None, None, None, None, None, None)
     errors = sorted(abs(p.ratio - 1) for p in scored)
     return Score(
         name,
         rows,
         answered,
+        len({p.measurement.id for p in scored}),
         why,
         quantile(errors, 0.5),
         math.fsum(errors) / len(errors),
