@@ -370,7 +370,7 @@ def test_a_batch_that_is_stated_stays_and_one_that_cannot_be_known_is_told():
 def test_times_of_training_steps_without_a_batch_are_told_to_be_of_one_sequence():
     found = calibrate_log(log(reading([0.05] * 30, phase="training")), model="gpt2", hardware="a100").main
     assert notes(found)["batch-unknown"] == (
-        "the log has times of steps, and not of how many sequences: eta is that of one; state batch_size"
+        "steps are timed, and nobody says of how many sequences: eta is as of one a step; state batch_size"
     )
     known = calibrate_log(log(reading([0.05] * 30, phase="training", conditions={"batch_size": 4})), **SHARED_OUT)
     assert "batch-unknown" not in notes(known.main)

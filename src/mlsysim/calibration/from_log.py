@@ -101,7 +101,8 @@ def _one_model(log: Log, stated: Any) -> Any:
         return named
     if named is not None and model_of(stated).name != named.name:
         hint = "one of the two is a slip: a log of another model gives an eta of neither"
-        raise InvalidValue("model", f"the one that the log is of ({log.model})", str(stated), hint)
+        name = stated if isinstance(stated, str) else model_of(stated).name
+        raise InvalidValue("model", f"the one that the log is of ({log.model})", name, hint)
     return stated
 
 
@@ -195,7 +196,7 @@ def _settle_batch(reading: Reading, question: dict[str, Any]) -> tuple[Note, ...
     if settled or phase_of(question["phase"]) != "training" or not (reading.tokens or reading.quantity == "time_s"):
         return ()
     if not reading.tokens:
-        message = "the log has times of steps, and not of how many sequences: eta is that of one; state batch_size"
+        message = "steps are timed, and nobody says of how many sequences: eta is as of one a step; state batch_size"
         return (Note("batch-unknown", message),)
     length = _scenario(question).seq_len
     if not length or reading.tokens % length:
