@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from mlsysim import calibrate
+from mlsysim import Models, calibrate
 from mlsysim.calibration.from_log import calibrate_log
 from mlsysim.calibration.logs import LeftOut, Log, Reading
 from mlsysim.calibration.steady import Pause, steady_state
@@ -448,3 +448,13 @@ def test_times_of_steps_of_so_many_tokens_are_a_rate_where_no_batch_is_stated():
     assert stated.throughput.value == pytest.approx(1_966_080 / 2)  # what is stated goes first
     flops = calibrate_log(known, flops_per_token=8e8, peak_flops=8 * 312e12).main
     assert flops.efficiency.value == pytest.approx(1_966_080 * 8e8 / (8 * 312e12))
+
+
+def test_a_model_as_a_spec_is_named_where_it_is_not_that_of_the_log():
+    known = log(reading([0.05], phase="decode", steps=False), model="meta-llama/Llama-3.1-8B")
+    with pytest.raises(InvalidValue) as caught:
+        calibrate_log(known, model=Models.LLAMA_3_1_70B, hardware="h100")
+    assert str(caught.value) == (
+        "model must be the one that the log is of (meta-llama/Llama-3.1-8B), got 'llama-3.1-70b';"
+        " one of the two is a slip: a log of another model gives an eta of neither"
+    )
