@@ -1,6 +1,8 @@
 """Files as they come: packed, cut off, empty, in another encoding, in no known format."""
 
 import gzip
+import os
+import threading
 
 import pytest
 
@@ -161,3 +163,16 @@ def test_the_part_of_a_run_without_its_header_is_as_the_part_that_has_it(tmp_pat
             "a file does not say what a step holds: taken from the other file of the same program, which does"
         ]
     assert read_log([again]).readings[0].tokens == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_pipe_is_read_as_a_file_is(tmp_path, packed):
+    content = steps(20).encode()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(gzip.compress(content) if packed else content,))
+    writer.start()
+    (reading,) = read_log([pipe]).readings
+    writer.join()
+    assert reading.values == read_log([saved(tmp_path, content)]).readings[0].values

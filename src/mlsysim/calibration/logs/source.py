@@ -33,12 +33,16 @@ class Source:
         self.path, self.cut = path, False
         try:
             with path.open("rb") as file:
-                self._packed = file.read(2) == _GZIP
+                self._piped = None if path.is_file() else file.read()  # a pipe can be read once
+                self._packed = (file.read(2) if self._piped is None else self._piped[:2]) == _GZIP
         except OSError as problem:
             raise InvalidValue("log", "a file that can be read", str(path), problem.strerror or "") from None
 
     def open(self) -> IO[bytes]:
         """Open the file, unpacked."""
+        if self._piped is not None:
+            held = io.BytesIO(self._piped)
+            return gzip.open(held, "rb") if self._packed else held  # type: ignore[return-value]
         return gzip.open(self.path, "rb") if self._packed else self.path.open("rb")  # type: ignore[return-value]
 
     @cached_property
