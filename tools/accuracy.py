@@ -3,8 +3,8 @@
     python tools/accuracy.py FOLDER [BLOCK ...]
 
 FOLDER holds training.csv, inference.csv, serving_e2e.csv and transfer_pairs.csv. Every number is what ``mlsysim
-validate`` gives for one table and one split. BLOCK is accuracy (with coverage), specific, transfer or given; all if
-none is named.
+validate`` gives for one table and one split. BLOCK is accuracy (with coverage), specific, moves, transfer or given; all
+if none is named.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mlsysim.registry import read_table
 from mlsysim.validation.score import Score
-from mlsysim.validation.transferred import ALONE_WORDS
+from mlsysim.validation.transferred import ALONE_WORDS, BACKWARDS
 from mlsysim.validation.validate import validate
 
 PAGE = Path(__file__).parent.parent / "docs/accuracy.md"
@@ -29,7 +29,6 @@ FEW_AFTER = 20
 """Rows below which a cell of what was predicted after some is left empty."""
 FEW_PAIRS = 60
 """Pairs below which a line is left out."""
-BACKWARDS = "read backwards"
 FEW = 10
 """Rows below which a median says little, and is left out."""
 
@@ -42,7 +41,7 @@ def main(folder: Path, wanted: Sequence[str]) -> None:
     if not wanted or "accuracy" in wanted:
         found = validated(folder)
         blocks |= {"accuracy": accuracy(found), "coverage": coverage(found)}
-    for name, lines in (("specific", specific), ("transfer", transfer), ("given", given)):
+    for name, lines in (("specific", specific), ("moves", moves), ("transfer", transfer), ("given", given)):
         if not wanted or name in wanted:
             blocks[name] = lines(folder)
     text = PAGE.read_text(encoding="utf-8")
@@ -104,6 +103,17 @@ def specific(_: Path) -> Iterator[str]:
     for r in read_table("mlsysim.efficiency", "specific.tsv"):
         lost = f"{r['loses']} points, {r['regime']}", f"{r['loses_held_out']} points, {r['regime_held_out']}"
         yield f"| `{r['name']}` | {' | '.join(lost)} |"
+
+
+def moves(_: Path) -> Iterator[str]:
+    """Yield the table of what is carried over each kind of move, and of the errors with sources held out."""
+    yield "| regime | move | pairs | share carried | nothing carried | carried |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: |"
+    for r in read_table("mlsysim.efficiency", "carried.tsv"):
+        if "/" not in r["move"] and not r["regime"].startswith("ttft"):
+            errors = f"{100 * float(r['error_alone']):.1f} | **{100 * float(r['error_carried']):.1f}**"
+            move = f"{r['move']} | {int(r['pairs']):,} | {100 * float(r['share']):.0f} %"
+            yield f"| {r['regime'] or 'all'} | {move} | {errors} |"
 
 
 def transfer(folder: Path) -> Iterator[str]:

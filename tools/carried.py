@@ -21,9 +21,11 @@ from mlsysim.evidence.measurement import Measurement
 from mlsysim.evidence.tables import read_measurements
 from mlsysim.validation.carrying import (
     MACHINE,
+    Held,
     Judged,
     Pair,
     best_priors,
+    errors_of_sources_held_out,
     judged_deployments,
     pairs_of,
     shares_of,
@@ -59,7 +61,9 @@ def main(folder: Path) -> None:
     priors = tails_of_deployments(parts, best_priors(judged))
     write_priors(priors, judged)
     every = np.ones(len(pairs), bool)
-    write_shares(shares_of(pairs, priors, worth_of_shares(pairs, priors), weights_of(pairs), every))
+    worth, weights = worth_of_shares(pairs, priors), weights_of(pairs)
+    shares = shares_of(pairs, priors, worth, weights, every)
+    write_shares(shares, errors_of_sources_held_out(pairs, priors, worth, weights))
 
 
 def write_priors(priors: dict[str, Prior], judged: list[Judged]) -> None:
@@ -71,10 +75,14 @@ def write_priors(priors: dict[str, Prior], judged: list[Judged]) -> None:
     table(SRC / "efficiency/data/deviations.tsv", ["regime", *Prior._fields, "runs", "deployments"], lines)
 
 
-def write_shares(shares: dict[tuple[str, str], Share]) -> None:
-    """Write the shares by regime and kind of move."""
-    lines: list[Line] = [[*key, f"{s.value:.2g}", f"{s.tail:.3g}", s.pairs] for key, s in sorted(shares.items())]
-    table(SRC / "efficiency/data/carried.tsv", ["regime", "move", "share", "tail", "pairs"], lines)
+def write_shares(shares: dict[tuple[str, str], Share], errors: dict[tuple[str, str], Held]) -> None:
+    """Write the shares by regime and kind of move, with the median errors of sources held out."""
+    lines: list[Line] = [
+        [*key, f"{s.value:.2g}", f"{s.tail:.3g}", s.pairs, *(f"{e:.3f}" for e in errors[key])]
+        for key, s in sorted(shares.items())
+    ]
+    header = ["regime", "move", "share", "tail", "pairs", "error_alone", "error_carried"]
+    table(SRC / "efficiency/data/carried.tsv", header, lines)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def _changes(s: Scenario, held: Memory) -> Iterator[str]:
 
 def _missing(s: Scenario, held: Memory, precision: str = "", **lengths: int) -> float:
     """Return the bytes for which there would be no room with another precision, batch size or length."""
-    sizes = {"batch_size": s.batch_size, "seq_len": s.seq_len or 1, "context": s.context or 0, **lengths}
+    sizes = {"batch_size": s.at_once().batch_size, "seq_len": s.seq_len or 1, "context": s.context or 0, **lengths}
     needed = bytes_needed(s.model, s.phase, precision or s.precision, modifiers=s.modifiers, **sizes)
     return Memory(needed, held.capacity, held.flash).missing
 
@@ -60,7 +60,7 @@ def _largest(s: Scenario, held: Memory, field: str) -> int:
 
     Memory is a straight line in each field but for sliding windows, so that one guess from two points is mostly right.
     """
-    current = getattr(s, field)
+    current = getattr(s.at_once(), field)
     if not current or current == 1:
         return 0
 

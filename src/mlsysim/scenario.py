@@ -131,14 +131,21 @@ class Scenario(Workload):
             flops, traffic, peak, bandwidth, compute, moving, floor, performance.efficiency_ceiling(compute, moving)
         )
 
+    def at_once(self) -> Scenario:
+        """Return the scenario with the part of a training batch that devices must work on at once."""
+        if self.phase != "training" or self.batch_size <= self.devices:
+            return self
+        return self.replace(batch_size=self.devices)
+
     def memory(self) -> Memory:
         """Return the bytes held by purpose against the memory of all devices.
 
-        Split perfectly over the devices (tensor parallel or fully sharded): what does not fit so fits in no plan.
+        Split perfectly over the devices (tensor parallel or fully sharded), and in training one sequence a device at a
+        time, gradients accumulated over the rest of the batch: what does not fit so fits in no plan.
         """
         capacity = self.devices * self.hardware.memory.value if self.hardware.memory else float("inf")
         flash = self.devices * self.hardware.flash.value if self.hardware.flash else 0.0
-        return Memory(self.memory_bytes(), capacity, flash)
+        return Memory(self.at_once().memory_bytes(), capacity, flash)
 
 
 def cluster_of(hardware: object) -> Cluster | None:

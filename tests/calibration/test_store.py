@@ -279,7 +279,19 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_announced(project):
         assert announced[-1] <= len(found) <= announced[-1] + 1
         assert all(r.profile.main.throughput.value == pytest.approx(2100, rel=1e-12) for r in found[-2:])
         last = len(found)
-    assert store.save(measured(), "a")[1].number == last + 1
+    assert store.save(found[-1].profile, "a")[1].number == last + 1
+
+
+def test_a_revision_of_another_model_or_device_is_refused(project):
+    path, _ = store.save(measured(), "a")
+    before = path.read_bytes()
+    question = {"phase": "decode", "batch_size": 1, "throughput": 100}
+    other = Profile((calibrate(model="llama-3.1-8b", hardware="h100", **question),))
+    with pytest.raises(
+        InvalidValue, match=r"model must be that of a \(gpt2\), got 'llama-3.1-8b'; revisions of one name"
+    ):
+        store.save(other, "a")
+    assert path.read_bytes() == before
 
 
 def test_a_full_disk_leaves_the_old_file(project, monkeypatch):

@@ -9,6 +9,7 @@ from mlsysim.calibration.calibration import Calibration
 from mlsysim.calibration.causes import causes_for_flops, causes_for_scenario
 from mlsysim.calibration.measured import Measured, measured
 from mlsysim.efficiency.estimate import checked_efficiency, outside_evidence
+from mlsysim.efficiency.evidence import attainment_of
 from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import Checks, ImpossibleMeasurement, InvalidValue, UnknownName
 from mlsysim.hardware import HardwareSpec
@@ -18,7 +19,7 @@ from mlsysim.physics import performance
 from mlsysim.precision import parse_precision
 from mlsysim.registry import nearest
 from mlsysim.results import Interval, Note
-from mlsysim.scenario import Scenario, hardware_of
+from mlsysim.scenario import Roofline, Scenario, hardware_of
 from mlsysim.units import parse, si, whole
 from mlsysim.workload import Modified, model_of
 
@@ -139,7 +140,12 @@ def calibrate(
         flops_per_item=flops_per_item,
         convention=_convention(scenario),
         overhead_s=fixed,
-        notes=(*notes, *outside_evidence(eta.value, roof, regime_of(scenario, roof)), *_room_notes(scenario)),
+        notes=(
+            *notes,
+            *outside_evidence(eta.value, roof, regime_of(scenario, roof)),
+            *_one_device_note(eta.value, scenario, roof),
+            *_room_notes(scenario),
+        ),
     )
 
 
@@ -225,6 +231,20 @@ def _convention_note(scenario: Scenario, counted: Mapping[str, float], conventio
     return Note(
         "convention-assumed", message + (f"; state its convention where it is another: {apart}" if apart else "")
     )
+
+
+def _one_device_note(efficiency: float, scenario: Scenario, roof: Roofline) -> tuple[Note, ...]:
+    """Ask whether the number is that of one device where eta would be a usual one if it were."""
+    seen = attainment_of(regime_of(scenario, roof))
+    all_of_them = efficiency * scenario.devices
+    low, high = seen.p5 * roof.ceiling, min(1.0, seen.p95) * roof.ceiling
+    if scenario.devices == 1 or efficiency >= low or not low <= all_of_them <= high:
+        return ()
+    message = (
+        f"if the number is that of one of the {scenario.devices} devices, eta is {all_of_them:.3g}, as others have it:"
+        " state the throughput of all devices"
+    )
+    return (Note("per-device", message),)
 
 
 def _room_notes(scenario: Scenario) -> tuple[Note, ...]:

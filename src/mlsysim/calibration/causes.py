@@ -18,11 +18,16 @@ _USUAL = 0.4
 
 _SHARES = (0.25, 0.5, 0.75, 0.9, 0.95)
 """Shares of tokens that were perhaps never computed."""
+_UNIT = "unit"
+_LIKELY = math.log(4.0)
+"""How far from the usual eta a slip of a thousand may lead [ln]: it fits only where what is left is an ordinary run."""
 _POWERS = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _CROWDED = 1e3
 """How far a cause stands back under which the run would still not fit into memory [factor in eta]."""
 _FREE_NUMBER = math.log(2.0)
 """How far a cause with a free number stands back in the ranking [ln of a factor in eta]."""
+_FREE = {"devices": 1, "batch": 1, "padding": 2, "cache-hits": 2}
+"""Causes with a free number, those that are seldom met further back."""
 
 
 def causes_for_flops(
@@ -100,6 +105,7 @@ def _alternatives(s: Scenario) -> Iterator[tuple[str, str, Scenario, float]]:
     if s.hardware.supports(s.precision + SPARSE):
         message = "the run used 2:4 structured sparsity, the peak is dense"
         yield "sparse", message, s.replace(precision=s.precision + SPARSE), 1.0
+    yield _UNIT, "a number a thousand times too large, as where milliseconds were read as seconds", s, 1e-3
     yield "counted-twice", "items counted twice, as where prompt and generated tokens are added up", s, 0.5
 
 
@@ -134,8 +140,10 @@ def _ranked(found: Iterable[tuple[Cause, float]]) -> tuple[Cause, ...]:
     """
     best: dict[str, tuple[float, Cause]] = {}
     for cause, usual in found:
-        free = cause.code in {"devices", "batch", "padding", "cache-hits"} and "assumed" not in cause.message
-        distance = abs(math.log(cause.efficiency / usual)) + (_FREE_NUMBER if free else 0)
+        free = 0 if "assumed" in cause.message else _FREE.get(cause.code, 0)
+        distance = abs(math.log(cause.efficiency / usual)) + free * _FREE_NUMBER
+        if cause.code == _UNIT and distance > _LIKELY:
+            continue
         if cause.code not in best or distance < best[cause.code][0]:
             best[cause.code] = (distance, cause)
     return tuple(cause for _, cause in sorted(best.values(), key=lambda pair: pair[0]))

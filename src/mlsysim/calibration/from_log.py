@@ -158,6 +158,11 @@ def _point(log: Log, reading: Reading, given: Mapping[str, Any], otherwise: Mapp
     if reading.tokens and reading.quantity == "time_s" and "batch_size" not in question:
         rates = tuple(reading.tokens / value for value in reading.values)
         reading = reading._replace(quantity="throughput", values=rates, unit="tokens/s")
+    if log.setup.engine == "ollama" and "precision" not in question:
+        hint = (
+            "the log does not say, and most of Ollama's models are quantized: `ollama show MODEL` tells, as in q4_k_m"
+        )
+        raise InvalidValue("precision", "given", None, hint)
     _settle_phase(reading, question)
     unsettled = _settle_batch(reading, question)
     convention = question.pop("convention", None) if reading.quantity == "efficiency" else None

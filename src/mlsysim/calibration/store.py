@@ -8,18 +8,20 @@ under a lock, so that neither a kill nor another process loses anything.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mlsysim.calibration.profile import Profile
 from mlsysim.calibration.records import calibration_of, record_of
-from mlsysim.errors import Checks, InvalidValue, UnknownName
+from mlsysim.errors import Checks, InvalidValue, UnknownName, UsageError
 from mlsysim.files import LARGEST_BYTES, read_fields, writable_folder, write_whole
 from mlsysim.hardware import Hardware
 from mlsysim.own import user_folder
 from mlsysim.registry import nearest
+from mlsysim.scenario import hardware_of
+from mlsysim.workload import model_of
 
 FOLDER = "calibrations"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.IGNORECASE)
@@ -109,11 +111,31 @@ def save(
         model, hardware = _from_anywhere(model), _from_anywhere(hardware)
     records = [record_of(c, model, hardware) for c in profile]
     with _locked(path):
-        known = len(list(revisions(name, path))) if path.exists() else 0
+        earlier = list(revisions(name, path)) if path.exists() else []
+        if earlier:
+            _refuse_other_runs(name, earlier[-1].records, records)
+        known = len(earlier)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         added = Revision(name, known + 1, now, note, records, path)
         write_whole(path, _with(path.read_bytes().rstrip() + b"\n\n" if known else _HEAD.encode(), added))
     return path, added
+
+
+def _refuse_other_runs(name: str, before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> None:
+    """Refuse a revision whose model or device no point before it had: nothing of the two could be compared."""
+    for field, find in (("model", model_of), ("hardware", hardware_of)):
+        old, new = ({_called(r.get(field, ""), find) for r in records} for records in (before, now))
+        if not old & new:
+            hint = f"revisions of one name are of one {field}, to be compared: save this under another"
+            raise InvalidValue(field, f"that of {name} ({', '.join(sorted(old))})", ", ".join(sorted(new)), hint)
+
+
+def _called(name: Any, find: Callable[[Any], Any]) -> str:
+    """Return the name of what a record names, in one spelling where it is still found."""
+    try:
+        return str(find(name).name)
+    except UsageError:
+        return str(name)
 
 
 def place(name: str, *, user: bool = False) -> Path:

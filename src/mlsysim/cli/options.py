@@ -170,7 +170,8 @@ def say_points_notes(profile: Profile) -> None:
         for note in dict.fromkeys((*c.notes, *(c.scenario.notes() if c.scenario else ()))):
             said[note].append(label)
     for note, where in said.items():
-        say_notes([note], prefix="" if len(where) == len(profile) else f"{'; '.join(filter(None, where))}: ")
+        labels = "; ".join(filter(None, where))
+        say_notes([note], prefix=f"{labels}: " if labels and len(where) < len(profile) else "")
 
 
 def say_results_notes(results: Sequence[Result]) -> None:

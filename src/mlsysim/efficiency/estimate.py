@@ -79,8 +79,8 @@ def outside_evidence(efficiency: float, roof: Roofline, regime: str) -> list[Not
     side, factor = ("below", low / efficiency) if efficiency < low else ("above", efficiency / high)
     message = (
         f"eta {efficiency:.4g} is {side} what is published for '{TITLES[regime]}', by a factor of {factor:.3g}: on this"
-        f" ceiling, {count_sources(seen)} give {seen.p10 * roof.ceiling:.3g}-{min(1, seen.p90) * roof.ceiling:.3g}"
-        f" (p10-p90), median {seen.median * roof.ceiling:.3g}"
+        f" ceiling, nine in ten of {count_sources(seen)} give {low:.3g}-{high:.3g}, median"
+        f" {seen.median * roof.ceiling:.3g}"
     )
     return [Note("efficiency-outside-evidence", message)]
 

@@ -255,17 +255,54 @@ def shares_of(
     source_known: bool = False,
 ) -> dict[tuple[str, str], Share]:
     """Return the share of each kind of move in each regime with enough free pairs, and in all regimes together."""
+    found = {}
+    for key, here in _by_key(pairs, free):
+        few = "/" in key[1] and _groups([pairs[i] for i in here], True) < ENOUGH_GROUPS
+        if not key[0] or (len(here) >= ENOUGH and not few):
+            share = best_share(worth, weights, here)
+            found[key] = Share(share, tail_of_pairs([pairs[i] for i in here], priors, share, source_known), len(here))
+    return found
+
+
+def _by_key(pairs: Sequence[Pair], free: Mask) -> list[tuple[tuple[str, str], list[int]]]:
+    """Return the free pairs, by index, under each name that they count under."""
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     for i, pair in enumerate(pairs):
         if free[i]:
             for key in keys_of(pair):
                 groups[key].append(i)
+    return sorted(groups.items())
+
+
+class Held(NamedTuple):
+    """Median errors of the second runs of pairs, their source held out: nothing carried, and a share of the first's."""
+
+    alone: float
+    carried: float
+
+
+def errors_of_sources_held_out(
+    pairs: Sequence[Pair], priors: Mapping[str, Prior], worth: Array, weights: Array
+) -> dict[tuple[str, str], Held]:
+    """Return the errors of each kind of move in each regime, and in all.
+
+    The share for a source is that which other sources choose, in all regimes together where no other has such pairs.
+    """
+    ratios = np.array([common / own for common, own in (parts(pair, priors) for pair in pairs)])
+    first, second = (np.array([getattr(p, name) for p in pairs]) for name in ("residual_a", "residual_b"))
+    sources = np.array([p.source for p in pairs])
+    groups = dict(_by_key(pairs, np.ones(len(pairs), bool)))
     found = {}
-    for key, here in sorted(groups.items()):
-        few = "/" in key[1] and _groups([pairs[i] for i in here], True) < ENOUGH_GROUPS
-        if not key[0] or (len(here) >= ENOUGH and not few):
-            share = best_share(worth, weights, here)
-            found[key] = Share(share, tail_of_pairs([pairs[i] for i in here], priors, share, source_known), len(here))
+    for (regime, move), here in groups.items():
+        every = groups["", move.partition("/")[0]]
+        errors: list[float] = []
+        for source in sorted(set(sources[here])):
+            own = [i for i in here if sources[i] == source]
+            others = [i for i in here if sources[i] != source] or [i for i in every if sources[i] != source]
+            share = best_share(worth, weights, others) if others else 0.0
+            errors += np.abs(np.exp(share * ratios[own] * first[own] - second[own]) - 1.0).tolist()
+        alone = np.abs(np.exp(-second[here]) - 1.0)
+        found[regime, move] = Held(float(np.median(alone)), float(np.median(errors)))
     return found
 
 

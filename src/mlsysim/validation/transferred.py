@@ -26,17 +26,20 @@ NEEDED = ("pair_id", "kind", "row_a", "row_b")
 """Columns of a table of pairs; the rows are those of packaged measurements."""
 
 
+STARVED, BACKWARDS = ", memory-starved", ", read backwards"
+"""Of a group: the table says that there was little room for the cache; the pair is listed the other way round."""
 ALONE_WORDS = ", nothing carried"
 """What the group of a prediction is called that does not look at the first run."""
 
 
 class Asked(NamedTuple):
-    """A pair of a table: the indices of its rows, and whether it is listed in this order."""
+    """A pair of a table: the indices of its rows, whether it is listed in this order, whether memory was short."""
 
     pair: str
     a: int
     b: int
     forward: bool
+    starved: bool
 
 
 def device_pairs(
@@ -96,8 +99,9 @@ def transferred(
         if a is None or b is None:
             refused.append(Refusal(line, row["pair_id"], "a run that is not among the packaged ones", row["regime"]))
             continue
-        asked[b].append(Asked(row["pair_id"], a, b, True))
-        asked[a].append(Asked(row["pair_id"], b, a, False))
+        starved = row.get("mem_starved", "").lower() == "true"
+        asked[b].append(Asked(row["pair_id"], a, b, True, starved))
+        asked[a].append(Asked(row["pair_id"], b, a, False, starved))
     out: list[Predicted] = []
     for part in components(samples):
         if any(i in asked for i in part):
@@ -149,7 +153,7 @@ def named(m: Measurement, pair: Asked, a: Place, b: Place) -> Measurement:
     """Return the second run of a pair under the pair's id, its memory classes as group, its devices as regime."""
     classes = " -> ".join(p.machine.memory_class or p.machine.kind for p in (a, b))
     devices = " -> ".join(p.machine.name for p in (a, b))
-    way = "" if pair.forward else ", read backwards"
+    way = (STARVED if pair.starved else "") + ("" if pair.forward else BACKWARDS)
     return m._replace(id=pair.pair, group=f"{m.regime}: {classes}{way}", regime=f"{m.regime}: {devices}{way}")
 
 
