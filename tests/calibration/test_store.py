@@ -285,12 +285,13 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_announced(project):
 def test_a_revision_of_another_model_or_device_is_refused(project):
     path, _ = store.save(measured(), "a")
     before = path.read_bytes()
-    question = {"phase": "decode", "batch_size": 1, "throughput": 100}
-    other = Profile((calibrate(model="llama-3.1-8b", hardware="h100", **question),))
+    other = Profile((calibrate(model="gpt2", hardware="h100", phase="decode", batch_size=1, throughput=100),))
     with pytest.raises(
-        InvalidValue, match=r"model must be that of a \(gpt2\), got 'llama-3.1-8b'; revisions of one name"
+        InvalidValue, match=r"model must be that of a \(llama-3.1-8b\), got 'gpt2'; revisions of one name"
     ):
         store.save(other, "a")
+    with pytest.raises(InvalidValue, match=r"hardware must be that of a \(h100-sxm\), got 'h200-sxm'; revisions of"):
+        store.save(measured(hardware="h200"), "a")
     assert path.read_bytes() == before
 
 
@@ -422,7 +423,7 @@ def test_nothing_is_added_to_a_broken_file(project):
         store.save(measured(), "a")
     assert path.read_text() == "revision = ["
     inline = path.with_name("b.toml")
-    inline.write_text("revision = [{recorded = 'once', point = [{model = 'gpt2'}]}]\n")
+    inline.write_text("revision = [{recorded = 'once', point = [{model = 'llama-3.1-8b', hardware = 'h100'}]}]\n")
     with pytest.raises(
         InvalidValue, match=r"calibration must be a file that ends with a revision, got 'calibrations/b"
     ):
