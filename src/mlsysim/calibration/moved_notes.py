@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mlsysim.calibration.expected import Expectation
-from mlsysim.efficiency.deviations import Deviation, Point, carried, moves, share_of
+from mlsysim.efficiency.deviations import Deviation, carried, moves, share_of
 from mlsysim.hardware.spec import MEASURED
 from mlsysim.precision import SPARSE
 from mlsysim.results import Interval, Note
@@ -54,10 +54,15 @@ class Move(NamedTuple):
     there: Step
     residuals: Sequence[float]
     deviation: Deviation
+    nearest: Expectation
     expectation: Expectation
     overhead: Interval
     overhead_measured: float | None
-    nearest: Point
+
+    @property
+    def share(self) -> float:
+        """Return the share of the nearest run's deviation that is carried."""
+        return carried(self.nearest.point.place, self.expectation.point.place)
 
 
 def moved_notes(move: Move) -> tuple[Note, ...]:
@@ -108,7 +113,7 @@ def _carried_note(move: Move) -> Note:
     took = f"{ratios[0]:.3g}" if count == 1 else f"{ratios[0]:.3g} to {ratios[-1]:.3g}"
     runs = "the run" if count == 1 else f"the {count} runs"
     message = (
-        f"measured elsewhere ({listed}): {runs} took {took} times {_RESTS_ON[move.expectation.of]}; of that a factor of"
+        f"measured elsewhere ({listed}): {runs} took {took} times {_RESTS_ON[move.nearest.of]}; of that a factor of"
         f" {math.exp(own.mean):.3g} is carried over{_pairs(move)}, not eta: the ceiling goes from"
         f" {move.home.roof.ceiling:.3g} to {move.there.roof.ceiling:.3g}, attainment from {move.home.attainment:.3g} to"
         f" {move.there.attainment:.3g}"
@@ -119,15 +124,14 @@ def _carried_note(move: Move) -> Note:
 def _pairs(move: Move) -> str:
     """Say by how many published pairs the share is known that is carried over each kind of move."""
     place = move.expectation.point.place
-    kinds = moves(move.nearest.place, place)
+    kinds = moves(move.nearest.point.place, place) if move.share else []
     shares = [(kind, share_of(place.regime, kind)) for kind in kinds]
     told = [f"{s.value:.0%} over '{kind}' ({s.pairs:,} published pairs)" for kind, s in shares if s.pairs]
     return f" ({', '.join(told)})" if told else ""
 
 
 def _little_note(move: Move) -> list[Note]:
-    place = move.expectation.point.place
-    if carried(move.nearest.place, place) >= LITTLE:
+    if move.share >= LITTLE:
         return []
     listed = "; ".join(changes(move.home.scenario, move.there.scenario))
     message = f"little carries over ({listed}): the answer is nearly that of a prediction"

@@ -13,7 +13,7 @@ from mlsysim.calibration.moved_notes import Move, Step, moved_notes
 from mlsysim.calibration.question import question_of
 from mlsysim.efficiency.deviations import NORMAL_90, Deviation, Point, expected, moves
 from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate, above_ceiling
-from mlsysim.efficiency.published import ACCELERATORS, launches
+from mlsysim.efficiency.published import ACCELERATORS
 from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import InvalidValue
 from mlsysim.results import Interval, Note
@@ -137,17 +137,17 @@ def moved(calibrations: Sequence[Calibration], scenario: Scenario, roof: Rooflin
         assert same.roof is not None
         return Estimate("measured", None, net_attainment(same, same.roof), _point(same.overhead_s), same.notes)
     known = known_of(calibrations)
-    stated = known[0].calibration.overhead_s
+    stated = _overhead_there(known[0], scenario)
     asked = expectation(scenario, roof, regime, known[0].calibration.setup, stated is not None)
     deviation = deviation_at(known, [asked.point])[0]
     nearest = min(known, key=lambda k: len(moves(k.point.place, asked.point.place)))
     faster, slower = (min(end, deviation.half) for end in (asked.faster, asked.slower))
-    overhead = _overhead(known[0], scenario, asked, deviation, (faster, slower))
+    overhead = _point(stated) if stated is not None else _predicted_overhead(asked, deviation, (faster, slower))
     value = min(1.0, roof.floor_s / (asked.moving_s * math.exp(deviation.mean)))
     reached = Interval(value, value * math.exp(-slower), min(1.0, value * math.exp(faster)))
     there = Step(scenario, roof, roof.time_s(value, overhead.value))
     residuals = [k.residual for k in known]
-    move = Move(nearest.step, there, residuals, deviation, asked, overhead, stated, nearest.point)
+    move = Move(nearest.step, there, residuals, deviation, nearest.expectation, asked, overhead, stated)
     return Estimate("measured", None, reached, overhead, moved_notes(move))
 
 
@@ -181,22 +181,22 @@ def _same(a: Scenario, b: Scenario) -> bool:
     return a.replace(defaults={}) == b.replace(defaults={})
 
 
-def _overhead(
-    known: Known, there: Scenario, asked: Expectation, deviation: Deviation, ends: tuple[float, float]
-) -> Interval:
-    """Return the fixed part of a step elsewhere [s].
+def _overhead_there(known: Known, there: Scenario) -> float | None:
+    """Return the fixed part of a step that was measured, where it is the same elsewhere [s]; else None.
 
-    Where it was measured it is that, on a machine of the same kind or between accelerators: an accelerator launches
-    every operator, of which a run on a processor knows nothing. Else it is what is predicted, as far off as the rest.
+    It is the host's, and stays on the same device and between accelerators; another processor has one of its own, and
+    an accelerator launches every operator, of which a run on a processor knows nothing.
     """
-    stated, home = known.calibration.overhead_s, known.step.scenario.hardware
-    if stated is None:
-        fixed = asked.overhead_s * math.exp(deviation.mean)
-        faster, slower = ends
-        return Interval(fixed, fixed * math.exp(-faster), fixed * math.exp(slower)) if fixed > 0 else NO_OVERHEAD
-    if home.kind == there.hardware.kind or {home.kind, there.hardware.kind} <= ACCELERATORS:
-        return _point(stated)
-    return launches(there)
+    home = known.step.scenario.hardware
+    if home == there.hardware or {home.kind, there.hardware.kind} <= ACCELERATORS:
+        return known.calibration.overhead_s
+    return None
+
+
+def _predicted_overhead(asked: Expectation, deviation: Deviation, ends: tuple[float, float]) -> Interval:
+    """Return the fixed part of a step as it is predicted, as far off as the rest of it [s]."""
+    fixed, (faster, slower) = asked.overhead_s * math.exp(deviation.mean), ends
+    return Interval(fixed, fixed * math.exp(-faster), fixed * math.exp(slower)) if fixed > 0 else NO_OVERHEAD
 
 
 def _point(value: float | None) -> Interval:
