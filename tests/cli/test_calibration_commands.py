@@ -340,6 +340,8 @@ def test_transfer_widens_and_says_why(run):
         assert "efficiency-moved" in {n["code"] for n in r["notes"]}
     text = run("transfer", "a", "--to", "h200")
     assert "[efficiency-moved] measured elsewhere (hardware h100-sxm to h200-sxm (same family))" in text.err
+    twice = run("transfer", "a", "--to", "b200,b200", "-o", "json")
+    assert [r["hardware"] for r in twice.data] == ["b200"]
     assert run("transfer", "a", "--to", "h200", "--batch", "64", "-o", "json").data[0]["batch_size"] == 64
 
 

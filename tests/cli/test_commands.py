@@ -79,6 +79,13 @@ def test_compare_shows_absolute_speed_beside_eta():
     assert [d["hardware"] for d in data] == ["a100-sxm-80gb", "h100-sxm"]
 
 
+def test_compare_shows_a_device_once_however_often_and_by_whatever_name_it_is_given():
+    done = run("compare", "llama-3.1-8b", "--on", "h100,h100, H100", "--on", "a100,h100-sxm", "-o", "json")
+    assert [d["hardware"] for d in json.loads(done.stdout)] == ["h100-sxm", "a100-sxm-80gb"]
+    wrong = run("compare", "llama-3.1-8b", "--on", "h10,h10")
+    assert wrong.stderr.count("unknown hardware 'h10'") == 1
+
+
 @pytest.mark.parametrize(
     "command", [["guide"], ["guide", "factors"], ["models"], ["hardware"], ["models", "gpt2"], ["hardware", "l4"]]
 )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mlsysim.calibration.calibrate import calibrate
 from mlsysim.calibration.calibration import Calibration
 from mlsysim.calibration.logs import LeftOut, Log, Reading, read_log
 from mlsysim.calibration.logs.log import NOTHING
 from mlsysim.calibration.origin import Origin
+from mlsysim.calibration.own_count import calibrated
 from mlsysim.calibration.profile import Profile
 from mlsysim.calibration.steady import FEWEST_STEPS, NARROW, Steady, steady_state
 from mlsysim.errors import ImpossibleMeasurement, InvalidValue, UsageError
@@ -56,6 +57,8 @@ def calibrate_log(
     known = log if isinstance(log, Log) else read_log([Path(p) for p in _listed(log)])
     known = known._replace(notes=(*known.notes, *_other_device(known, stated.get("hardware"))))
     given = {name: value for name, value in stated.items() if value is not None}
+    if "model" in given:
+        known = known._replace(notes=tuple(note for note in known.notes if note.code != "model-from-other-file"))
     given["model"] = _one_model(known, given.get("model"))
     given["hardware"] = _device(known, given.get("hardware"))
     if given["model"] is None and "flops_per_token" not in given:
@@ -167,8 +170,8 @@ def _point(log: Log, reading: Reading, given: Mapping[str, Any], otherwise: Mapp
     unsettled = _settle_batch(reading, question)
     convention = question.pop("convention", None) if reading.quantity == "efficiency" else None
     steady = _steady(reading)
-    value = _value(reading, steady, question)
-    found = calibrate(**question, **value, **({"convention": convention} if convention else {}))
+    value = {**_value(reading, steady, question), **({"convention": convention} if convention else {})}
+    found = calibrated(reading, partial(_scenario, question), {**question, **value})
     origin = Origin(log.format, len(reading.values), steady, (), reading.label)
     notes = (*found.notes, *_conflicts(said, given), *unsettled, *_steady_notes(reading, steady))
     if steady is not None and found.roof is not None:

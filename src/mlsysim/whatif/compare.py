@@ -21,7 +21,7 @@ APART = 1.05
 
 
 def compare(model: ModelSpec | str, on: Sequence[HardwareSpec | str] | str, **question: Any) -> tuple[Result, ...]:
-    """Solve one question on each device of ``on``, a list or names with commas.
+    """Solve one question on each device of ``on``, a list or names with commas; a device named twice is asked once.
 
     ``question`` takes the fields of :meth:`Engine.solve`.
 
@@ -32,13 +32,14 @@ def compare(model: ModelSpec | str, on: Sequence[HardwareSpec | str] | str, **qu
     """
     names = on.split(",") if isinstance(on, str) else on
     devices = [name.strip() if isinstance(name, str) else name for name in (() if names is None else names)]
-    devices = [device for device in devices if device != ""]
+    devices = [device for n, device in enumerate(devices) if device != "" and device not in devices[:n]]
     if not devices:
         raise InvalidValue("on", "at least one device", on)
     checks = Checks()
     results = [checks(partial(Engine.solve, model, hardware, **question)) for hardware in devices]
     checks.done()
-    return _with_note([result for result in results if result])
+    # Two spellings of one device give the same answer.
+    return _with_note([result for n, result in enumerate(results) if result and result not in results[:n]])
 
 
 def compare_calibrated(profile: Profile, on: Sequence[HardwareSpec | str] | str, **changes: Any) -> tuple[Result, ...]:

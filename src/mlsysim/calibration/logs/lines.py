@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from array import array
 from collections.abc import Iterator
+from statistics import median
 from typing import Any
 
-from mlsysim.calibration.logs.log import Log
+from mlsysim.calibration.logs.log import Log, Own, Reading
 from mlsysim.calibration.logs.programs import PROGRAMS, Program
 from mlsysim.calibration.logs.recognise import Format
 from mlsysim.calibration.logs.source import HEAD_BYTES, Source
@@ -18,6 +20,8 @@ from mlsysim.units import LARGEST
 _RANK = re.compile(rb"^\s*(?:\[(?:rank|default)?(\d+)\]:?|(\d+):)\s*")
 """What torchrun (``[rank3]:``, ``[default3]:``) and srun -l (``3:``) put before a line."""
 _QUANTITY = {"time_s": 1.0, "time_ms": 1e-3, "samples/s": 1.0, "tokens/s": 1.0}
+_OWN = {"own_tflops": ("achieved_flops", 1e12), "own_mfu": ("efficiency", 1e-2)}
+"""What a program's own count is, and its unit."""
 _PLAN = ("tp", "pp", "dp", "cp", "ep", "zero", "micro_batch")
 _DTYPES = {"torch.bfloat16": "bf16", "torch.float16": "fp16", "torch.half": "fp16", "torch.float32": "fp32"}
 _PRECISIONS = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "bf16": "bf16", "fp16": "fp16", "fp32": "fp32"}
@@ -34,6 +38,8 @@ class StepLines:
         self._field = next(name for name in program.fields if name in _QUANTITY)
         self._scale = _QUANTITY[self._field]
         self.steps = Steps(path, "time_s" if self._field.startswith("time") else "throughput")
+        self._own = next((name for name in program.fields if name in _OWN), "")
+        self._own_lines, self._own_values = array("q"), array("d")
         self._facts: dict[str, str] = {}
         self._rank: bytes | None = None
         self._points: dict[tuple[tuple[str, int], ...], dict[str, int]] = {}
@@ -61,6 +67,26 @@ class StepLines:
             self.steps.leave_out(number, "the log breaks off in a number")
         else:
             self.steps.add(number, value * self._scale, step=step, point=self._point(line))
+            self._count(number, line)
+
+    def _count(self, number: int, line: bytes) -> None:
+        """Keep what the program counted itself of a step that is used."""
+        used = self.steps.lines and self.steps.lines[-1] == number
+        if used and self._own and (own := self._search(line, self._own)) and 0 < own < math.inf:
+            self._own_lines.append(number)
+            self._own_values.append(own)
+
+    def _counted(self, reading: Reading) -> Reading:
+        """Return a reading with the median of what the program counted itself in its steps."""
+        values = self._own_values
+        if len(reading.lines) < len(self.steps.lines):  # one of several points
+            lines = set(reading.lines)
+            own = zip(self._own_lines, values, strict=True)
+            values = array("d", (value for line, value in own if line in lines))
+        if not values:
+            return reading
+        quantity, unit = _OWN[self._own]
+        return reading._replace(own=Own(self.program.name, quantity, median(values) * unit, self.program.mfu_of))
 
     def _point(self, line: bytes) -> dict[str, int]:
         found = ((name, self._search(line, name)) for name in ("batch_size", "seq_len") if name in self.program.fields)
@@ -91,7 +117,7 @@ class StepLines:
         conditions = _conditions(facts)
         unit = self._field if "/" in self._field else ""
         more = {"per_device": self.program.per_device, "unit": unit}
-        readings = self.steps.readings("training", conditions, **more)
+        readings = tuple(map(self._counted, self.steps.readings("training", conditions, **more)))
         tokens = _number(facts.get("tokens"))
         if unit == "samples/s":
             readings = tuple(_as_time(r) for r in readings)

@@ -19,6 +19,19 @@ class LeftOut(NamedTuple):
     reason: str
 
 
+class Own(NamedTuple):
+    """What a program says of its own rate, by its own count of FLOPs: the median over steps.
+
+    ``quantity`` is ``achieved_flops`` (FLOP/s of one device) or ``efficiency`` (an MFU, 0 to 1); ``of`` whose peak
+    an MFU is of whatever the device, and that peak [FLOP/s]; None where it is the device's own.
+    """
+
+    program: str
+    quantity: str
+    value: float
+    of: tuple[str, float] | None = None
+
+
 class Reading(NamedTuple):
     """What was measured at one operating point.
 
@@ -31,7 +44,8 @@ class Reading(NamedTuple):
     ``seq_len``, ``context``, ``precision``, ``devices``, ``recompute``), and ``convention`` of an MFU. ``lines`` are
     where the values stand, ``pauses`` what the log says happened in a step, by index (``checkpoint``,
     ``evaluation``). ``label`` tells one point of a log from another, for people. ``tokens`` are those of a step where
-    the log says them and not of how many sequences, else 0.
+    the log says them and not of how many sequences, else 0. ``own`` is the rate that the program counts itself, beside
+    the values.
     """
 
     phase: str
@@ -45,6 +59,7 @@ class Reading(NamedTuple):
     label: str = ""
     unit: str = ""
     tokens: int = 0
+    own: Own | None = None
 
 
 class Log(NamedTuple):

@@ -6,13 +6,16 @@ field is searched for in it by itself, since versions add and reorder columns. T
 - Megatron-LM: ``training_log`` in megatron/training/training.py, arguments as printed by megatron/training/arguments.py
   (NVIDIA/Megatron-LM 86df799d; ``gloabl batch size`` is what older versions print; ``123.4/120.0`` with a running
   mean behind the slash is that of AMD's Primus), which prints ``using world size: 64, data-parallel size: 2`` too.
-- NeMo: the progress bar of NeMo 1 and the lines of NeMo 2's ``ProgressPrinter``.
+  The FLOP/s of ``throughput per GPU`` are printed with ``--log-throughput``; newer Primus calls them ``compute``.
+- NeMo: the progress bar of NeMo 1 and the lines of NeMo 2's ``ProgressPrinter``; ``TFLOPS_per_GPU`` as NVIDIA's
+  dgxc-benchmarking reads it in them (parse_train_timing.sh).
 - DeepSpeed: ``ThroughputTimer.stop`` in deepspeed/utils/timer.py, ``DeepSpeedConfig.print`` (deepspeedai/DeepSpeed
   038beb63; before 0.6 the field was ``SamplesPerSec``). Its batch is that of all devices.
 - torchtitan: ``MetricsProcessor.log`` in torchtitan/components/metrics.py (pytorch/torchtitan 00fbaafa), whose tps are
-  tokens a second *of one device*.
-- nanoGPT: train.py (karpathy/nanoGPT 005475c4).
-- llm.c: train_gpt2.cu and train_gpt2.py (karpathy/llm.c).
+  tokens a second *of one device*, as its tflops are.
+- nanoGPT: train.py (karpathy/nanoGPT 005475c4), whose mfu is that of one process by ``estimate_mfu`` in model.py
+  (0011cd44): of the A100's 312 TFLOP/s whatever the device, -100 % until five steps are done.
+- llm.c: train_gpt2.cu and train_gpt2.py; the MFU is of the peak of the device in llmc/mfu.h (karpathy/llm.c 0e69e3ae).
 """
 
 from __future__ import annotations
@@ -28,9 +31,10 @@ _N = rb"\s*([-+\d.,eE]+|nan|inf|-inf)"
 class Program(NamedTuple):
     """A program, how its lines look, and what its numbers are.
 
-    ``fields`` of a step line: ``step``, one of ``time_s``, ``time_ms``, ``samples/s`` and ``tokens/s``, and conditions.
-    ``facts`` stand in lines before the first step: each a word its line holds and the number or name in it. ``pauses``
-    are words of lines between steps, and what they say happens.
+    ``fields`` of a step line: ``step``, one of ``time_s``, ``time_ms``, ``samples/s`` and ``tokens/s``, conditions, and
+    the program's own count: ``own_tflops`` (TFLOP/s of one device) or ``own_mfu`` (%, of whose peak ``mfu_of`` says
+    [FLOP/s], else of that of the device). ``facts`` stand in lines before the first step: each a word its line holds
+    and the number or name in it. ``pauses`` are words of lines between steps, and what they say happens.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Program(NamedTuple):
     facts: tuple[tuple[str, bytes, re.Pattern[bytes]], ...] = ()
     pauses: tuple[tuple[bytes, str], ...] = ()
     per_device: bool = False
+    mfu_of: tuple[str, float] | None = None
 
 
 def _fields(**patterns: bytes) -> dict[str, re.Pattern[bytes]]:
@@ -70,6 +75,7 @@ PROGRAMS: tuple[Program, ...] = (
             time_ms=rb"elapsed time per iteration \(ms\):" + _N,
             batch_size=rb"glo(?:bal|abl) batch size:" + _N,
             seq_len=rb"actual seqlen:" + _N,
+            own_tflops=rb"(?:throughput|compute) per GPU \(TFLOP/s/GPU\):" + _N,
         ),
         (
             *_arguments(
@@ -100,6 +106,7 @@ PROGRAMS: tuple[Program, ...] = (
             step=rb"global_step[=:]" + _N,
             time_s=rb"train_step_timing in s[=:]" + _N,
             batch_size=rb"global_batch_size[=:]" + _N,
+            own_tflops=rb"TFLOPS_per_GPU[=:]" + _N,
         ),
         (),
         ((b"Validation DataLoader", _EVALUATION), (b"Saving checkpoint", _CHECKPOINT)),
@@ -124,7 +131,7 @@ PROGRAMS: tuple[Program, ...] = (
         "torchtitan",
         "torchtitan",
         b"tps:",
-        _fields(step=rb"(?<!validate )step:" + _N, tokens_per_s=rb"tps:" + _N),
+        _fields(step=rb"(?<!validate )step:" + _N, tokens_per_s=rb"tps:" + _N, own_tflops=rb"tflops:" + _N),
         (
             _fact("batch_size", b"global batch size", rb"global batch size (\d+)"),
             _fact("seq_len", b"sequence length", rb"sequence length (\d+)"),
@@ -144,19 +151,20 @@ PROGRAMS: tuple[Program, ...] = (
         "nanoGPT",
         "nanogpt",
         b"ms, mfu ",
-        _fields(step=rb"iter (\d+):", time_ms=rb"time" + _N + rb"ms"),
+        _fields(step=rb"iter (\d+):", time_ms=rb"time" + _N + rb"ms", own_mfu=rb"mfu" + _N + rb"%"),
         (
             _fact("tokens", b"tokens per iteration will be", rb"tokens per iteration will be:" + _N),
             _fact("seq_len", b"block_size =", rb"block_size = (\d+)"),
             _fact("precision", b"dtype =", rb"\bdtype = '(\w+)'"),
         ),
         ((b": train loss", _EVALUATION), (b"saving checkpoint to", _CHECKPOINT)),
+        mfu_of=("the A100", 312e12),
     ),
     Program(
         "llm.c",
         "llm.c",
         b" tok/s",
-        _fields(step=rb"step\s+(\d+)/", time_ms=rb"([\d.]+) ms \|"),
+        _fields(step=rb"step\s+(\d+)/", time_ms=rb"([\d.]+) ms \|", own_mfu=rb"([\d.]+)% bf16 MFU"),
         (
             _fact("tokens", b"| total batch size", rb"\| total batch size +\| (\d+)"),
             _fact("seq_len", b"| sequence length T", rb"\| sequence length T +\| (\d+)"),

@@ -11,6 +11,7 @@ from mlsysim.calibration.logs.log import Log, merged
 from mlsysim.calibration.logs.parts import completed
 from mlsysim.calibration.logs.source import Source
 from mlsysim.errors import InvalidValue
+from mlsysim.results import Note
 from mlsysim.setup import UNKNOWN
 
 MODULES: tuple[str, ...] = (
@@ -120,5 +121,18 @@ def _joined(logs: Sequence[Log]) -> Log:
         next((log.hardware for log in logs if log.hardware), ""),
         first.setup if all(log.setup.engine == first.setup.engine for log in logs) else UNKNOWN,
         tuple(part for log in logs for part in log.left_out),
-        tuple(dict.fromkeys(note for log in logs for note in log.notes)),
+        tuple(dict.fromkeys(note for log in logs for note in (*log.notes, *_model_taken(log, logs)))),
     )
+
+
+def _model_taken(log: Log, logs: Sequence[Log]) -> tuple[Note, ...]:
+    """Say where a file that names no model is taken to be of the model that the file of another program names."""
+    known = next((other for other in logs if other.model), None)
+    if log.model or known is None or _program(log) == _program(known):
+        return ()
+    message = f"{log.format} names no model: it is taken to be of {known.model}, which {known.format} names"
+    return (Note("model-from-other-file", message),)
+
+
+def _program(log: Log) -> str:
+    return log.setup.engine or log.format
