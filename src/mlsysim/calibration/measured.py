@@ -14,6 +14,8 @@ Measured: TypeAlias = float | str | Sequence[float | str] | Interval
 _T95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
 """95 % quantiles of Student's t for 1 to 10 degrees of freedom (NIST/SEMATECH e-Handbook 1.3.6.7.2)."""
 _NORMAL_95 = 1.645
+_FARTHEST = 700.0
+"""Logarithm beyond which no float has a value."""
 
 
 def measured(value: Any, dimension: str, field: str) -> tuple[Interval, tuple[Note, ...]]:
@@ -50,4 +52,7 @@ def _of_repeats(numbers: list[float]) -> Interval:
     error = math.sqrt(sum((x - mean) ** 2 for x in logs) / (n - 1) / n)
     # Beyond ten degrees of freedom the quantile is the normal one and a term in 1 / df, to three digits.
     quantile = _T95[n - 2] if n - 2 < len(_T95) else _NORMAL_95 + 1.7 / (n - 1)
-    return Interval(math.exp(mean), math.exp(mean - quantile * error), math.exp(mean + quantile * error))
+    low, high = (
+        math.exp(min(max(end, -_FARTHEST), _FARTHEST)) for end in (mean - quantile * error, mean + quantile * error)
+    )
+    return Interval(math.exp(mean), low, high)

@@ -1,6 +1,7 @@
 """Whatever happens to a log, its reader returns what is whole or refuses in a sentence; it never breaks."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,23 @@ def test_damaged_anywhere(tmp_path, name, share, put, over):
     path = tmp_path / name
     path.write_bytes(content[:at] + put + content[at + over :])
     sound(path)
+
+
+HUGE = {
+    "sglang_server.log": [(rb"#running-req: 8", b"#running-req: " + b"9" * 400)],
+    "vllm_server.log": [(rb"Running: 8 reqs", b"Running: " + b"9" * 400 + b" reqs")],
+    "trainer_state.json": [(rb'"num_input_tokens_seen": \d+', b'"num_input_tokens_seen": 1e999')],
+    "llama_bench.md": [(rb"tg32", b"tg" + b"9" * 400), (rb"\d+\.\d+ ± \d+\.\d+", b"0.00000001 ± 9999999.0")],
+    "vllm_bench_serve_detailed.jsonl": [(rb'"itls": \[\[0\.\d+', b'"itls": [[' + b"9" * 400)],
+}
+
+
+@pytest.mark.parametrize("name", HUGE)
+def test_numbers_that_no_float_holds_are_refused_or_left_out(name, tmp_path):
+    content = (FILES / name).read_bytes()
+    for pattern, put in HUGE[name]:
+        damaged, count = re.subn(pattern, put, content)
+        assert count
+        path = tmp_path / name
+        path.write_bytes(damaged)
+        sound(path)

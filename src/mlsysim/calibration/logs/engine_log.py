@@ -13,7 +13,7 @@ from mlsysim.calibration.logs.steps import Steps
 from mlsysim.errors import InvalidValue
 from mlsysim.results import Note
 from mlsysim.setup import Setup
-from mlsysim.units import si
+from mlsysim.units import LARGEST, si
 
 ENOUGH = 5
 """Lines without a prefill that make those with one unnecessary: the least for an interval of a median."""
@@ -59,6 +59,9 @@ class Intervals:
 
     def add(self, interval: Interval) -> None:
         """Take one line."""
+        if interval.running > LARGEST:
+            self.leave_out(interval.line, "more requests than any server runs")
+            return
         self._found.append(interval)
 
     def leave_out(self, line: int, reason: str) -> None:
@@ -97,11 +100,11 @@ class Intervals:
         return readings, left_out, used is not pure and any(not interval.pure for interval in used)
 
     def _reading(self, steps: Steps, members: list[Interval], conditions: Mapping[str, Any]) -> Reading:
-        running = sum(interval.running for interval in members) / len(members)
+        running = fmean(interval.running for interval in members)
         found = {**conditions, **self._of_all, "batch_size": max(1, round(running))}
         held = [interval.tokens / interval.running for interval in members if interval.tokens]
         if held and self.phase == "decode":
-            found["context"] = max(1, round(sum(held) / len(held)))
+            found["context"] = max(1, round(min(fmean(held), LARGEST)))
         label = f"{max(1, round(running))} requests at once{self.what}"
         return steps.reading(self.phase, found, label=label, **self.more)
 
@@ -172,4 +175,4 @@ def _point(reading: Reading) -> tuple[str, int]:
 
 def steady(now: int, before: int | None) -> bool:
     """Return whether as many requests ran at the start of an interval as at its end, to one part in ten."""
-    return before is not None and abs(now - before) <= 0.1 * max(now, before)
+    return before is not None and 10 * abs(now - before) <= max(now, before)

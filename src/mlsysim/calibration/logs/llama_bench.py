@@ -29,6 +29,7 @@ from mlsysim.calibration.logs.records import (
 from mlsysim.calibration.logs.source import Source
 from mlsysim.results import Note
 from mlsysim.setup import Setup
+from mlsysim.units import LARGEST
 
 NAME, TABLE = "llama-bench", "llama-bench table"
 _TEST = re.compile(r"(?:pp(\d+))?\+?(?:tg(\d+))?(?: @ d(\d+))?")
@@ -128,9 +129,10 @@ def _row(row: Fields) -> Record:
     match = _TEST.fullmatch(row["test"])
     prompt, made, depth = (int(part or 0) for part in (match.groups() if match else (0, 0, 0)))
     shown = re.fullmatch(r"(\d+(?:\.\d+)?)(?:\s*±\s*(\d+(?:\.\d+)?))?", row["t/s"])
-    if shown is None or not prompt + made or float(shown[1]) <= 0:
+    if shown is None or not 0 < prompt + made <= LARGEST or not 0 < float(shown[1]) <= LARGEST:
         raise Unusable(f"test {row['test']!r} at t/s {row['t/s']!r}: no rate above 0 of a known test")
-    mean, spread = float(shown[1]), float(shown[2] or 0)
+    mean = float(shown[1])
+    spread = min(float(shown[2] or 0), mean)  # a rate that varies by more than itself is no rate
     rates = [mean * math.exp(spread / mean * step) for step in _SPREAD] if spread else [mean]
     precision = gguf_precision(row.get("model", ""), row.get("type_k", ""))
     conditions: dict[str, object] = {"precision": precision} if precision else {}

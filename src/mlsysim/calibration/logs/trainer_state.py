@@ -41,6 +41,11 @@ class _Entry(NamedTuple):
     def number(self, name: str) -> float | None:
         return number(self.values.get(name))
 
+    def finite(self, name: str) -> float:
+        """Return a number that something is worked out from, 0 where there is none or no finite one."""
+        found = self.number(name)
+        return found if found is not None and math.isfinite(found) else 0.0
+
 
 def _read(source: Source) -> Log:
     text = source.text()
@@ -99,7 +104,7 @@ def _timed(entries: Sequence[_Entry], timed: Sequence[_Entry], saves: Any, steps
 
 def _tokens_a_step(timed: Sequence[_Entry]) -> int:
     """Return the tokens of a step where all have the same number of them, else 0."""
-    rates = {(e.number("num_input_tokens_seen") or 0.0) / (e.number("step") or 1.0) for e in timed}
+    rates = {e.finite("num_input_tokens_seen") / (e.finite("step") or 1.0) for e in timed}
     each = rates.pop() if len(rates) == 1 else 0.0
     return int(each) if each.is_integer() else 0
 
@@ -116,7 +121,8 @@ def _of_summary(
     source: Source, entries: Sequence[_Entry], summary: _Entry, conditions: Mapping[str, Any]
 ) -> tuple[Reading, tuple[Note, ...]]:
     """Return the mean seconds a step of all training, without the evaluations that the log times."""
-    runtime, rate, step = (summary.number(n) for n in ("train_runtime", "train_steps_per_second", "step"))
+    runtime, step = summary.number("train_runtime"), summary.number("step")
+    rate = summary.finite("train_steps_per_second")
     field = f"{source.path}, line {summary.line}: "
     if not runtime or not 0 < runtime < float("inf"):
         raise InvalidValue(field + "train_runtime", "a time above 0 s", summary.values.get("train_runtime"))
@@ -125,7 +131,7 @@ def _of_summary(
     count = step
     if rate and (rate + _ROUNDED) * runtime < step - 1:
         count = max(1, round(rate * runtime))  # resumed: fewer steps than the number of the last
-    evaluated = sum(e.number("eval_runtime") or 0.0 for e in entries)
+    evaluated = sum(e.finite("eval_runtime") for e in entries)
     took = runtime - evaluated if evaluated < runtime else runtime
     without = f", without {evaluated:.4g} s of evaluation" if 0 < evaluated < runtime else ""
     message = (
@@ -142,16 +148,16 @@ def _conditions(entries: Sequence[_Entry], summary: _Entry | None, state: Mappin
     batch = _batch(summary, state) if summary else None
     if batch:
         found["batch_size"] = batch
-    last = next((e for e in reversed(entries) if e.number("num_input_tokens_seen") and e.number("step")), None)
+    last = next((e for e in reversed(entries) if e.finite("num_input_tokens_seen") and e.finite("step")), None)
     if batch and last:
-        each = (last.number("num_input_tokens_seen") or 0.0) / (last.number("step") or 1.0) / batch
+        each = last.finite("num_input_tokens_seen") / last.finite("step") / batch
         if each >= 1 and abs(each - round(each)) <= _WHOLE:
             found["seq_len"] = round(each)
     return found
 
 
 def _batch(summary: _Entry, state: Mapping[str, Any]) -> int | None:
-    samples, steps = summary.number("train_samples_per_second"), summary.number("train_steps_per_second")
+    samples, steps = summary.finite("train_samples_per_second"), summary.finite("train_steps_per_second")
     if not samples or not steps or steps < 20 * _ROUNDED:
         return None
     of_one = state.get("train_batch_size")

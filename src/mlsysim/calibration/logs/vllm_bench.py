@@ -90,7 +90,7 @@ def request_times(fields: Fields) -> tuple[Sequence[float], Sequence[float]]:
 def _total(gaps: Any) -> float:
     try:
         return finite(sum(gaps)) or 0.0
-    except TypeError:
+    except (TypeError, OverflowError):
         return 0.0
 
 
