@@ -68,7 +68,10 @@ HUGE = {
     "sglang_server.log": [(rb"#running-req: 8", b"#running-req: " + b"9" * 400)],
     "vllm_server.log": [(rb"Running: 8 reqs", b"Running: " + b"9" * 400 + b" reqs")],
     "trainer_state.json": [(rb'"num_input_tokens_seen": \d+', b'"num_input_tokens_seen": 1e999')],
-    "llama_bench.md": [(rb"tg32", b"tg" + b"9" * 400), (rb"\d+\.\d+ ± \d+\.\d+", b"0.00000001 ± 9999999.0")],
+    "llama_bench.md": [
+        (rb"tg32", b"tg" + b"9" * 400),
+        (r"\d+\.\d+ ± \d+\.\d+".encode(), "0.00000001 ± 9999999.0".encode()),
+    ],
     "vllm_bench_serve_detailed.jsonl": [(rb'"itls": \[\[0\.\d+', b'"itls": [[' + b"9" * 400)],
 }
 
