@@ -13,7 +13,8 @@ from mlsysim.calibration.compared import moved_between, verified
 from mlsysim.calibration.question import question_of
 from mlsysim.calibration.suggest import suggestions
 from mlsysim.calibration.transfer import changed, to
-from mlsysim.efficiency.deviations import Machine, Place, Point, Prior, Share, covariances, expected
+from mlsysim.efficiency.conditioning import expected
+from mlsysim.efficiency.deviations import Machine, Place, Point, Prior, Share, covariances
 from mlsysim.errors import InvalidValue
 from mlsysim.hardware import Hardware
 from mlsysim.results import Interval

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mlsysim.calibration.expected import Expectation
-from mlsysim.efficiency.deviations import Deviation, carried, moves, share_of
+from mlsysim.efficiency.conditioning import Deviation
+from mlsysim.efficiency.deviations import carried, moves, share_of
 from mlsysim.hardware.spec import MEASURED
 from mlsysim.precision import SPARSE
 from mlsysim.results import Interval, Note

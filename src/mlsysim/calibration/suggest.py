@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from mlsysim.calibration.calibration import Calibration
 from mlsysim.calibration.expected import expectation
 from mlsysim.calibration.transfer import changed, known_of
-from mlsysim.efficiency.deviations import NORMAL_90, Point, left_unknown, most_telling, tail_of
+from mlsysim.efficiency.conditioning import left_unknown, most_telling, tail_of
+from mlsysim.efficiency.deviations import NORMAL_90, Point
 from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import UsageError
 from mlsysim.scenario import Scenario

@@ -11,7 +11,8 @@ from mlsysim.calibration.calibration import Calibration
 from mlsysim.calibration.expected import Expectation, expectation
 from mlsysim.calibration.moved_notes import Move, Step, moved_notes
 from mlsysim.calibration.question import question_of
-from mlsysim.efficiency.deviations import NORMAL_90, Deviation, Point, expected, moves
+from mlsysim.efficiency.conditioning import Deviation, expected
+from mlsysim.efficiency.deviations import NORMAL_90, Point, moves
 from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate, above_ceiling
 from mlsysim.efficiency.published import ACCELERATORS
 from mlsysim.efficiency.regimes import regime_of

@@ -16,18 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.efficiency.deviations import (
-    LEAST_NOISE,
-    NORMAL_90,
-    Place,
-    Point,
-    Prior,
-    Share,
-    covariance,
-    distance,
-    expected,
-    near,
-)
+from mlsysim.efficiency.conditioning import expected
+from mlsysim.efficiency.deviations import LEAST_NOISE, NORMAL_90, Place, Point, Prior, Share, covariance, distance, near
 from mlsysim.efficiency.fit import Array
 from mlsysim.evidence.measurement import Measurement
 from mlsysim.validation.held_out import STUDENT, Mask

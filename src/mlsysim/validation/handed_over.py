@@ -6,7 +6,8 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from mlsysim.efficiency.deviations import Point, Prior, expected, left_unknown, most_telling
+from mlsysim.efficiency.conditioning import expected, left_unknown, most_telling
+from mlsysim.efficiency.deviations import Point, Prior
 from mlsysim.evidence.measurement import Measurement
 from mlsysim.validation.carrying import by_id, deployment
 from mlsysim.validation.score import Predicted

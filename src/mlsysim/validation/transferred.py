@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.efficiency.deviations import Deviation, Place, Point, expected, priors
+from mlsysim.efficiency.conditioning import Deviation, expected
+from mlsysim.efficiency.deviations import Place, Point, priors
 from mlsysim.efficiency.fit import Anchor, Array, Model, components
 from mlsysim.errors import InvalidValue
 from mlsysim.evidence.base import packaged
