@@ -22,17 +22,14 @@ from mlsysim.evidence.tables import read_measurements
 from mlsysim.validation.carrying import (
     MACHINE,
     Held,
-    Judged,
     Pair,
-    best_priors,
     errors_of_sources_held_out,
-    judged_deployments,
     pairs_of,
     shares_of,
-    tails_of_deployments,
     weights_of,
     worth_of_shares,
 )
+from mlsysim.validation.deployments import Judged, best_priors, judged_deployments, tails_of_deployments
 from mlsysim.validation.held_out import groups_of, residuals_without, samples_of
 from mlsysim.validation.places import points_of
 

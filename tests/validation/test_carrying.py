@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 
 from mlsysim.efficiency.deviations import LEAST_NOISE, NORMAL_90, Machine, Place, Point, Prior, covariances
-from mlsysim.validation.carrying import (
-    GRID,
-    Judged,
-    Pair,
-    best_priors,
-    shares_of,
-    tail_of_pairs,
-    weights_of,
-    worth_of_shares,
-)
+from mlsysim.validation.carrying import Pair, shares_of, tail_of_pairs, weights_of, worth_of_shares
+from mlsysim.validation.deployments import GRID, Judged, best_priors
 
 PRIOR = Prior(0.2, 0.3, 0.06, 1.0)
 PRIORS = {"": PRIOR}

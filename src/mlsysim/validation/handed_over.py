@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from mlsysim.efficiency.conditioning import expected, left_unknown, most_telling
 from mlsysim.efficiency.deviations import Point, Prior
 from mlsysim.evidence.measurement import Measurement
-from mlsysim.validation.carrying import by_id, deployment
+from mlsysim.validation.deployments import by_id, deployment
 from mlsysim.validation.score import Predicted
 
 ARBITRARY, SUGGESTED = "arbitrary", "suggested"

@@ -21,7 +21,7 @@ from mlsysim.evidence.lock import locked
 from mlsysim.evidence.measurement import Measurement
 from mlsysim.evidence.tables import Refusal, read_measurements
 from mlsysim.registry import nearest
-from mlsysim.validation.carrying import best_priors, judged_deployments, tails_of_deployments
+from mlsysim.validation.deployments import best_priors, judged_deployments, tails_of_deployments
 from mlsysim.validation.handed_over import ARBITRARY, CHOICES, calibrated
 from mlsysim.validation.held_out import (
     KINDS,
