@@ -18,13 +18,12 @@ from mlsysim.calibration.logs.records import (
     dig,
     model_name,
     optional,
-    positive,
     read_records,
     text,
 )
-from mlsysim.calibration.logs.serving import Served, point_label, served_readings
+from mlsysim.calibration.logs.serving import point_label, served_readings
 from mlsysim.calibration.logs.source import Source
-from mlsysim.calibration.logs.vllm_bench import request_times, speculative
+from mlsysim.calibration.logs.vllm_bench import served_by_totals, speculative
 from mlsysim.setup import Setup
 
 NAME = "SGLang bench_serving"
@@ -36,23 +35,11 @@ def read(source: Source) -> Log:
 
 
 def _record(fields: Fields) -> Record:
-    completed = positive(fields, "completed")
-    made = positive(fields, "total_output_tokens")
     accepted = optional(fields, "accept_length")
     if accepted and accepted > 1:
         raise Unusable(speculative(accepted))
     concurrency = count(fields.get("max_concurrency"))
-    ttfts, tpots = request_times(fields)
-    served = Served(
-        prompt=positive(fields, "total_input_tokens") / completed,
-        output=made / completed,
-        tpot_s=positive(fields, "mean_tpot_ms") / 1e3,
-        tokens_per_s=made / positive(fields, "duration"),
-        tpots=tpots,
-        ttft_s=(optional(fields, "mean_ttft_ms") or 0.0) / 1e3,
-        ttfts=ttfts,
-        concurrency=concurrency,
-    )
+    served = served_by_totals(fields, concurrency)
     setup = _setup(fields)
     devices = max(1, setup.tp) * max(1, setup.pp)
     conditions: dict[str, object] = {"devices": devices} if devices > 1 else {}

@@ -42,14 +42,22 @@ def read(source: Source) -> Log:
 
 
 def _record(fields: Fields) -> Record:
-    completed = positive(fields, "completed")
     concurrency = count(fields.get("max_concurrency"))
     label = point_label(concurrency, fields.get("request_rate"))
-    made = positive(fields, "total_output_tokens")
     if optional(fields, "spec_decode_acceptance_length"):
         raise Unusable(speculative(fields["spec_decode_acceptance_length"]))
+    served = served_by_totals(fields, concurrency)
+    setup = _setup(fields)
+    devices = max(1, setup.tp) * max(1, setup.pp) * max(1, setup.dp)
+    readings, notes = served_readings(served, {"devices": devices} if devices > 1 else {}, label)
+    return Record(readings, model_name(fields.get("model_id")), setup=setup, notes=notes)
+
+
+def served_by_totals(fields: Fields, concurrency: int) -> Served:
+    """Return an operating point from what vLLM's generator and those made after it total: tokens, times, requests."""
+    completed, made = positive(fields, "completed"), positive(fields, "total_output_tokens")
     ttfts, tpots = request_times(fields)
-    served = Served(
+    return Served(
         prompt=positive(fields, "total_input_tokens") / completed,
         output=made / completed,
         tpot_s=positive(fields, "mean_tpot_ms") / 1e3,
@@ -59,10 +67,6 @@ def _record(fields: Fields) -> Record:
         ttfts=ttfts,
         concurrency=concurrency,
     )
-    setup = _setup(fields)
-    devices = max(1, setup.tp) * max(1, setup.pp) * max(1, setup.dp)
-    readings, notes = served_readings(served, {"devices": devices} if devices > 1 else {}, label)
-    return Record(readings, model_name(fields.get("model_id")), setup=setup, notes=notes)
 
 
 def speculative(accepted: object) -> str:
