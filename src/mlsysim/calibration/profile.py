@@ -47,11 +47,16 @@ class Profile:
         """Return the calibration that rests on the most values, the first of several."""
         return max(self.calibrations, key=lambda c: c.origin.samples if c.origin else 0)
 
+    @property
+    def ordered(self) -> tuple[Calibration, ...]:
+        """Return the calibrations, the main one first: it says what is asked about."""
+        return (self.main, *(c for c in self if c is not self.main))
+
     def to(self, hardware: HardwareSpec | str, **changes: Any) -> Transferred:
         """Return what all points say of the main one on other hardware, as :meth:`Calibration.to`."""
         from mlsysim.calibration.transfer import to
 
-        return to((self.main, *(c for c in self if c is not self.main)), hardware=hardware, **changes)
+        return to(self.ordered, hardware=hardware, **changes)
 
     def __repr__(self) -> str:
         return f"<Profile of {len(self)} points: {', '.join(map(repr, self))}>"

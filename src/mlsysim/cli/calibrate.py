@@ -141,13 +141,13 @@ def _learned(profile: Profile) -> list[Any]:
     """Return what several points say of the parameters; one point moves the scale alone."""
     from mlsysim.calibration.learned import learned
 
-    return learned((profile.main, *(c for c in profile if c is not profile.main))) if len(profile) > 1 else []
+    return learned(profile.ordered) if len(profile) > 1 else []
 
 
 def _suggestions(profile: Profile) -> list[Any]:
     from mlsysim.calibration.suggest import suggestions
 
-    return suggestions((profile.main, *(c for c in profile if c is not profile.main)))
+    return suggestions(profile.ordered)
 
 
 def _below(output: str, elsewhere: tuple[Result, ...]) -> None:

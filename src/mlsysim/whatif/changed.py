@@ -32,7 +32,7 @@ def what_if(profile: Profile, *, usd_per_hour: float | str | None = None, **chan
         A field breaks a rule, or FLOPs were stated in place of a model.
     """
     main = profile.main
-    first = Profile((main, *(c for c in profile if c is not main)))
+    first = Profile(profile.ordered)
     home, there = changed(main), changed(main, **changes)
     results = [
         Engine.solve(s.model, s.hardware, efficiency=first, usd_per_hour=price, **question_of(s))

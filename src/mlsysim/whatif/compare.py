@@ -50,10 +50,9 @@ def compare_calibrated(profile: Profile, on: Sequence[HardwareSpec | str] | str,
     UsageError
         As :func:`compare`; or FLOPs were stated in place of a model.
     """
-    main = profile.main
-    home = changed(main)
+    home = changed(profile.main)
     asked = question_of(home) | {name: value for name, value in changes.items() if value is not None}
-    return compare(home.model, on, efficiency=Profile((main, *(c for c in profile if c is not main))), **asked)
+    return compare(home.model, on, efficiency=Profile(profile.ordered), **asked)
 
 
 def _with_note(results: list[Result]) -> tuple[Result, ...]:
