@@ -5,6 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from clock import Clock
 
 from mlsysim.calibration.live import callbacks
 from mlsysim.calibration.live.callbacks import LightningHooks, TransformersHooks
@@ -12,17 +13,6 @@ from mlsysim.calibration.live.trainers import described, numbers_in, transformer
 from mlsysim.errors import InvalidValue, MissingExtra, UnknownName
 
 GPT2 = {"model_type": "gpt2", "n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 50257, "n_positions": 1024}
-
-
-class Clock:
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
-
-    def wait(self, seconds):
-        self.now += seconds
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+from clock import Clock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,20 +16,8 @@ QUESTION = {"phase": "training", "batch_size": 8, "seq_len": 1024, "precision": 
 TOKENS = 8 * 1024
 
 
-class Clock:
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
-
-    def wait(self, seconds):
-        self.now += seconds
-
-
 @pytest.fixture
 def clock(monkeypatch):
-    """Return a clock that moves only when it is told to, in place of the one that a run reads."""
     found = Clock()
     monkeypatch.setattr("mlsysim.calibration.live.run.perf_counter", found)
     return found
