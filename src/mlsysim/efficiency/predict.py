@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlsysim.efficiency.case import Case
 from mlsysim.efficiency.equations import EQUATIONS, case_of
@@ -23,6 +23,9 @@ from mlsysim.models import NetworkSpec, Work
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.setup import UNKNOWN, Setup
+
+if TYPE_CHECKING:
+    from mlsysim.evidence.edge_rows import EdgeRun, TinyRun
 
 _STEP = 1e-4
 """Relative step of a parameter in numerical derivatives."""
@@ -55,12 +58,17 @@ def prediction(scenario: Scenario, setup: Setup = UNKNOWN, work: Work | None = N
     small = small_run(scenario)
     if small is None and scenario.hardware.kind in {"mcu", "cpu"} and isinstance(scenario.model, NetworkSpec):
         return None
-    return by_equation(scenario, setup, work)
+    return _by_equation(scenario, setup, work, small)
 
 
-def by_equation(scenario: Scenario, setup: Setup = UNKNOWN, work: Work | None = None) -> Prediction | None:
+def by_equation(scenario: Scenario, setup: Setup = UNKNOWN) -> Prediction | None:
     """Return what the equations give, be it of machines of a kind that they were not fitted to; None as above."""
-    small = small_run(scenario)
+    return _by_equation(scenario, setup, None, small_run(scenario))
+
+
+def _by_equation(
+    scenario: Scenario, setup: Setup, work: Work | None, small: EdgeRun | TinyRun | None
+) -> Prediction | None:
     case = case_of(scenario if small is None else small, setup, work)
     times = 1 if small is None else scenario.batch_size
     seconds, overhead = (times * t for t in _timed(case))
