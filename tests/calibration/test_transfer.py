@@ -12,7 +12,7 @@ from mlsysim.calibration import Profile
 from mlsysim.calibration.compared import moved_between, verified
 from mlsysim.calibration.question import question_of
 from mlsysim.calibration.suggest import suggestions
-from mlsysim.calibration.transfer import changed, to
+from mlsysim.calibration.transfer import changed, pooled, to
 from mlsysim.efficiency.conditioning import expected
 from mlsysim.efficiency.deviations import Machine, Place, Point, Prior, Share, covariances
 from mlsysim.errors import InvalidValue
@@ -366,3 +366,21 @@ def test_a_profile_answers_for_the_point_that_rests_on_most():
     few, many = (run(1.1, **{**QUESTIONS["decode"], "batch_size": b}) for b in (8, 16))
     assert to((few, many), hardware="h200").scenario.batch_size == 8
     assert Profile((few, many)).to("h200").scenario.batch_size == 8
+
+
+def test_two_measurements_of_one_point_are_pooled_by_hand():
+    # Standard deviations of .02 and .04: weights 4 to 1. Of ln 1 and ln 1.05 the mean is ln(1.05) / 5.
+    a, b = (Interval(v, v * math.exp(-1.645 * sd), v * math.exp(1.645 * sd)) for v, sd in ((0.5, 0.02), (0.525, 0.04)))
+    found = pooled([a, b])
+    assert found.value == pytest.approx(0.5 * 1.05**0.2, rel=1e-9)
+    half = math.exp(1.645 / math.sqrt(0.02**-2 + 0.04**-2))
+    assert found.low == pytest.approx(found.value / half, rel=1e-9)  # below both values
+    assert found.high == pytest.approx(0.525, rel=1e-9)  # the farther value, for it lies beyond
+    assert pooled([a]) == a
+
+
+def test_a_point_that_was_measured_twice_is_not_the_first_measurement_alone():
+    question = QUESTIONS["decode"]
+    first, second = run(1.2, **question), run(1.4, **question)
+    both = Engine.solve(efficiency=Profile((first, second)), **question).time_s.value
+    assert first.time_s.value < both < second.time_s.value

@@ -48,7 +48,7 @@ def expectation(
 
     No equation was fitted to servers' processors or unknown cores: there, equations of accelerators give the shape,
     and where they do not answer, published attainment of other machines the time; how far such answers are off is
-    what pairs of runs on other kinds of machine show.
+    what pairs of runs on machines of another memory class show.
     """
     found, of = prediction(scenario, setup), "equation"
     if found is None:

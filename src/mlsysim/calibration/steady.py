@@ -18,8 +18,6 @@ FEWEST_STEPS = 5
 _BATCH = 5  # the 5 of MSER-5
 _RESAMPLES = 1000
 _QUIET = 5  # so many insignificant correlations in a row end the memory of a series (K_n of Politis and White)
-
-
 _FAR = 6.0
 """Robust standard deviations above the median from which a step is a pause and no noise, if a third longer too."""
 _LONGER = 4 / 3

@@ -12,7 +12,7 @@ from mlsysim.calibration.expected import Expectation, expectation
 from mlsysim.calibration.moved_notes import Move, Step, moved_notes
 from mlsysim.calibration.question import question_of
 from mlsysim.efficiency.conditioning import Deviation, expected
-from mlsysim.efficiency.deviations import NORMAL_90, Point, moves
+from mlsysim.efficiency.deviations import LEAST_NOISE, NORMAL_90, Point, moves
 from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate, above_ceiling
 from mlsysim.efficiency.published import ACCELERATORS
 from mlsysim.efficiency.regimes import regime_of
@@ -110,8 +110,8 @@ def changed(calibration: Calibration, **changes: Any) -> Scenario:
 
 def _of_phase(asked: dict[str, Any], was: str) -> dict[str, Any]:
     """Return a question without the length that another phase has no use for: the prompt of one is the cache of one."""
-    phase = asked["phase"]
-    if phase_of(phase) != was:
+    phase = phase_of(asked["phase"])
+    if phase != was:
         for old, new in (("seq_len", "context"), ("context", "seq_len")):
             if old in asked and new not in asked and (phase == "decode") == (new == "context"):
                 asked[new] = asked.pop(old)
@@ -127,34 +127,31 @@ def transferred(calibrations: Sequence[Calibration], scenario: Scenario) -> Tran
 def moved(calibrations: Sequence[Calibration], scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
     """Return the estimate that calibrations give for a scenario.
 
-    Under the conditions of one of them it is the measurement itself. Elsewhere the deviation from what is predicted is
-    carried over, shrunk by what is carried over such moves, and never with an interval wider than the prediction's own.
+    Under the conditions of one of them it is the measurement itself, of several their mean. Elsewhere the deviation
+    from what is predicted is carried over, shrunk by what is carried over such moves, and never with an interval wider
+    than the prediction's own.
     """
     alone = calibrations[0]
     if alone.scenario is None:
         return _eta_only(alone, roof)
-    same = next((c for c in calibrations if c.scenario is not None and _same(c.scenario, scenario)), None)
-    if same is not None:
-        assert same.roof is not None
-        return Estimate("measured", None, net_attainment(same, same.roof), _point(same.overhead_s), same.notes)
+    same = [c for c in calibrations if c.scenario is not None and _same(c.scenario, scenario)]
+    if same:
+        notes = tuple(dict.fromkeys(note for c in same for note in c.notes))
+        reached = pooled([net_attainment(c, roof) for c in same])
+        return Estimate("measured", None, reached, _point(same[0].overhead_s), notes)
     known = known_of(calibrations)
     stated = _overhead_there(known[0], scenario)
     asked = expectation(scenario, roof, regime, known[0].calibration.setup, stated is not None)
-    deviation = deviation_at(known, [asked.point])[0]
+    points, residuals, noise = [k.point for k in known], [k.residual for k in known], [k.noise for k in known]
+    deviation = expected(points, residuals, noise, [asked.point])[0]
     nearest = min(known, key=lambda k: len(moves(k.point.place, asked.point.place)))
     faster, slower = (min(end, deviation.half) for end in (asked.faster, asked.slower))
     overhead = _point(stated) if stated is not None else _predicted_overhead(asked, deviation, (faster, slower))
     value = min(1.0, roof.floor_s / (asked.moving_s * math.exp(deviation.mean)))
     reached = Interval(value, value * math.exp(-slower), min(1.0, value * math.exp(faster)))
     there = Step(scenario, roof, roof.time_s(value, overhead.value))
-    residuals = [k.residual for k in known]
     move = Move(nearest.step, there, residuals, deviation, nearest.expectation, asked, overhead, stated)
     return Estimate("measured", None, reached, overhead, moved_notes(move))
-
-
-def deviation_at(known: Sequence[Known], asked: Sequence[Point]) -> list[Deviation]:
-    """Return what measured runs say of others."""
-    return expected([k.point for k in known], [k.residual for k in known], [k.noise for k in known], asked)
 
 
 def known_of(calibrations: Sequence[Calibration]) -> list[Known]:
@@ -170,6 +167,22 @@ def _known(c: Calibration) -> Known:
     residual = math.log(c.roof.floor_s / net.value / (found.moving_s + found.overhead_s))
     noise = math.log(net.high / net.low) / 2 / NORMAL_90 if net.high > net.low else 0.0
     return Known(c, found, residual, noise)
+
+
+def pooled(measured: Sequence[Interval]) -> Interval:
+    """Return the mean of several measurements of one thing, the surer ones counting more.
+
+    Weights are inverse variances of logarithms. Where the measurements lie farther apart than their intervals say, the
+    interval takes in all of their values.
+    """
+    if len(measured) == 1:
+        return measured[0]
+    weights = [max(math.log(m.high / m.low) / 2 / NORMAL_90, LEAST_NOISE) ** -2 for m in measured]
+    total = math.fsum(weights)
+    value = math.exp(math.fsum(w * math.log(m.value) for w, m in zip(weights, measured, strict=True)) / total)
+    half = math.exp(NORMAL_90 / math.sqrt(total))
+    values = [m.value for m in measured]
+    return Interval(value, min(value / half, *values), max(value * half, *values)).capped(1.0)
 
 
 def net_attainment(calibration: Calibration, roof: Roofline) -> Interval:
