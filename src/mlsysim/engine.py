@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import TYPE_CHECKING, TypeAlias, Unpack
 
-from mlsysim.calibration import Calibration, Profile, moved
+from mlsysim.calibration import Calibration, Profile
 from mlsysim.efficiency.basis import Basis
-from mlsysim.efficiency.estimate import Estimate, assumed, checked_efficiency
-from mlsysim.efficiency.predict import predicted
-from mlsysim.efficiency.regimes import regime_of
+from mlsysim.efficiency.estimate import above_ceiling, checked_efficiency
 from mlsysim.errors import Checks
 from mlsysim.fitting import remedies
 from mlsysim.hardware import HardwareSpec
-from mlsysim.models import ModelSpec, Work
-from mlsysim.results import Eta, Interval, Memory, Note, Result
-from mlsysim.scenario import Roofline, Scenario
+from mlsysim.models import ModelSpec
+from mlsysim.results import Memory, Note, Result
+from mlsysim.scenario import Scenario
+from mlsysim.solution import BOUNDS, Solution
 from mlsysim.units import parse, si
 from mlsysim.workload import Modified
 
@@ -104,16 +102,17 @@ class Engine:
             checks=checks,
             **modified,
         )
-        work = scenario.work()
-        roof = scenario.roofline(work)
-        regime = regime_of(scenario, roof)
-        estimate = _estimate(stated, scenario, roof, regime, strict, work)
-        time_s, parts = _time(roof, estimate)
-        eta = _efficiency(roof, estimate, time_s)
-        memory = scenario.memory()
+        solution = Solution(scenario, stated, price)
+        roof, eta, time_s, memory = solution.roof, solution.efficiency, solution.time_s, solution.memory
+        if strict and stated is not None and not isinstance(stated, (Calibration, Profile)):
+            above_ceiling(stated, roof, strict)
         changes = remedies(scenario, memory)
-        throughput = time_s.reciprocal(work.items)
-        notes = [*estimate.notes, *_memory_notes(memory, changes), *_price_notes(scenario, price), *scenario.notes()]
+        notes = [
+            *solution.estimate.notes(),
+            *_memory_notes(memory, changes),
+            *_price_notes(scenario, price),
+            *scenario.notes(),
+        ]
         return Result(
             model=scenario.model.name,
             hardware=scenario.hardware.name,
@@ -124,33 +123,23 @@ class Engine:
             context=scenario.context,
             devices=scenario.devices,
             time_s=time_s,
-            throughput=throughput,
-            throughput_unit=f"{work.unit}/s",
+            throughput=solution.throughput,
+            throughput_unit=f"{solution.work.unit}/s",
             efficiency=eta,
-            bound=_bound(roof, parts),
-            breakdown_s=parts,
+            bound=BOUNDS[solution.bound],
+            breakdown_s=solution.breakdown_s,
             flops=roof.flops,
             traffic_bytes=roof.traffic_bytes,
             peak_flops=roof.peak_flops,
             memory=memory,
-            energy_j=_energy(scenario, time_s.value),
-            cost_usd=_cost(scenario, time_s.value, price),
+            energy_j=solution.energy_j,
+            cost_usd=solution.cost_usd,
             defaults=scenario.defaults,
             notes=tuple(notes),
             remedies=changes,
             modifiers=scenario.modifiers.to_dict(),
-            basis=Basis(scenario, roof, regime, eta, time_s.value, work),
+            basis=Basis(scenario, roof, eta, time_s.value, solution.work),
         )
-
-
-def _estimate(
-    efficiency: Stated, scenario: Scenario, roof: Roofline, regime: str, strict: bool, work: Work
-) -> Estimate:
-    if efficiency is None:
-        return predicted(scenario, roof, regime, work)
-    if isinstance(efficiency, (Calibration, Profile)):
-        return moved(tuple(efficiency), scenario, roof, regime)
-    return assumed(efficiency, roof, regime, strict)
 
 
 def stated_efficiency(efficiency: object) -> Stated:
@@ -164,49 +153,6 @@ def stated_efficiency(efficiency: object) -> Stated:
     if efficiency is None or isinstance(efficiency, (Calibration, Profile)):
         return efficiency
     return checked_efficiency(parse(efficiency, "1", "efficiency"), efficiency)
-
-
-def _time(roof: Roofline, estimate: Estimate) -> tuple[Interval, dict[str, float]]:
-    """Return the step time with its interval, and its parts, which sum to it exactly in any order.
-
-    Each part is rounded to the spacing of floats at the total, so that every partial sum is exact.
-    """
-    reached, fixed = estimate.attainment, estimate.overhead
-    total = roof.time_s(reached.value, fixed.value)
-    grain = math.ulp(total)
-    parts = {"compute": roof.compute_s, "memory": roof.floor_s - roof.compute_s, "overhead": fixed.value}
-    parts = {name: round(part / grain) * grain for name, part in parts.items()}
-    parts["software"] = max(0.0, round((total - sum(parts.values())) / grain) * grain)
-    value = sum(parts.values())
-    low, high = roof.time_s(reached.high, fixed.low), roof.time_s(reached.low, fixed.high)
-    return Interval(value, min(low, value), max(high, value)), parts
-
-
-def _efficiency(roof: Roofline, estimate: Estimate, time_s: Interval) -> Eta:
-    eta = time_s.reciprocal(roof.compute_s).capped(roof.ceiling)
-    if estimate.asked is not None and estimate.asked <= roof.ceiling:
-        eta = Interval(estimate.asked, estimate.asked, estimate.asked)  # as stated, without rounding
-    return Eta(estimate.kind, estimate.asked, roof.ceiling, eta.value, eta.value / roof.ceiling, eta.low, eta.high)
-
-
-def _bound(roof: Roofline, parts: dict[str, float]) -> str:
-    """Return what binds: fixed overhead where it is the larger part, else the roofline's own bound."""
-    if parts["overhead"] > roof.floor_s + parts["software"]:
-        return "overhead"
-    return "memory" if roof.memory_s > roof.compute_s else "compute"
-
-
-def _energy(scenario: Scenario, seconds: float) -> float | None:
-    """Return the energy of a step at the rated power of the devices [J], an upper estimate."""
-    power = scenario.hardware.tdp_w
-    return scenario.devices * power.value * seconds if power else None
-
-
-def _cost(scenario: Scenario, seconds: float, usd_per_hour: float | None) -> float | None:
-    """Return the rent of the devices for a step [USD]."""
-    known = scenario.hardware.usd_per_hour
-    price = usd_per_hour if usd_per_hour is not None else known.value if known else None
-    return None if price is None else scenario.devices * price / 3600.0 * seconds
 
 
 def _price_notes(scenario: Scenario, stated: float | None) -> list[Note]:

@@ -52,7 +52,7 @@ def _missing(s: Scenario, held: Memory, precision: str = "", **lengths: int) -> 
     """Return the bytes for which there would be no room with another precision, batch size or length."""
     sizes = {"batch_size": s.at_once().batch_size, "seq_len": s.seq_len or 1, "context": s.context or 0, **lengths}
     needed = bytes_needed(s.model, s.phase, precision or s.precision, modifiers=s.modifiers, **sizes)
-    return Memory(needed, held.capacity, held.flash).missing
+    return float(Memory(needed, held.capacity, held.flash).missing)
 
 
 def _largest(s: Scenario, held: Memory, field: str) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from mlsysim.physics.elementwise import Real, minimum
+
 
 class Interval(NamedTuple):
     """A value with the ends of its interval, 90 % unless its owner says otherwise; low <= value <= high."""
@@ -25,7 +27,7 @@ class Interval(NamedTuple):
 
     def capped(self, limit: float) -> Interval:
         """Return the interval with nothing above ``limit``."""
-        return Interval(min(self.value, limit), min(self.low, limit), min(self.high, limit))
+        return Interval(minimum(self.value, limit), minimum(self.low, limit), minimum(self.high, limit))
 
 
 class Note(NamedTuple):
@@ -46,7 +48,7 @@ class Eta:
     """
 
     kind: str
-    asked: float | None
+    asked: Any
     ceiling: float
     achieved: float
     attainment: float
@@ -71,19 +73,19 @@ class Memory:
         return sum(self.needed.values())
 
     @property
-    def missing(self) -> float:
+    def missing(self) -> Any:
         """Return the bytes for which there is no room; 0 or less if all fits."""
         return bytes_missing(self.total, self.needed["weights"], self.capacity, self.flash)
 
     @property
-    def fits(self) -> bool:
+    def fits(self) -> Any:
         """Return whether there is room."""
         return self.missing <= 0
 
 
-def bytes_missing(total: float, weights: float, capacity: float, flash: float) -> float:
+def bytes_missing(total: Real, weights: Real, capacity: Real, flash: Real) -> Any:
     """Return the bytes for which there is no room where weights may lie in flash; 0 or less if all fits [B]."""
-    return total - min(weights, flash) - capacity
+    return total - minimum(weights, flash) - capacity
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -134,7 +136,7 @@ class Result:
     @property
     def fits(self) -> bool:
         """Return whether the workload fits into the memory of the devices."""
-        return self.memory.fits
+        return bool(self.memory.fits)
 
     @property
     def memory_bytes(self) -> dict[str, float | None]:

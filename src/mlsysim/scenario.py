@@ -12,6 +12,7 @@ from mlsysim.errors import Checks, InvalidValue
 from mlsysim.hardware import Hardware, HardwareSpec
 from mlsysim.models import Work
 from mlsysim.physics import performance
+from mlsysim.physics.elementwise import Real, minimum
 from mlsysim.precision import SPARSE
 from mlsysim.results import Memory, Note
 from mlsysim.units import whole
@@ -38,9 +39,9 @@ class Roofline(NamedTuple):
     floor_s: float
     ceiling: float
 
-    def time_s(self, attainment: float, overhead_s: float = 0.0) -> float:
+    def time_s(self, attainment: Real, overhead_s: Real = 0.0) -> Any:
         """Return the time of the step [s]: FLOPs / (peak x eta) with eta = ceiling x attainment, and a fixed part."""
-        return float(performance.step_time(self.flops, self.peak_flops, self.ceiling * attainment) + overhead_s)
+        return performance.step_time(self.flops, self.peak_flops, self.ceiling * attainment) + overhead_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,9 +134,9 @@ class Scenario(Workload):
 
     def at_once(self) -> Scenario:
         """Return the scenario with the part of a training batch that devices must work on at once."""
-        if self.phase != "training" or self.batch_size <= self.devices:
+        if self.phase != "training":
             return self
-        return self.replace(batch_size=self.devices)
+        return self.replace(batch_size=minimum(self.batch_size, self.devices))
 
     def memory(self) -> Memory:
         """Return the bytes held by purpose against the memory of all devices.

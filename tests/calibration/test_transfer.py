@@ -66,7 +66,7 @@ def test_where_nothing_is_carried_the_answer_is_the_prediction(hardware, changes
     found = run(1.25, **question).to(hardware, **changes)
     asked = {**question_of(found.scenario), "model": found.scenario.model, "hardware": hardware}
     assert found.time_s.value == pytest.approx(Engine.solve(**asked).time_s.value, rel=1e-9)
-    assert "little-carries-over" in [n.code for n in found.estimate.notes]
+    assert "little-carries-over" in [n.code for n in found.estimate.notes()]
 
 
 def test_as_predicted_at_home_is_as_predicted_elsewhere():

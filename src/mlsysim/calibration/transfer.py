@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from mlsysim.calibration.calibration import Calibration
@@ -72,7 +73,7 @@ class Transferred:
     @property
     def why(self) -> str:
         """Return what was carried over, and why the interval is as wide as it is."""
-        return "; ".join(note.message for note in self.estimate.notes)
+        return "; ".join(note.message for note in self.estimate.notes())
 
     def __repr__(self) -> str:
         s, eta = self.scenario, self.efficiency
@@ -121,10 +122,10 @@ def _of_phase(asked: dict[str, Any], was: str) -> dict[str, Any]:
 def transferred(calibrations: Sequence[Calibration], scenario: Scenario) -> Transferred:
     """Return what calibrations say of a scenario."""
     roof = scenario.roofline(scenario.work())
-    return Transferred(scenario, roof, moved(calibrations, scenario, roof, regime_of(scenario, roof)))
+    return Transferred(scenario, roof, moved(calibrations, scenario, roof))
 
 
-def moved(calibrations: Sequence[Calibration], scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
+def moved(calibrations: Sequence[Calibration], scenario: Scenario, roof: Roofline) -> Estimate:
     """Return the estimate that calibrations give for a scenario.
 
     Under the conditions of one of them it is the measurement itself, of several their mean. Elsewhere the deviation
@@ -138,9 +139,10 @@ def moved(calibrations: Sequence[Calibration], scenario: Scenario, roof: Rooflin
     if same:
         notes = tuple(dict.fromkeys(note for c in same for note in c.notes))
         reached = pooled([net_attainment(c, roof) for c in same])
-        return Estimate("measured", None, reached, _point(same[0].overhead_s), notes)
+        return Estimate("measured", None, reached, _point(same[0].overhead_s), lambda: notes)
     known = known_of(calibrations)
     stated = _overhead_there(known[0], scenario)
+    regime = regime_of(scenario, roof)
     asked = expectation(scenario, roof, regime, known[0].calibration.setup, stated is not None)
     points, residuals, noise = [k.point for k in known], [k.residual for k in known], [k.noise for k in known]
     deviation = expected(points, residuals, noise, [asked.point])[0]
@@ -151,7 +153,7 @@ def moved(calibrations: Sequence[Calibration], scenario: Scenario, roof: Rooflin
     reached = Interval(value, value * math.exp(-slower), min(1.0, value * math.exp(faster)))
     there = Step(scenario, roof, roof.time_s(value, overhead.value))
     move = Move(nearest.step, there, residuals, deviation, nearest.expectation, asked, overhead, stated)
-    return Estimate("measured", None, reached, overhead, moved_notes(move))
+    return Estimate("measured", None, reached, overhead, partial(moved_notes, move))
 
 
 def known_of(calibrations: Sequence[Calibration]) -> list[Known]:
@@ -220,9 +222,13 @@ def _point(value: float | None) -> Interval:
 def _eta_only(calibration: Calibration, roof: Roofline) -> Estimate:
     eta = calibration.efficiency
     reached = Interval(*(min(1.0, e / roof.ceiling) for e in eta))
+    return Estimate("measured", None, reached, NO_OVERHEAD, partial(_eta_only_notes, calibration, roof))
+
+
+def _eta_only_notes(calibration: Calibration, roof: Roofline) -> list[Note]:
+    eta = calibration.efficiency
     message = (
         f"the calibration knows eta {eta.value:.4g} and its FLOPs per token, but neither model nor ceiling: eta itself"
         " is used here, and holds only for the model and hardware it was measured on"
     )
-    notes = (*calibration.notes, Note("efficiency-moved", message), *above_ceiling(eta.value, roof))
-    return Estimate("measured", None, reached, NO_OVERHEAD, notes)
+    return [*calibration.notes, Note("efficiency-moved", message), *above_ceiling(eta.value, roof)]

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from mlsysim.efficiency.evidence import KIN, Evidence, evidence
+from mlsysim.efficiency.regimes import regime_of
 from mlsysim.hardware import Hardware
 from mlsysim.models import Work
 from mlsysim.results import Eta
@@ -21,7 +22,6 @@ class Basis(NamedTuple):
 
     scenario: Scenario
     roof: Roofline
-    regime: str
     eta: Eta
     time_s: float
     work: Work
@@ -32,7 +32,8 @@ class Basis(NamedTuple):
         Another device of one generation counts as half a step, another generation as one, another maker as two;
         another model as one, another precision as one; a factor of four in batch, length or devices as one.
         """
-        rows = [e for e in evidence() if e.regime in KIN.get(self.regime, (self.regime,))]
+        regime = regime_of(self.scenario, self.roof)
+        rows = [e for e in evidence() if e.regime in KIN.get(regime, (regime,))]
         return tuple(sorted(rows, key=self._distance)[:NEAREST])
 
     def _distance(self, e: Evidence) -> float:

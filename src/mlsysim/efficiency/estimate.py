@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 from mlsysim.efficiency.evidence import Percentiles, attainment_of
-from mlsysim.efficiency.regimes import TITLES
+from mlsysim.efficiency.regimes import TITLES, regime_of
 from mlsysim.errors import Infeasible, InvalidValue
+from mlsysim.physics.elementwise import Real, minimum
 from mlsysim.results import Interval, Note
-from mlsysim.scenario import Roofline
+from mlsysim.scenario import Roofline, Scenario
 from mlsysim.units import si
 
 NO_OVERHEAD = Interval(0.0, 0.0, 0.0)
@@ -17,13 +20,16 @@ SMALLEST_EFFICIENCY = 1e-9
 
 
 class Estimate(NamedTuple):
-    """What software achieves: the step takes floor / ``attainment`` + ``overhead`` [s]."""
+    """What software achieves: the step takes floor / ``attainment`` + ``overhead`` [s].
+
+    Numbers, or arrays where the question has arrays; ``notes`` says what must be said about it, for numbers alone.
+    """
 
     kind: str
-    asked: float | None
+    asked: Real | None
     attainment: Interval
     overhead: Interval
-    notes: tuple[Note, ...]
+    notes: Callable[[], Sequence[Note]]
 
 
 def checked_efficiency(value: float, shown: object, field: str = "efficiency") -> float:
@@ -43,17 +49,20 @@ def checked_efficiency(value: float, shown: object, field: str = "efficiency") -
     return value
 
 
-def assumed(efficiency: float, roof: Roofline, regime: str, strict: bool) -> Estimate:
-    """Take the caller's end-to-end eta, never above the ceiling.
+def assumed(efficiency: Real, scenario: Scenario, roof: Roofline) -> Estimate:
+    """Take the caller's end-to-end eta, never above the ceiling."""
+    reached = minimum(efficiency / roof.ceiling, 1.0)
+    return Estimate(
+        "assumed",
+        efficiency,
+        Interval(reached, reached, reached),
+        NO_OVERHEAD,
+        partial(_assumed_notes, efficiency, scenario, roof),
+    )
 
-    Raises
-    ------
-    Infeasible
-        ``strict`` and the stated eta is above the ceiling.
-    """
-    notes = [*above_ceiling(efficiency, roof, strict), *outside_evidence(efficiency, roof, regime)]
-    reached = min(efficiency / roof.ceiling, 1.0)
-    return Estimate("assumed", efficiency, Interval(reached, reached, reached), NO_OVERHEAD, tuple(notes))
+
+def _assumed_notes(efficiency: Any, scenario: Scenario, roof: Roofline) -> list[Note]:
+    return [*above_ceiling(efficiency, roof), *outside_evidence(efficiency, roof, regime_of(scenario, roof))]
 
 
 def above_ceiling(efficiency: float, roof: Roofline, strict: bool = False) -> list[Note]:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlsysim.efficiency.case import Case
 from mlsysim.efficiency.equations import EQUATIONS, case_of
-from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate
+from mlsysim.efficiency.estimate import Estimate
 from mlsysim.efficiency.fitted import combined, known_parameters, seen, spreads
 from mlsysim.efficiency.published import pooled
-from mlsysim.efficiency.regimes import FITTED_TITLES, LARGE_BATCH, fitted_regime
+from mlsysim.efficiency.regimes import FITTED_TITLES, LARGE_BATCH, alone, fitted_regime
 from mlsysim.efficiency.small import small_run
 from mlsysim.efficiency.structure import structure
 from mlsysim.models import NetworkSpec, Work
+from mlsysim.physics.elementwise import all_finite, log, maximum, minimum
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.setup import UNKNOWN, Setup
@@ -37,12 +38,12 @@ class Prediction(NamedTuple):
     ``parts`` are the cases that it is between, with their weights in logarithms.
     """
 
-    seconds: float
-    overhead_s: float
+    seconds: Any
+    overhead_s: Any
     case: Case
     regime: str
     new: tuple[str, ...]
-    parts: tuple[tuple[Case, float], ...]
+    parts: tuple[tuple[Case, Any], ...]
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -72,11 +73,11 @@ def _by_equation(
     case = case_of(scenario if small is None else small, setup, work)
     times = 1 if small is None else scenario.batch_size
     seconds, overhead = (times * t for t in _timed(case))
-    if not seconds < math.inf:
+    if not all_finite(seconds):
         return None
-    parts: tuple[tuple[Case, float], ...] = ((case, 1.0),)
-    if scenario.phase == "decode" and scenario.batch_size > 1:
-        share = min(1.0, math.log(scenario.batch_size) / math.log(LARGE_BATCH))
+    parts: tuple[tuple[Case, Any], ...] = ((case, 1.0),)
+    if scenario.phase == "decode" and not alone(scenario.batch_size):
+        share = minimum(1.0, log(scenario.batch_size) / math.log(LARGE_BATCH))
         loaded = case._replace(levels=served(case.levels))
         many, fixed = _timed(loaded)
         seconds, overhead = (a ** (1 - share) * b**share for a, b in ((seconds, many), (overhead, fixed)))
@@ -90,7 +91,7 @@ def _by_equation(
     return Prediction(seconds, overhead, case, fitted_regime(scenario), tuple(new), parts)
 
 
-def slopes_of(parts: Sequence[tuple[Case, float]]) -> dict[str, float]:
+def slopes_of(parts: Sequence[tuple[Case, Any]]) -> dict[str, float]:
     """Return the slopes of ln of a predicted time by ln of each parameter of its equation that matters to it."""
     found: dict[str, float] = {}
     for case, weight in parts:
@@ -109,12 +110,12 @@ def served(levels: Mapping[str, str]) -> dict[str, str]:
     return {k: v.replace("decode", "serving") if "phase" in k else v for k, v in levels.items()}
 
 
-def _timed(case: Case) -> tuple[float, float]:
+def _timed(case: Case) -> tuple[Any, Any]:
     """Return the time of a case, and the part of it that no faster hardware removes [s]."""
     equation = EQUATIONS[case.equation]
     p = known_parameters(case.equation, tuple(case.levels.items()))
-    seconds = float(equation.seconds(case.x, p))
-    without = float(equation.seconds(case.x, {**p, **_nothing_fixed(case.equation)}))
+    seconds = equation.seconds(case.x, p)
+    without = equation.seconds(case.x, {**p, **_nothing_fixed(case.equation)})
     return seconds, seconds - without
 
 
@@ -124,22 +125,22 @@ def _nothing_fixed(equation: str) -> Mapping[str, float]:
     return {n: 0.0 for n in EQUATIONS[equation].NAMES if structure()[n].unit == "s"}
 
 
-def predicted(
-    scenario: Scenario, roof: Roofline, regime: str, work: Work | None = None, setup: Setup = UNKNOWN
-) -> Estimate:
+def predicted(scenario: Scenario, roof: Roofline, work: Work | None = None, setup: Setup = UNKNOWN) -> Estimate:
     """Return the estimate of the fitted model for a scenario; never above the ceiling."""
     p = prediction(scenario, setup, work)
     if p is None:
-        return pooled(scenario, roof, regime)
+        return pooled(scenario, roof)
     low, high = p.ends
-    moving = max(p.seconds - p.overhead_s, roof.floor_s)
+    moving = maximum(p.seconds - p.overhead_s, roof.floor_s)
     value = roof.floor_s / moving
-    reached = Interval(value, value / high, min(1.0, value / low))
-    fixed = Interval(p.overhead_s, p.overhead_s * low, p.overhead_s * high) if p.overhead_s > 0 else NO_OVERHEAD
-    return Estimate("predicted", None, reached, fixed, (_note(p, scenario, low, high),))
+    reached = Interval(value, value / high, minimum(1.0, value / low))
+    fixed = maximum(p.overhead_s, 0.0)
+    return Estimate(
+        "predicted", None, reached, Interval(fixed, fixed * low, fixed * high), partial(_notes, p, scenario, low, high)
+    )
 
 
-def _note(p: Prediction, scenario: Scenario, low: float, high: float) -> Note:
+def _notes(p: Prediction, scenario: Scenario, low: float, high: float) -> list[Note]:
     names = {"model": f"{scenario.model.name} is not among them", "hardware": f"no {scenario.hardware.name} is"}
     fresh = "; ".join(names[k] for k in p.new if k in names)
     message = (
@@ -147,4 +148,4 @@ def _note(p: Prediction, scenario: Scenario, low: float, high: float) -> Note:
         f" '{FITTED_TITLES[p.regime]}'{f' ({fresh})' if fresh else ''}: 90 % of runs of others lie between {low:.2g}"
         f" and {high:.2g} times this time"
     )
-    return Note("predicted-from-evidence", message)
+    return [Note("predicted-from-evidence", message)]

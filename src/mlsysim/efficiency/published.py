@@ -12,12 +12,12 @@ sweep to fall over:
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate
 from mlsysim.efficiency.evidence import Percentiles, evidence, parameters, percentiles
-from mlsysim.efficiency.regimes import LARGE_BATCH, TITLES
+from mlsysim.efficiency.regimes import LARGE_BATCH, TITLES, regime_of
 from mlsysim.hardware import Hardware
 from mlsysim.precision import roles
 from mlsysim.results import Interval, Note
@@ -122,23 +122,34 @@ def _between(a: Interval, b: Interval, share: float) -> Interval:
     return Interval(*(x ** (1 - share) * y**share for x, y in zip(a, b, strict=True)))
 
 
-def pooled(scenario: Scenario, roof: Roofline, regime: str) -> Estimate:
+def pooled(scenario: Scenario, roof: Roofline) -> Estimate:
     """Return the estimate that percentiles of published attainment give where no equation answers: their p5 to p95."""
+    regime = regime_of(scenario, roof)
     reached, pools = _attainment(scenario, roof, regime)
     overhead = launches(scenario) if regime.startswith("network") else NO_OVERHEAD
+    notes = partial(_pooled_notes, scenario, reached.value, pools)
+    if not _covered(scenario, pools):
+        reached = Interval(reached.value, reached.low / _apart(), reached.high * _apart())
+    return Estimate("predicted", None, reached.capped(1.0), overhead, notes)
+
+
+def _apart() -> float:
+    """Return the factor by which attainment lies apart between machines of other kinds."""
+    return math.exp(parameters()["other-memory-class"].value)
+
+
+def _pooled_notes(scenario: Scenario, attainment: float, pools: tuple[Pool, ...]) -> list[Note]:
     rows, sources = sum(p.seen.n for p in pools), max(p.seen.sources for p in pools)
     message = (
-        f"attainment {reached.value:.3g}, the median of {rows} published measurements from {sources} sources"
+        f"attainment {attainment:.3g}, the median of {rows} published measurements from {sources} sources"
         f" ('{TITLES[pools[0].regime]}', {pools[0].whose}): no fitted equation answers for {scenario.hardware.name}"
     )
     notes = [Note("predicted-from-evidence", message)]
     if not _covered(scenario, pools):
-        spread = math.exp(parameters()["other-memory-class"].value)
-        reached = Interval(reached.value, reached.low / spread, reached.high * spread)
         kinds = ", ".join(sorted({kind for p in pools for kind in p.kinds}))
         message = (
             f"nothing usable is published for a {scenario.hardware.kind} in this regime: the measurements are of"
-            f" {kinds}, and the interval is widened by a factor of {spread:.2g} either way"
+            f" {kinds}, and the interval is widened by a factor of {_apart():.2g} either way"
         )
         notes.append(Note("evidence-of-other-machines", message))
-    return Estimate("predicted", None, reached.capped(1.0), overhead, tuple(notes))
+    return notes

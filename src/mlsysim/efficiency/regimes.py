@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlsysim.models import NetworkSpec, TransformerSpec
+from mlsysim.physics.elementwise import Real
 from mlsysim.scenario import Roofline, Scenario
 
 TITLES = {
@@ -59,6 +60,11 @@ FITTED_TITLES = {
 """Regimes of the fitted model that a scenario may belong to: those whose measurements its interval is from."""
 
 
+def alone(batch_size: Real) -> bool:
+    """Return whether a step has one sequence or sample; an array has one in all of its elements, or more in all."""
+    return bool(batch_size == 1) if isinstance(batch_size, (int, float)) else bool(batch_size.flat[0] == 1)
+
+
 def fitted_regime(scenario: Scenario) -> str:
     """Return the regime of the fitted model for a scenario, a key of :data:`FITTED_TITLES`."""
     if scenario.hardware.kind == "mcu":
@@ -71,7 +77,7 @@ def fitted_regime(scenario: Scenario) -> str:
         return "encoder"
     if scenario.phase != "decode":
         return "prefill"
-    return "decode_b1" if scenario.batch_size == 1 else "serving_throughput"
+    return "decode_b1" if alone(scenario.batch_size) else "serving_throughput"
 
 
 def _network_regime(scenario: Scenario, model: NetworkSpec) -> str:
@@ -81,7 +87,7 @@ def _network_regime(scenario: Scenario, model: NetworkSpec) -> str:
         return {"cpu": "edge", "npu": "vision-npu"}[scenario.hardware.kind]
     if any(layer.kind == "lookup" for layer in model.table):
         return "recommendation"
-    return "vision-1" if scenario.batch_size == 1 else "vision-batch"
+    return "vision-1" if alone(scenario.batch_size) else "vision-batch"
 
 
 def _training_regime(scenario: Scenario, model: TransformerSpec) -> str:

@@ -1,4 +1,4 @@
-"""Maximum, minimum and choice for floats and for arrays.
+"""Maximum, minimum, choice, logarithm and spacing for floats and for arrays.
 
 Plain numbers take Python's own operations, so that a single answer never loads numpy (which costs more than all
 the rest of it together); everything else is numpy's. This is the only place in physics that looks at a type.
@@ -6,6 +6,7 @@ the rest of it together); everything else is numpy's. This is the only place in 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ else:
     Real = Any
     """A float or an array of floats; functions of several broadcast as numpy does."""
 
-_SCALARS = (float, int, bool)
+_SCALARS = (float, int)
 
 
 def maximum(a: Real, b: Real) -> Any:
@@ -37,6 +38,15 @@ def minimum(a: Real, b: Real) -> Any:
     return np.minimum(a, b)
 
 
+def all_finite(a: Real) -> bool:
+    """Return whether a number, or every one of an array, is finite."""
+    if isinstance(a, _SCALARS):
+        return math.isfinite(a)
+    import numpy as np
+
+    return bool(np.isfinite(a).all())
+
+
 def where(condition: Any, a: Real, b: Real) -> Any:
     """Return ``a`` where the condition holds and ``b`` elsewhere."""
     if isinstance(condition, _SCALARS):
@@ -44,3 +54,30 @@ def where(condition: Any, a: Real, b: Real) -> Any:
     import numpy as np
 
     return np.where(condition, a, b)
+
+
+def log(a: Real) -> Any:
+    """Return the natural logarithm, element by element."""
+    if isinstance(a, _SCALARS):
+        return math.log(a)
+    import numpy as np
+
+    return np.log(a)
+
+
+def spacing(a: Real) -> Any:
+    """Return the distance to the next larger float, element by element."""
+    if isinstance(a, _SCALARS):
+        return math.ulp(a)
+    import numpy as np
+
+    return np.spacing(a)
+
+
+def whole(a: Real) -> Any:
+    """Return the nearest whole number, halves to even, element by element."""
+    if isinstance(a, _SCALARS):
+        return round(a) if math.isfinite(a) else a
+    import numpy as np
+
+    return np.rint(a)

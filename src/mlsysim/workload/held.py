@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mlsysim.models import ModelSpec, NetworkSpec, Stack, TransformerSpec
 from mlsysim.physics import memory
+from mlsysim.physics.elementwise import Real, maximum
 from mlsysim.precision import Roles, roles
 from mlsysim.workload.modifiers import PLAIN, Modifiers
 
@@ -18,11 +21,11 @@ def bytes_needed(
     model: ModelSpec,
     phase: str,
     precision: str,
-    batch_size: int,
-    seq_len: int,
-    context: int,
+    batch_size: Real,
+    seq_len: Real,
+    context: Real,
     modifiers: Modifiers = PLAIN,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Return the bytes that a step holds, by purpose [B].
 
     ``weights``, ``kv_cache`` (recurrent states too), ``activations`` that outlive an operator, ``workspace`` of the one
@@ -31,7 +34,7 @@ def bytes_needed(
     r = roles(precision)
     if phase == "training":
         return _training_bytes(model, r, batch_size, seq_len, modifiers)
-    held = {"weights": _weights(model, r)}
+    held: dict[str, Any] = {"weights": _weights(model, r)}
     if isinstance(model, NetworkSpec):
         held["activations"] = model.widest_elements * batch_size * r.activation
         return held
@@ -40,7 +43,7 @@ def bytes_needed(
     if model.encoder:
         source = model.encoder.tokens or seq_len
         kept = model.cached_elements(cached if decode else 1) + model.source_cache * source
-        widest = max(model.live_elements, 0 if decode else model.encoder.live_elements * source)
+        widest: Any = maximum(model.live_elements, 0 if decode else model.encoder.live_elements * source)
         held["kv_cache"], held["activations"] = batch_size * kept * r.cache, batch_size * widest * r.activation
         return held
     held["kv_cache"] = batch_size * _kept(model, cached, r) if model.decodes else 0.0
@@ -55,10 +58,10 @@ def bytes_needed(
     return held
 
 
-def _kept(stack: Stack, tokens: int, r: Roles) -> float:
+def _kept(stack: Stack, tokens: Real, r: Roles) -> Any:
     """Return the bytes that are kept of a sequence: keys and values, and recurrent states as activations are."""
     state = stack.state_elements
-    return (float(stack.cached_elements(tokens)) - state) * r.cache + state * r.activation
+    return (stack.cached_elements(tokens) - state) * r.cache + state * r.activation
 
 
 def _weights(model: ModelSpec, r: Roles) -> float:
@@ -69,9 +72,7 @@ def _weights(model: ModelSpec, r: Roles) -> float:
     return (model.parameters - tables) * r.weight + tables * r.table
 
 
-def _training_bytes(
-    model: ModelSpec, r: Roles, batch_size: int, seq_len: int, modifiers: Modifiers
-) -> dict[str, float]:
+def _training_bytes(model: ModelSpec, r: Roles, batch_size: Any, seq_len: Any, modifiers: Modifiers) -> dict[str, Any]:
     trained, frozen = float(model.parameters), 0.0
     what = modifiers.trained
     if isinstance(model, TransformerSpec):
@@ -87,23 +88,24 @@ def _training_bytes(
     if isinstance(model, NetworkSpec):
         held["activations"] = model.output_elements * batch_size * size
         return held
-    stacks: list[tuple[Stack, int]] = [(model, model.tokens or seq_len)]
+    stacks: list[tuple[Stack, Any]] = [(model, model.tokens or seq_len)]
     if model.encoder:
         stacks = [(model, modifiers.target_len or seq_len), (model.encoder, model.encoder.tokens or seq_len)]
     if what.frozen:  # a frozen stack keeps nothing for a backward pass
         stacks = stacks[:1] if what.frozen == "encoder" else []
-    kept = workspace = 0.0
+    kept: Any = 0.0
+    workspace: Any = 0.0
     for stack, length in stacks:
         if modifiers.recompute == "full":
-            kept += length * memory.checkpoint_elements(stack.hidden, stack.layers)
-            workspace = max(workspace, length * stack.kept_elements / stack.layers)
+            kept = kept + length * memory.checkpoint_elements(stack.hidden, stack.layers)
+            workspace = maximum(workspace, length * stack.kept_elements / stack.layers)
         else:
-            kept += length * stack.kept_elements
+            kept = kept + length * stack.kept_elements
             if modifiers.recompute == "none":
-                kept += memory.score_elements(length, stack.attention_heads)
+                kept = kept + memory.score_elements(length, stack.attention_heads)
     held["activations"] = batch_size * kept * size
-    logits = 0.0
+    logits: Any = 0.0
     if isinstance(model, TransformerSpec) and not model.pooled:
         logits = stacks[0][1] * model.outputs * LOGIT if stacks else 0.0
-    held["workspace"] = batch_size * max(workspace * size, logits)
+    held["workspace"] = batch_size * maximum(workspace * size, logits)
     return held

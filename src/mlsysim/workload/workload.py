@@ -103,8 +103,8 @@ class Workload:
             self.model,
             self.phase,
             batch_size=self.batch_size,
-            seq_len=self.seq_len or 1,
-            context=self.context or 0,
+            seq_len=1 if self.seq_len is None else self.seq_len,
+            context=0 if self.context is None else self.context,
             sizes=sizes_of(self.precision),
             target_len=self.modifiers.target_len,
             dequantized=roles(self.precision).dequantized,
@@ -143,8 +143,8 @@ class Workload:
             self.phase,
             self.precision,
             self.batch_size,
-            self.seq_len or 1,
-            self.context or 0,
+            1 if self.seq_len is None else self.seq_len,
+            0 if self.context is None else self.context,
             self.modifiers,
         )
 

@@ -37,6 +37,7 @@ NAMES = (
     "edge.serial",
     "edge.slow",
 )
+ARRAYS = ("batch_size",)
 PRODUCTS = ("conv", "depthwise", "linear", "matmul")
 MOVED = ("conv", "linear", "matmul")
 """Products whose elements count by themselves; a depthwise convolution does little beside moving them."""

@@ -19,7 +19,7 @@ from mlsysim.efficiency.equations.network_sums import sums
 from mlsysim.efficiency.equations.peaks import per_watt, sixteen, slowing
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import TransformerSpec
-from mlsysim.physics.elementwise import Real
+from mlsysim.physics.elementwise import Real, maximum, minimum
 from mlsysim.precision import roles
 from mlsysim.scenario import Scenario
 from mlsysim.setup import Setup
@@ -44,6 +44,7 @@ NAMES = (
     "network.hiding",
     "network.kind",
 )
+ARRAYS = ("batch_size",)
 _COMPILED = re.compile("qualcomm|tensorrt|xla|flax|jax|neuron")
 """Engines that make one kernel of a product and what follows it."""
 _TUNED = re.compile("mlperf|mxnet|megatron")
@@ -72,13 +73,15 @@ def case(scenario: Scenario, setup: Setup) -> Case:
     trained = scenario.phase == "training"
     role = roles(scenario.precision)
     passes = 3.0 if trained else 1.0
-    n, each = float(scenario.devices), max(scenario.batch_size / scenario.devices, 1.0)
+    n, each = float(scenario.devices), maximum(scenario.batch_size / scenario.devices, 1.0)
     peak = hardware.peak(scenario.precision).value
     band = hardware.bandwidth.value if hardware.bandwidth else peak / 100.0
     size, weight = float(role.activation), float(role.weight)
     near = hardware.cache or hardware.caches.get("sram")
     cache = near.value if near else _CACHE
-    in_memory = min(each, _units(hardware)) if "sram" in hardware.caches else each  # software keeps one sample a core
+    in_memory = (
+        minimum(each, _units(hardware)) if "sram" in hardware.caches else each
+    )  # software keeps one sample a core
     cut = bisect_left(s.intensity, peak / band * size)
     wide = in_memory * s.elements[-1] * size / s.products
     work, moved = passes * each / peak, passes * each * size / band * wide / (wide + cache)

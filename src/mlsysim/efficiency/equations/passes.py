@@ -14,7 +14,7 @@ from mlsysim.efficiency.equations import links
 from mlsysim.efficiency.equations.peaks import per_watt, sixteen, slowing
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import TransformerSpec, Work
-from mlsysim.physics.elementwise import Real
+from mlsysim.physics.elementwise import Real, maximum
 from mlsysim.precision import roles
 
 NAMES = (
@@ -62,7 +62,7 @@ _TILE = 128.0
 """Rows and columns of the output tile of a large matrix product on one multiprocessor."""
 
 
-def sums(work: Work, hidden: int, tokens: float, at_once: float, units: float, shards: int) -> Sums:
+def sums(work: Work, hidden: int, tokens: Real, at_once: Real, units: float, shards: int) -> Sums:
     """Return the sums of a pass over ``tokens``, of which ``at_once`` run together.
 
     ``lost`` are matrix FLOPs weighed by units / (units + tiles): how much of a wave may be lost. A product of m rows
@@ -71,15 +71,15 @@ def sums(work: Work, hidden: int, tokens: float, at_once: float, units: float, s
     """
     matmul: Real = 0.0
     weights = experts = experts_bytes = mixing = attention = cache = state = head = head_bytes = lost = matmul
-    rows = max(1.0, at_once / _TILE)
-    width = 2.0 * max(tokens, 1.0) * hidden * shards * _TILE
+    rows = maximum(1.0, at_once / _TILE)
+    width = 2.0 * maximum(tokens, 1.0) * hidden * shards * _TILE
     for name, kind, count, flops, weight, _, kept, _ in work.operators:
         if kind == "matmul":
             if name in {"lm_head", "head"}:
                 head, head_bytes = head + flops, head_bytes + weight
                 continue
             matmul, weights = matmul + flops, weights + weight
-            lost += flops * units / (units + rows * max(1.0, flops / (width * count)))
+            lost += flops * units / (units + rows * maximum(1.0, flops / (width * count)))
         elif kind == "experts":
             experts, experts_bytes = experts + flops, experts_bytes + weight
         elif kind == "attention":
@@ -94,15 +94,15 @@ def ideal(
     hardware: HardwareSpec,
     precision: str,
     work: Work,
-    tokens: float,
-    sequences: float,
+    tokens: Real,
+    sequences: Real,
     shards: int,
-    devices: int,
-    groups: int = 1,
+    devices: Real,
+    groups: Real = 1,
     peak: float = 0.0,
-    micro_batches: float = 1.0,
+    micro_batches: Real = 1.0,
     expanded: float = 0.0,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Return the numbers of a pass: ideal times [s] on ``devices`` of which each layer is split over ``shards``.
 
     ``tokens`` and ``sequences`` are those of all ``groups`` together; ``peak`` [FLOP/s] is that of the arithmetic that
@@ -121,7 +121,7 @@ def ideal(
     copies = max(1.0, shards / model.kv_heads)  # heads that are fewer than the shards are kept more than once
     return {
         "power": per_watt(hardware),
-        "waves": s.lost / s.matmul if s.matmul else 0.0,
+        "waves": s.lost / maximum(s.matmul, 1.0),
         "scores_s": s.attention / model.score_flops / (used * band) if model.score_flops else 0.0,
         "gemm_s": s.matmul / (used * rate) + s.head / (used * wide),
         "experts_s": s.experts / (devices * rate),
@@ -157,7 +157,7 @@ def pass_seconds(x: Mapping[str, Real], p: Mapping[str, Real]) -> Any:
     body = (compute**q + read**q + vector**q) ** (1.0 / q)
     mixing = ((x["cache_s"] / p["cache.fraction"]) ** 2 + (x["attention_s"] / p["attention.eta"]) ** 2) ** 0.5
     moved = x["activation_s"] * p["activation.passes"] + x["scores_s"] * p["attention.scores"]
-    moved += x["dispatch_s"] * p["experts.dispatch"]
+    moved = moved + x["dispatch_s"] * p["experts.dispatch"]
     return body + mixing + moved + x["link_s"] / p["link.fraction"] + overhead(x, p)
 
 

@@ -12,12 +12,13 @@ from mlsysim.efficiency.equations import links, passes
 from mlsysim.efficiency.equations.peaks import sixteen
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import TransformerSpec, Work
-from mlsysim.physics.elementwise import Real
+from mlsysim.physics.elementwise import Real, maximum, minimum, where
 from mlsysim.precision import roles
 from mlsysim.scenario import MANY_DEVICES, Scenario
 from mlsysim.setup import Setup
 
 NAMES = (*passes.NAMES, "split.hop", "split.power", "split.room")
+ARRAYS = ("batch_size", "seq_len", "context", "acceptance")
 _CHUNK = 512
 """Tokens that llama.cpp takes at once (its default n_ubatch)."""
 _WIDE = 2.0
@@ -36,11 +37,13 @@ def case(scenario: Scenario, setup: Setup, work: Work | None = None) -> Case:
     model, hardware = scenario.model, scenario.hardware
     assert isinstance(model, TransformerSpec)
     decode = scenario.phase == "decode"
-    tokens = float(scenario.batch_size * (1 if decode else scenario.seq_len or 1))
+    tokens = 1.0 * scenario.batch_size
+    if not decode and scenario.seq_len is not None:
+        tokens = tokens * scenario.seq_len
     split = setup.layer_split
     shards = 1 if split else setup.tp or min(scenario.devices, MANY_DEVICES)
-    groups = 1 if split or setup.tp else max(1, min(scenario.devices // shards, scenario.batch_size))
-    chunks = max(1.0, tokens / _CHUNK) if setup.engine == "llama.cpp" and not decode else 1.0
+    groups = 1 if split or setup.tp else maximum(1, minimum(scenario.devices // shards, scenario.batch_size))
+    chunks = maximum(1.0, tokens / _CHUNK) if setup.engine == "llama.cpp" and not decode else 1.0
     role = roles(scenario.precision)
     expands = role.dequantized and setup.engine == "llama.cpp" and not decode
     x = passes.ideal(
@@ -49,7 +52,7 @@ def case(scenario: Scenario, setup: Setup, work: Work | None = None) -> Case:
         scenario.precision,
         work or scenario.work(),
         tokens,
-        float(scenario.batch_size),
+        1.0 * scenario.batch_size,
         shards,
         shards * groups,
         groups,
@@ -61,7 +64,7 @@ def case(scenario: Scenario, setup: Setup, work: Work | None = None) -> Case:
     x["activation_s"] *= _WIDE if setup.engine == "llama.cpp" else 1.0
     devices = float(scenario.devices if split else 1)
     x["hops"] = devices - 1.0
-    x["pipe"] = (chunks + devices - 1.0) / (chunks * devices) if devices > 1 and chunks > 1 else 1.0
+    x["pipe"] = where((devices > 1) & (chunks > 1), (chunks + devices - 1.0) / (chunks * devices), 1.0)
     x["room"] = _room(scenario) if split else 1.0
     return Case(
         "step", x, levels_of(model, hardware, scenario.precision, "decode" if decode else "prefill", setup, shards)

@@ -25,6 +25,7 @@ NAMES = (
     "mcu.external",
     "mcu.scale",
 )
+ARRAYS = ("batch_size",)
 
 
 class Work(NamedTuple):

@@ -39,6 +39,7 @@ NAMES = (
     "training.jitter",
     "training.overlap",
 )
+ARRAYS: tuple[str, ...] = ()
 _PEAK = 312e12
 """16-bit peak at which the share of peak is stated [FLOP/s]: that of the A100."""
 _MASKED = 0.15
