@@ -1,0 +1,153 @@
+"""The cost of owning by hand, as laws, and against rent."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlsysim.costs.ownership import Ownership, default
+from mlsysim.costs.prices import price_range
+from mlsysim.errors import InvalidValue, UnknownName
+from mlsysim.results import Interval
+
+PLAIN = Ownership(
+    years=5, discount_rate=0, residual_share=0, maintenance_share=0, facility_usd_per_kw_month=0, host_share=0, pue=1.5
+)
+SHARE = st.floats(0.01, 1.0)
+
+
+def test_by_hand():
+    # 43,800 USD over 5 years without interest is 1 USD/h owned; 1 kW x 1.5 x 0.10 is 0.15 USD/h in use, idle 70 / 700
+    # of that (figures of the registry). Used half: 1 / 0.5 + 0.15 x (0.1 + 0.9 x 0.5) / 0.5.
+    cost = PLAIN.usd_per_device_hour("h100", utilisation=0.5, usd=43_800, usd_per_kwh=0.10, power_w=1000)
+    assert cost.capital.value == pytest.approx(2.0)
+    assert cost.power.value == pytest.approx(0.165)
+    assert cost.facility.value == cost.maintenance.value == 0
+    assert cost.total == Interval(*[cost.capital.value + cost.power.value] * 3)
+    assert cost.running.value == pytest.approx(0.135)
+    assert cost.fixed.value == pytest.approx(1.015)
+
+
+def test_each_part_by_hand():
+    # 10,000 USD with 5 % of repair a year; 1.275 kW (10.2 kW of a DGX H100 / 8) at 100 USD a month.
+    owned = Ownership(discount_rate=0, maintenance_share=0.05, facility_usd_per_kw_month=100, pue=1.0)
+    cost = owned.usd_per_device_hour("h100", utilisation=1, usd=10_000, usd_per_kwh=0.1)
+    assert cost.maintenance.value == pytest.approx(500 / 8760)
+    assert cost.facility.value == pytest.approx(1.275 * 1200 / 8760)
+    assert cost.power.value == pytest.approx(0.1275)
+    assert cost.capital.value == pytest.approx(2000 / 8760)
+
+
+def test_break_even_by_hand():
+    # 1.015 USD/h owned and 0.135 more in use against 2.165: half of the hours.
+    meet = PLAIN.break_even("h100", rent=2.165, usd=43_800, usd_per_kwh=0.10, power_w=1000)
+    assert meet.utilisation.value == pytest.approx(0.5)
+    dear = PLAIN.break_even("h100", rent=0.10, usd=43_800, usd_per_kwh=0.10, power_w=1000)
+    assert dear.utilisation.value == math.inf
+
+
+@given(utilisation=SHARE, rent=st.floats(0.2, 20.0))
+def test_at_the_break_even_owning_costs_the_rent(utilisation, rent):
+    meet = PLAIN.break_even("h100", "virginia", rent=rent, usd=20_000).utilisation.value
+    if 1e-6 <= meet <= 1:
+        cost = PLAIN.usd_per_device_hour("h100", "virginia", utilisation=meet, usd=20_000)
+        assert cost.total.value == pytest.approx(rent, rel=1e-9)
+
+
+@given(low=SHARE, high=SHARE)
+def test_more_use_is_cheaper_by_the_hour(low, high):
+    low, high = sorted((low, high))
+    few, many = (Ownership().usd_per_device_hour("h100", "virginia", utilisation=u) for u in (low, high))
+    assert few.total.value >= many.total.value * (1 - 1e-12)
+
+
+@given(utilisation=SHARE)
+def test_parts_sum_to_the_total_and_ends_hold_the_value(utilisation):
+    cost = Ownership().usd_per_device_hour("h100", "virginia", utilisation=utilisation)
+    for end in range(3):
+        parts = (cost.capital, cost.power, cost.facility, cost.maintenance)
+        assert sum(part[end] for part in parts) == pytest.approx(cost.total[end], rel=1e-12)
+        hourly = cost.fixed[end] + cost.running[end] * utilisation
+        assert hourly / utilisation == pytest.approx(cost.total[end], rel=1e-9)
+    assert cost.total.low <= cost.total.value <= cost.total.high
+
+
+def test_every_default_is_told_with_its_source():
+    cost = Ownership(years=4).usd_per_device_hour("h100", "virginia", utilisation=0.7)
+    told = cost.assumptions
+    assert told["years"].source == "stated"
+    assert told["discount_rate"] == default("discount_rate")
+    assert told["discount_rate"].unverified
+    assert told["pue"].of == "industry"
+    assert told["purchase"].date == "2024-08"
+    assert told["rated_power_w"].value == 1275
+    assert told["electricity"].of == "us-virginia"
+    assert told["idle_share"].source.startswith("derived")
+    assert all(figure.source for figure in told.values())
+
+
+def test_a_device_outside_a_node_draws_for_its_host():
+    cost = Ownership().usd_per_device_hour("rtx-4090", "texas", utilisation=1)
+    assert cost.assumptions["rated_power_w"].value == pytest.approx(450 * 1.414)
+    assert cost.assumptions["purchase"].kind == "list price"
+
+
+def test_electricity_ranges_over_the_sectors_of_one_place():
+    cost = Ownership().usd_per_device_hour("h100", "california", utilisation=1)
+    # Industrial 18.64 and commercial 23.91 cents.
+    assert cost.power.high / cost.power.value == pytest.approx(23.91 / 18.64)
+    assert cost.power.low == cost.power.value
+    alone = Ownership().usd_per_device_hour("h100", "germany", utilisation=1)
+    assert alone.power.low == alone.power.high
+
+
+def test_owning_beats_a_hyperscaler_sooner_than_a_marketplace():
+    meets = [
+        Ownership().break_even("h100", "virginia", rent=kind).utilisation.value
+        for kind in ("hyperscaler", "marketplace")
+    ]
+    assert meets[0] < meets[1]
+    full = Ownership().break_even("h100", "virginia")
+    assert full.utilisation.low < full.utilisation.value < full.utilisation.high
+    assert full.rent == price_range("h100").interval
+
+
+def test_interest_and_what_is_left_change_the_capital():
+    def capital(**fields):
+        return Ownership(**fields).usd_per_device_hour("h100", "virginia", utilisation=1).capital.value
+
+    assert capital(discount_rate=0) < capital() < capital(discount_rate=0.15)
+    assert capital(residual_share=0.3) < capital()
+    assert capital(years=6) < capital() < capital(years=3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"years": 0}, r"years must be a finite number of at least 0\.01, got 0"),
+        ({"discount_rate": -0.1}, r"discount_rate must be a finite number of at least 0, got -0\.1"),
+        ({"residual_share": 1.2}, r"residual_share must be a finite number from 0 to 1, got 1\.2"),
+        ({"host_share": math.nan}, "host_share must be a finite number of at least 0, got nan"),
+        ({"years": "five"}, "years must be a number, got 'five'"),
+    ],
+)
+def test_impossible_ownership(fields, sentence):
+    with pytest.raises(InvalidValue, match=sentence):
+        Ownership(**fields)
+
+
+def test_what_is_not_known_is_asked_for():
+    owned = Ownership()
+    with pytest.raises(InvalidValue, match="usd must be given: no purchase price of tpu-v5e is known, got None"):
+        owned.usd_per_device_hour("tpu-v5e", "virginia", utilisation=1)
+    with pytest.raises(InvalidValue, match="usd_per_kwh must be given: no price is known of chad, got None"):
+        owned.usd_per_device_hour("h100", "chad", utilisation=1)
+    with pytest.raises(InvalidValue, match="usd_per_kwh must be given: neither it nor a region is, got None"):
+        owned.usd_per_device_hour("h100", utilisation=1)
+    with pytest.raises(InvalidValue, match="rent must be a number: no reserved price of b200 is known, got 'reserved'"):
+        owned.break_even("b200", "virginia", rent="reserved")
+    with pytest.raises(InvalidValue, match="utilisation must be a finite number from 1e-06 to 1, got 70"):
+        owned.usd_per_device_hour("h100", "virginia", utilisation=70)
+    with pytest.raises(UnknownName, match="unknown facility 'gogle'"):
+        Ownership(pue="gogle").usd_per_device_hour("h100", "virginia", utilisation=1)
