@@ -82,6 +82,7 @@ def test_every_default_is_told_with_its_source():
     assert told["pue"].of == "industry"
     assert told["purchase"].date == "2024-08"
     assert told["rated_power_w"].value == 1275
+    assert "host_share" not in told  # the node's own power was known
     assert told["electricity"].of == "us-virginia"
     assert told["idle_share"].source.startswith("derived")
     assert all(figure.source for figure in told.values())
@@ -90,6 +91,7 @@ def test_every_default_is_told_with_its_source():
 def test_a_device_outside_a_node_draws_for_its_host():
     cost = Ownership().usd_per_device_hour("rtx-4090", "texas", utilisation=1)
     assert cost.assumptions["rated_power_w"].value == pytest.approx(450 * 1.414)
+    assert cost.assumptions["host_share"] == default("host_share")
     assert cost.assumptions["purchase"].kind == "list price"
 
 

@@ -49,6 +49,7 @@ def test_the_single_price_of_a_device_is_the_last_resort():
     found = price_range("tpu-v5e")
     assert found.interval == Interval(1.2, 1.2, 1.2)
     assert "us-central1" in found.note
+    assert str(found) == "1.2 USD/h (no range known; on-demand, tpu-v5e, read 2026-11-24)"
     assert price_range("tpu-v5e", "spot") is None
     assert price_range("rp2040") is None
 

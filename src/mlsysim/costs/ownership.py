@@ -112,6 +112,8 @@ class Ownership:
         told["pue"] = pue = pue_of(self.pue, place)
         bought = told["purchase"] = _purchase(spec, usd)
         rated = told["rated_power_w"] = _rated(spec, self.host_share)
+        if _node_share(spec.name):
+            del told["host_share"]  # it decided nothing
         busy = told["power_w"] = rated if power_w is None else stated(number(power_w, "power_w"), of=spec.name)
         idle = told["idle_share"] = _idle_share(spec)
         price, told["electricity"] = _electricity(place, usd_per_kwh)

@@ -20,7 +20,8 @@ KINDS = ("on-demand", "hyperscaler", "specialist", "marketplace", "spot", "reser
 class Price(NamedTuple):
     """A price with the range it is found in [USD/h or USD]; ``date`` of when, ``kind`` whose.
 
-    The ends are the lowest and highest price found, not those of an interval with a stated coverage.
+    The ends are the lowest and highest price found, not those of an interval with a stated coverage; where they are
+    the value itself, no range is known.
     """
 
     value: float
@@ -41,9 +42,8 @@ class Price(NamedTuple):
 
     def __str__(self) -> str:
         """Return the price with its range, what it is of and when."""
-        return (
-            f"{self.value:,.4g} {self.unit} ({self.low:,.4g} to {self.high:,.4g}; {self.kind}, {self.of}, {self.date})"
-        )
+        ends = f"{self.low:,.4g} to {self.high:,.4g}" if self.low < self.high else "no range known"
+        return f"{self.value:,.4g} {self.unit} ({ends}; {self.kind}, {self.of}, {self.date})"
 
 
 def price_range(device: str | HardwareSpec, kind: str = "on-demand") -> Price | None:
@@ -99,6 +99,5 @@ def _price(row: Row) -> Price:
 
 
 def _single(spec: HardwareSpec, figure: Figure, kind: str, unit: str) -> Price:
-    # The day a price was read stands for that it is of, where the table of devices tells it in a note only.
-    v = figure.value
-    return Price(v, v, v, unit, spec.name, kind, figure.retrieved, figure.source, figure.retrieved, figure.note)
+    v, read = figure.value, f"read {figure.retrieved}"  # the table of devices tells the day it is of in the note
+    return Price(v, v, v, unit, spec.name, kind, read, figure.source, figure.retrieved, figure.note)
