@@ -87,15 +87,22 @@ def region(name: str | Region) -> Region:
         return name
     if isinstance(name, str) and (exact := _identifiers().get(name.strip().lower())):
         return Regions[exact]
-    alike = [known for known in _identifiers() if isinstance(name, str) and normal(known) == normal(name)]
-    if len(alike) > 1:
-        raise UnknownName("region", name, [_identifiers()[known] for known in alike], "clouds spell them alike")
+    if isinstance(name, str) and len(alike := _alike().get(normal(name), [])) > 1:
+        raise UnknownName("region", name, alike, "clouds spell them alike")
     return Regions[name]
 
 
 @lru_cache(maxsize=1)
 def _identifiers() -> dict[str, str]:
     return {row["id"]: row["name"] for row in rows("regions.tsv") if row["id"]}
+
+
+@lru_cache(maxsize=1)
+def _alike() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for identifier, name in _identifiers().items():
+        found.setdefault(normal(identifier), []).append(name)
+    return found
 
 
 def _rows() -> Iterator[Row]:
