@@ -102,9 +102,10 @@ def power_w(device: HardwareSpec, compute_utilisation: Real, memory_utilisation:
 def host_power_w(node: NodeSpec) -> Interval | None:
     """Return what a node draws beside its devices [W]: processors, network, fans, losses.
 
-    None where a rating is missing or leaves nothing. The share of the room beside the devices that is drawn is from
-    nodes of eight H100 at full load: 8.4 kW where 10.2 are rated (https://arxiv.org/abs/2412.08602), 76 % of the rating
-    (https://arxiv.org/abs/2506.14551).
+    None where a rating is missing or leaves nothing. The share of the room beside the devices that is drawn, and its
+    ends, are the middle, least and most of three nodes of eight H100 in training: 8.4 kW where 10.2 are rated
+    (https://arxiv.org/abs/2412.08602), 76 % of the rating (https://arxiv.org/abs/2506.14551), and 6.9 kW with
+    immersion instead of fans (https://smc.co/mlperfv40/results/llama2-70b-lora).
     """
     rated, device = node.figures.get("power"), Hardware[node.device].tdp_w
     if rated is None or device is None or rated.value <= node.devices * device.value:
