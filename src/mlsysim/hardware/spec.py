@@ -29,7 +29,9 @@ class HardwareSpec:
     memory, None where no public document gives them; ``caches`` [B] and ``bandwidths`` [B/s] are by level (l1, l2, l3,
     shared, flash), of the whole device; ``flash`` [B] is what a microcontroller runs weights from. ``clocks`` [Hz] are
     boost, base, and under the label of a peak the clock it is taken at; ``rates`` [FLOP/clock] are operations of one
-    of the ``units``, by label. ``kind`` is gpu, tpu, npu, cpu or mcu.
+    of the ``units``, by label. ``scale_up_bandwidth`` and ``scale_out_bandwidth`` are stated ones of one device and one
+    direction [B/s], to its own domain and beyond; where None, what the nodes of the registry have holds. ``kind`` is
+    gpu, tpu, npu, cpu or mcu.
     """
 
     name: str
@@ -49,6 +51,8 @@ class HardwareSpec:
     idle_w: Figure | None = None
     usd_per_hour: Figure | None = None
     usd_list: Figure | None = None
+    scale_up_bandwidth: Figure | None = None
+    scale_out_bandwidth: Figure | None = None
     title: str = ""
     vendor: str = ""
     generation: str = ""
@@ -191,7 +195,8 @@ class HardwareSpec:
     def replace(self, *, name: str = "", **changes: Any) -> HardwareSpec:
         """Return a device with other figures, for what-ifs: ``replace(bandwidth="4 TB/s")``.
 
-        ``memory``, ``bandwidth`` and ``cache`` take a quantity; ``peaks`` a mapping from precision to quantity.
+        ``memory``, ``bandwidth``, ``cache``, ``scale_up_bandwidth`` and ``scale_out_bandwidth`` take a quantity;
+        ``peaks`` a mapping from precision to quantity.
         """
         figures: dict[str, Any] = {}
         dimension = {
@@ -201,6 +206,8 @@ class HardwareSpec:
             "tdp_w": "W",
             "idle_w": "W",
             "usd_per_hour": "USD/h",
+            "scale_up_bandwidth": "B/s",
+            "scale_out_bandwidth": "B/s",
         }
         for key, value in changes.items():
             if key == "peaks":

@@ -25,7 +25,9 @@ NETWORK = 12.5e9
 
 def between(hardware: HardwareSpec) -> tuple[float, str]:
     """Return the bandwidth between devices of one node, one direction [B/s], and the kind of link."""
-    return _between(hardware.name, hardware.generation, hardware.memory_class)
+    usual, kind = _between(hardware.name, hardware.generation, hardware.memory_class)
+    stated = hardware.scale_up_bandwidth
+    return (usual if stated is None else stated.value), kind
 
 
 @cache

@@ -52,9 +52,14 @@ class Plan(NamedTuple):
 def fabric_of(hardware: HardwareSpec) -> tuple[float, float, int, str]:
     """Return the bandwidths within and beyond a domain [B/s], the devices of a domain, and the kind of link.
 
-    Racks and pods come before nodes; host links where the registry has none.
+    Racks and pods come before nodes; host links where the registry has none; what is stated before all.
     """
-    return _fabric(hardware.name.removesuffix(" (changed)"), hardware.memory_class, hardware.kind)
+    up, out, domain, kind = _fabric(hardware.name.removesuffix(" (changed)"), hardware.memory_class, hardware.kind)
+    if hardware.scale_up_bandwidth is not None:
+        up = hardware.scale_up_bandwidth.value
+    if hardware.scale_out_bandwidth is not None:
+        out = hardware.scale_out_bandwidth.value
+    return up, min(up, out), domain, kind
 
 
 @cache
@@ -70,7 +75,7 @@ def _fabric(name: str, memory_class: str, kind: str) -> tuple[float, float, int,
     up = best.figures["scale_up_bandwidth"].value
     outer = [n.figures["scale_out_bandwidth"].value / n.devices for n in held if "scale_out_bandwidth" in n.figures]
     out = up if kind == "tpu" else max(outer, default=links.NETWORK)
-    return up, min(up, out), best.domain, "host" if best.topology == "pcie" else "scale-up"
+    return up, out, best.domain, "host" if best.topology == "pcie" else "scale-up"
 
 
 def plan_of(scenario: Scenario, setup: Setup) -> Plan:
