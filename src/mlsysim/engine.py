@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, TypeAlias, Unpack
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from mlsysim.calibration import Calibration, Profile
 from mlsysim.efficiency.basis import Basis
@@ -19,7 +20,11 @@ from mlsysim.units import parse, si
 from mlsysim.workload import Modified
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from mlsysim.hardware import Cluster
+    from mlsysim.sweep.reduce import Reduction
+    from mlsysim.sweep.run import Progress
 
 Stated: TypeAlias = float | Calibration | Profile | None
 
@@ -139,6 +144,75 @@ class Engine:
             remedies=changes,
             modifiers=scenario.modifiers.to_dict(),
             basis=Basis(scenario, roof, eta, time_s.value, solution.work),
+        )
+
+    @staticmethod
+    def sweep(
+        models: object = None,
+        hardware: object = None,
+        *,
+        keep: Sequence[str] | None = None,
+        reduce: Reduction | Sequence[Reduction] | None = None,
+        to: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        executor: Executor | None = None,
+        workers: int | None = None,
+        dask: str | None = None,
+        progress: Progress | None = None,
+        confirm: bool | Callable[[int], bool] = False,
+        **fields: object,
+    ) -> Any:
+        """Answer many questions at once: every combination of what the fields hold.
+
+        Parameters
+        ----------
+        models, hardware
+            One or a list; a spec, a name or a file each.
+        fields
+            Fields of :meth:`solve`: ``phase``, ``batch_size``, ``seq_len``, ``context``, ``precision``, ``devices``,
+            ``efficiency``, ``plan``, ``usd_per_hour`` and the modifiers. Each holds one value, a list, an array, a
+            ``range``, or text such as ``"1..256*2"``. A length that a phase does not use is no field of its points.
+        keep
+            Quantities to keep, by name; all of ``mlsysim.sweep.quantities.QUANTITIES`` if not given.
+        reduce
+            What to keep instead of all points: one or several of ``Top``, ``Pareto``, ``Quantiles`` and ``Summary``.
+        to, resume
+            A folder for Parquet files, and whether to go on with those that are in it.
+        executor, workers, dask
+            Who works it out: an executor of ``concurrent.futures``, a number of processes, or the address of a Dask
+            scheduler; threads by default, one a processor. The numbers are the same to the bit.
+        progress
+            Called with the points that are done and all points.
+        confirm
+            True, or what is asked with the number of points, where a sweep has ten thousand million or more.
+
+        Returns
+        -------
+        :class:`~mlsysim.sweep.columns.Columns`, a row a point: infeasible points are among them, masked as NaN, with
+        the reason. With ``reduce`` what it keeps, with ``to`` what was written.
+
+        Raises
+        ------
+        UsageError
+            Fields that break a rule, all told at once; more points than memory holds, or than were confirmed.
+        """
+        from mlsysim.sweep.run import sweep
+
+        one = fields.pop("model", None)
+        chosen = models if models is not None else one
+        return sweep(
+            chosen,
+            hardware,
+            fields,
+            keep=keep,
+            reduce=reduce,
+            to=to,
+            resume=resume,
+            executor=executor,
+            workers=workers,
+            dask=dask,
+            progress=progress,
+            confirm=confirm,
         )
 
 

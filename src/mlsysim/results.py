@@ -23,7 +23,10 @@ class Interval(NamedTuple):
 
     def reciprocal(self, numerator: float) -> Interval:
         """Return ``numerator`` / self, whose ends change places."""
-        return Interval(numerator / self.value, numerator / self.high, numerator / self.low)
+        value = numerator / self.value
+        if self.low is self.value is self.high:
+            return Interval(value, value, value)
+        return Interval(value, numerator / self.high, numerator / self.low)
 
     def capped(self, limit: float) -> Interval:
         """Return the interval with nothing above ``limit``."""

@@ -40,8 +40,8 @@ class Roofline(NamedTuple):
     ceiling: float
 
     def time_s(self, attainment: Real, overhead_s: Real = 0.0) -> Any:
-        """Return the time of the step [s]: FLOPs / (peak x eta) with eta = ceiling x attainment, and a fixed part."""
-        return performance.step_time(self.flops, self.peak_flops, self.ceiling * attainment) + overhead_s
+        """Return the time of the step [s]: FLOPs / (peak x eta), which is floor / attainment, and a fixed part."""
+        return self.floor_s / attainment + overhead_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

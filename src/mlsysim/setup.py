@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
+
+from mlsysim.errors import InvalidValue, UnknownName
+from mlsysim.registry import nearest
 
 
 class Setup(NamedTuple):
@@ -29,3 +33,35 @@ class Setup(NamedTuple):
 
 
 UNKNOWN = Setup()
+_DEGREES = ("tp", "pp", "dp", "cp", "ep", "vpp", "zero", "micro_batch")
+
+
+def setup_of(value: object, field: str = "plan") -> Setup:
+    """Return a setup, or the one that text states: ``"tp8 pp4"``, ``"engine=vllm tp=2"``, ``"zero3 micro_batch=1"``.
+
+    Raises
+    ------
+    InvalidValue, UnknownName
+        Text that cannot be read; a degree that there is not.
+    """
+    if isinstance(value, Setup):
+        return value
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidValue(field, "a plan such as 'tp8 pp4' or 'engine=vllm tp=2'", value)
+    found: dict[str, str | int] = {}
+    for part in re.split(r"[\s,;x]+(?=[a-z])", value.strip().lower()):
+        name, _, text = part.partition("=")
+        match = re.fullmatch(r"([a-z_]+?)(\d+)", part)
+        if match:
+            name, text = match[1], match[2]
+        if name in {"engine", "version"} and text:
+            found[name] = text
+            continue
+        if name not in _DEGREES:
+            known = ("engine", "version", *_DEGREES)
+            raise UnknownName(f"part of {field}", part, nearest(name, known), "known: " + ", ".join(known))
+        least = 0 if name == "zero" else 1
+        if not text.isdigit() or int(text) < least:
+            raise InvalidValue(f"{field}.{name}", f"a whole number of at least {least}", text or value)
+        found[name] = int(text)
+    return Setup(**found)  # type: ignore[arg-type]

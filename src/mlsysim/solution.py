@@ -13,7 +13,8 @@ from mlsysim.calibration import Calibration, Profile, moved
 from mlsysim.efficiency.estimate import Estimate, assumed
 from mlsysim.efficiency.predict import predicted
 from mlsysim.models import Work
-from mlsysim.physics.elementwise import Real, maximum, minimum, spacing, where, whole
+from mlsysim.physics import performance
+from mlsysim.physics.elementwise import Real, binade, maximum, minimum, where
 from mlsysim.results import Eta, Interval, Memory
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.setup import UNKNOWN, Setup
@@ -76,30 +77,30 @@ class Solution:
         return assumed(self.stated, self.scenario, self.roof)
 
     @lazy
+    def time_s(self) -> Interval:
+        """Return the time of the step [s]."""
+        roof, estimate = self.roof, self.estimate
+        if estimate.asked is not None:
+            time_s = performance.step_time(roof.flops, roof.peak_flops, minimum(estimate.asked, roof.ceiling))
+            return Interval(time_s, time_s, time_s)
+        reached, fixed = estimate.attainment, estimate.overhead
+        value = roof.time_s(reached.value, fixed.value)
+        low, high = roof.time_s(reached.high, fixed.low), roof.time_s(reached.low, fixed.high)
+        return Interval(value, minimum(low, value), maximum(high, value))
+
+    @lazy
     def breakdown_s(self) -> dict[str, Any]:
         """Return the parts of the step time [s], which sum to it exactly in any order.
 
-        Each part is rounded to the spacing of floats at the total, so that every partial sum is exact.
+        Each part is a multiple of the spacing of floats at the total, so that every partial sum is exact.
         """
-        roof, fixed = self.roof, self.estimate.overhead.value
-        total = roof.time_s(self.estimate.attainment.value, fixed)
-        grain = spacing(total)
-        parts = {"compute": roof.compute_s, "memory": roof.floor_s - roof.compute_s, "overhead": fixed}
-        parts = {name: whole(part / grain) * grain for name, part in parts.items()}
-        named = parts["compute"] + parts["memory"] + parts["overhead"]
-        parts["software"] = maximum(0.0, whole((total - named) / grain) * grain)
-        return parts
-
-    @lazy
-    def time_s(self) -> Interval:
-        """Return the time of the step [s]."""
-        reached, fixed = self.estimate.attainment, self.estimate.overhead
-        parts = self.breakdown_s
-        value = parts["compute"] + parts["memory"] + parts["overhead"] + parts["software"]
-        if reached.low is reached.value is reached.high and fixed.low is fixed.high:
-            return Interval(value, value, value)
-        low, high = self.roof.time_s(reached.high, fixed.low), self.roof.time_s(reached.low, fixed.high)
-        return Interval(value, where(low < value, low, value), maximum(high, value))
+        total, roof, fixed = self.time_s.value, self.roof, self.estimate.overhead.value
+        coarse = binade(total)
+        compute = (roof.compute_s + coarse) - coarse
+        overhead = fixed if _is_zero(fixed) else (fixed + coarse) - coarse
+        rest = total - compute if _is_zero(fixed) else maximum(total - compute - overhead, 0.0)
+        memory = minimum((roof.floor_s - roof.compute_s + coarse) - coarse, rest)
+        return {"compute": compute, "memory": memory, "overhead": overhead, "software": rest - memory}
 
     @lazy
     def throughput(self) -> Interval:
@@ -112,7 +113,7 @@ class Solution:
         roof, asked = self.roof, self.estimate.asked
         if asked is None:
             eta = self.time_s.reciprocal(roof.compute_s).capped(roof.ceiling)
-        else:  # as stated, without rounding
+        else:
             stated = minimum(asked, roof.ceiling)
             eta = Interval(stated, stated, stated)
         return Eta(self.estimate.kind, asked, roof.ceiling, eta.value, eta.value / roof.ceiling, eta.low, eta.high)
@@ -122,6 +123,8 @@ class Solution:
         """Return what binds, as a code of :data:`BOUNDS`: overhead where it is the larger part, else the roofline's."""
         parts = self.breakdown_s
         by_roof = where(self.roof.memory_s > self.roof.compute_s, 1, 0)
+        if _is_zero(parts["overhead"]):
+            return by_roof
         return where(parts["overhead"] > self.roof.floor_s + parts["software"], 2, by_roof)
 
     @lazy
@@ -133,11 +136,15 @@ class Solution:
     def energy_j(self) -> Any:
         """Return the energy of the step at the rated power of the devices [J], an upper estimate; None if unknown."""
         power = self.scenario.hardware.tdp_w
-        return self.scenario.devices * power.value * self.time_s.value if power else None
+        return (self.scenario.devices * power.value) * self.time_s.value if power else None
 
     @lazy
     def cost_usd(self) -> Any:
         """Return the rent of the devices for the step [USD], None where no price is known."""
         known = self.scenario.hardware.usd_per_hour
         price = self.usd_per_hour if self.usd_per_hour is not None else known.value if known else None
-        return None if price is None else self.scenario.devices * price / 3600.0 * self.time_s.value
+        return None if price is None else (self.scenario.devices * price / 3600.0) * self.time_s.value
+
+
+def _is_zero(value: Any) -> bool:
+    return isinstance(value, float) and value == 0.0

@@ -20,7 +20,7 @@ from mlsysim.efficiency.regimes import FITTED_TITLES, LARGE_BATCH, alone, fitted
 from mlsysim.efficiency.small import small_run
 from mlsysim.efficiency.structure import structure
 from mlsysim.models import NetworkSpec, Work
-from mlsysim.physics.elementwise import all_finite, log, maximum, minimum
+from mlsysim.physics.elementwise import Real, all_finite, at_least, log, maximum, minimum
 from mlsysim.results import Interval, Note
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.setup import UNKNOWN, Setup
@@ -71,17 +71,15 @@ def _by_equation(
     scenario: Scenario, setup: Setup, work: Work | None, small: EdgeRun | TinyRun | None
 ) -> Prediction | None:
     case = case_of(scenario if small is None else small, setup, work)
-    times = 1 if small is None else scenario.batch_size
-    seconds, overhead = (times * t for t in _timed(case))
-    if not all_finite(seconds):
-        return None
     parts: tuple[tuple[Case, Any], ...] = ((case, 1.0),)
     if scenario.phase == "decode" and not alone(scenario.batch_size):
-        share = minimum(1.0, log(scenario.batch_size) / math.log(LARGE_BATCH))
-        loaded = case._replace(levels=served(case.levels))
-        many, fixed = _timed(loaded)
-        seconds, overhead = (a ** (1 - share) * b**share for a, b in ((seconds, many), (overhead, fixed)))
-        parts = ((case, 1.0 - share), (loaded, share))
+        loaded, share = case._replace(levels=served(case.levels)), loaded_share(scenario.batch_size)
+        parts = ((loaded, 1.0),) if at_least(share, 1.0) else ((case, 1.0 - share), (loaded, share))
+    seconds, overhead = _between(parts)
+    if small is not None:
+        seconds, overhead = scenario.batch_size * seconds, scenario.batch_size * overhead
+    if not all_finite(seconds):
+        return None
     names = seen()
     new = ["source"]
     if scenario.model.name not in names["model"]:
@@ -89,6 +87,21 @@ def _by_equation(
     if scenario.hardware.name not in names["hardware"]:
         new.append("hardware")
     return Prediction(seconds, overhead, case, fitted_regime(scenario), tuple(new), parts)
+
+
+def loaded_share(batch_size: Real) -> Any:
+    """Return how far a decode step is from one sequence alone to many under load, 0 to 1."""
+    return minimum(1.0, log(batch_size) / math.log(LARGE_BATCH))
+
+
+def _between(parts: Sequence[tuple[Case, Any]]) -> tuple[Any, Any]:
+    """Return the time of a step between cases, in logarithms, and the fixed part of it [s]."""
+    (first, weight), *others = [(_timed(case), weight) for case, weight in parts]
+    if not others:
+        return first
+    ((second, share),) = others
+    seconds, overhead = (a**weight * b**share for a, b in zip(first, second, strict=True))
+    return seconds, overhead
 
 
 def slopes_of(parts: Sequence[tuple[Case, Any]]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Maximum, minimum, choice, logarithm and spacing for floats and for arrays.
+"""Maximum, minimum, choice, logarithm and power of two for floats and for arrays.
 
 Plain numbers take Python's own operations, so that a single answer never loads numpy (which costs more than all
 the rest of it together); everything else is numpy's. This is the only place in physics that looks at a type.
@@ -47,6 +47,13 @@ def all_finite(a: Real) -> bool:
     return bool(np.isfinite(a).all())
 
 
+def at_least(a: Real, limit: float) -> bool:
+    """Return whether a number, or every one of an array, is ``limit`` or more."""
+    if isinstance(a, _SCALARS):
+        return a >= limit
+    return bool((a >= limit).all())
+
+
 def where(condition: Any, a: Real, b: Real) -> Any:
     """Return ``a`` where the condition holds and ``b`` elsewhere."""
     if isinstance(condition, _SCALARS):
@@ -65,19 +72,15 @@ def log(a: Real) -> Any:
     return np.log(a)
 
 
-def spacing(a: Real) -> Any:
-    """Return the distance to the next larger float, element by element."""
+def binade(a: Real) -> Any:
+    """Return the power of two at or below a positive number, element by element."""
     if isinstance(a, _SCALARS):
-        return math.ulp(a)
+        return math.ldexp(1.0, math.frexp(a)[1] - 1) if math.isfinite(a) else a
     import numpy as np
 
-    return np.spacing(a)
+    bits = np.ascontiguousarray(a, dtype=np.float64).view(np.int64)
+    return (bits & _EXPONENT).view(np.float64)
 
 
-def whole(a: Real) -> Any:
-    """Return the nearest whole number, halves to even, element by element."""
-    if isinstance(a, _SCALARS):
-        return round(a) if math.isfinite(a) else a
-    import numpy as np
-
-    return np.rint(a)
+_EXPONENT = 0x7FF << 52
+"""The bits of a double that hold its exponent."""

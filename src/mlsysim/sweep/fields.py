@@ -1,0 +1,150 @@
+"""The fields of a sweep, checked one by one: every problem of all of them is told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mlsysim.calibration import Calibration, Profile
+from mlsysim.efficiency.estimate import checked_efficiency
+from mlsysim.errors import Checks, InvalidValue, UnknownName
+from mlsysim.precision import parse_precision
+from mlsysim.registry import nearest
+from mlsysim.scenario import cluster_of, hardware_of
+from mlsysim.setup import setup_of
+from mlsysim.sweep.axes import Axis, Listed, Numbers, Spaced, axis_of
+from mlsysim.sweep.grid import NUMBERS, WORDS, Grid
+from mlsysim.units import parse, whole
+from mlsysim.workload.named import model_of, phase_of
+
+NAMED = ("model", "hardware", "phase")
+"""Fields that every grid has."""
+_SIZES = ("batch_size", "seq_len", "context")
+
+
+def grid_of(models: object, hardware: object, fields: Mapping[str, object], checks: Checks | None = None) -> Grid:
+    """Return the grid of all combinations of what the fields hold.
+
+    Raises
+    ------
+    UsageError
+        Fields that break a rule, all told at once.
+    """
+    check = checks or Checks()
+    given: dict[str, object] = {"model": models, "hardware": hardware, "phase": "forward"}
+    given |= {name: value for name, value in fields.items() if value is not None}
+    words: dict[str, tuple[tuple[str, Any], ...]] = {}
+    numbers: dict[str, Axis] = {}
+    for name, value in given.items():
+        axis = check(axis_of, value, name)
+        values = axis if axis is not None else Listed((value,))
+        if name in NUMBERS and not _of_words(name, values):
+            found = check(_numbers, name, values)
+            if found is not None:
+                numbers[name] = found
+        elif name in WORDS or name == "efficiency":
+            words[name] = tuple(pair for v in _each(values) if (pair := check(_word, name, v)) is not None)
+        else:
+            known = (*WORDS, *NUMBERS)
+            check.add(UnknownName("field", name, nearest(name, known), "known: " + ", ".join(known)))
+    check.done()
+    order = [*(n for n in WORDS if n in words), *(n for n in ("efficiency",) if n in words)]
+    grid = Grid({n: _once(words[n]) for n in order}, numbers)
+    grid.check()
+    return grid
+
+
+def _each(axis: Axis) -> list[Any]:
+    values = axis.values(0, len(axis))
+    return [v.item() if hasattr(v, "item") else v for v in values]
+
+
+def _of_words(name: str, axis: Axis) -> bool:
+    """Return whether a field of numbers holds something else: calibrations, or a prediction among stated values."""
+    if name != "efficiency" or not isinstance(axis, Listed):
+        return False
+    return any(v is None or isinstance(v, (Calibration, Profile)) or v == "predicted" for v in axis.given)
+
+
+def _once(pairs: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
+    """Return values without those that were given under another spelling before."""
+    return tuple(pair for n, pair in enumerate(pairs) if pair not in pairs[:n])
+
+
+def _word(name: str, value: Any) -> tuple[str, Any]:
+    """Return the label of a value, and what it stands for."""
+    if name == "model":
+        model = model_of(value)
+        return model.name, model
+    if name == "hardware":
+        cluster = cluster_of(value)
+        return (repr(cluster) if cluster else hardware_of(value).name), cluster or hardware_of(value)
+    if name == "efficiency":
+        return _eta(value)
+    check: Callable[..., Any] = _CHECKS.get(name, _as_given)
+    found = check(value, name)
+    return str(value if name == "plan" else found), found
+
+
+def _as_given(value: Any, _: str) -> Any:
+    return value
+
+
+_CHECKS: Mapping[str, Callable[..., Any]] = {
+    "phase": phase_of,
+    "precision": parse_precision,
+    "devices": whole,
+    "plan": setup_of,
+    "lora_rank": whole,
+    "target_len": whole,
+    "steps": whole,
+    "draft_tokens": whole,
+}
+
+
+def _eta(value: Any) -> tuple[str, Any]:
+    if value is None or value == "predicted":
+        return "predicted", None
+    if isinstance(value, (Calibration, Profile)):
+        return repr(value), value
+    eta = checked_efficiency(parse(value, "1", "efficiency"), value)
+    return f"{eta:g}", eta
+
+
+def _numbers(name: str, axis: Axis) -> Axis:
+    """Return the axis of a field of numbers, each of them checked.
+
+    Raises
+    ------
+    UsageError
+        A value that the field cannot have.
+    """
+    check = _checked_number(name)
+    if isinstance(axis, Spaced):
+        for value in (axis.low, axis.last):
+            check(value)
+        if name in _SIZES and not axis.whole:
+            raise InvalidValue(name, "a range of whole numbers", f"{axis.low:g}, {axis.values(1, 2)[0]:g}, ...")
+        return axis
+    found = [check(value) for value in axis.values(0, len(axis))]
+    if len(set(found)) < len(found):
+        found = list(dict.fromkeys(found))
+    return Numbers(np.array(found, dtype=np.int64 if name in _SIZES else np.float64))
+
+
+def _checked_number(name: str) -> Callable[[Any], Any]:
+    if name in _SIZES:
+        return lambda value: whole(value, name)
+    if name == "usd_per_hour":
+        return lambda value: parse(value, "USD/h", name)
+    if name == "efficiency":
+        return lambda value: checked_efficiency(parse(value, "1", name), value)
+    return lambda value: _share(parse(value, "1", name), value, name)
+
+
+def _share(value: float, shown: object, name: str) -> float:
+    if value > 1:
+        raise InvalidValue(name, "in (0, 1]", shown)
+    return value

@@ -1,0 +1,282 @@
+"""The points of a sweep: every combination of what its fields hold, made piece by piece.
+
+Fields of words (model, hardware, phase, precision, devices, ...) make *blocks*: one checked question each. Within a
+block the fields of numbers (batch, lengths, eta, price) are axes of arrays that broadcast. A block is cut into *boxes*
+of a size that a processor's cache holds, and boxes are put together to *tasks*: what one worker takes at once. All of
+it follows from the grid alone, so that the same points meet the same arithmetic wherever they are worked out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from typing import Any, NamedTuple
+
+from mlsysim.errors import Checks, UsageError
+from mlsysim.models import NetworkSpec
+from mlsysim.scenario import Scenario
+from mlsysim.setup import Setup
+from mlsysim.solution import Stated
+from mlsysim.sweep.axes import Axis, Numbers, Part
+from mlsysim.workload.asked import used_lengths
+
+WORDS = (
+    "model",
+    "hardware",
+    "phase",
+    "precision",
+    "devices",
+    "plan",
+    "recompute",
+    "lora_rank",
+    "freeze",
+    "target_len",
+    "steps",
+    "draft",
+    "draft_tokens",
+)
+"""Fields whose values make blocks, outermost first."""
+NUMBERS = ("batch_size", "seq_len", "context", "acceptance", "usd_per_hour", "efficiency")
+"""Fields whose values are axes of a block; the one with most values is innermost."""
+_NOT_ASKED = ("efficiency", "usd_per_hour")
+"""Numbers that are no part of the question itself."""
+BOX = 1 << 17
+"""Points of a box: several arrays of them fit in a second-level cache."""
+TASK = 4 * BOX
+"""Points of a task: enough that handing it to a worker costs little beside it."""
+TASK_BOXES = 512
+"""Boxes that one task takes at most: small ones are slow for their size."""
+
+
+class Box(NamedTuple):
+    """A part of a block: from ``start`` to ``stop`` (not included) along each of its axes."""
+
+    block: int
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the number of values along each axis."""
+        return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+
+    @property
+    def points(self) -> int:
+        """Return the number of points."""
+        return math.prod(self.shape)
+
+
+class Task(NamedTuple):
+    """What one worker takes at once: boxes in the order of the grid."""
+
+    number: int
+    boxes: tuple[Box, ...]
+
+    @property
+    def points(self) -> int:
+        """Return the number of points."""
+        return sum(box.points for box in self.boxes)
+
+
+class Block(NamedTuple):
+    """One combination of words: a checked question, or the reason why there is none; and its axes, outermost first."""
+
+    number: int
+    words: Mapping[str, Any]
+    scenario: Scenario | None
+    reason: str
+    efficiency: Stated
+    setup: Setup
+    axes: tuple[tuple[str, Axis], ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the number of values along each axis."""
+        return tuple(len(axis) for _, axis in self.axes)
+
+    def part(self, box: Box) -> Block:
+        """Return the block of the points of a box alone."""
+        cut = zip(self.axes, box.start, box.shape, strict=True)
+        return self._replace(axes=tuple((name, Part(axis, start, count)) for (name, axis), start, count in cut))
+
+    def word(self, name: str) -> Any:
+        """Return what a field of words is in this block: as checked, else as given."""
+        if self.scenario is not None and name in {"precision", "phase", "devices"}:
+            return getattr(self.scenario, name)
+        return self.words.get(name)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The fields of a sweep, checked one by one: each word with what it stands for, each number with its axis.
+
+    ``words`` holds for each field its (label, value) pairs; ``numbers`` an axis each. A field that is not there is not
+    given.
+    """
+
+    words: Mapping[str, tuple[tuple[str, Any], ...]]
+    numbers: Mapping[str, Axis]
+    _known: dict[int, Block] = field(default_factory=dict, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"words": self.words, "numbers": self.numbers, "_known": {}}
+
+    @property
+    def swept(self) -> tuple[str, ...]:
+        """Return the fields with more than one value."""
+        several = [name for name in WORDS if len(self.words.get(name, ())) > 1]
+        return (*several, *(name for name in NUMBERS if len(self.numbers.get(name, ())) > 1))
+
+    @cached_property
+    def blocks(self) -> int:
+        """Return the number of blocks."""
+        return math.prod(len(values) for values in self.words.values())
+
+    @cached_property
+    def points(self) -> int:
+        """Return the number of points; blocks of one model and phase have as many each."""
+        pairs = product(self.words["model"], self.words["phase"])
+        each = [math.prod(len(a) for _, a in self._axes(m, p)) for (_, m), (_, p) in pairs]
+        return sum(each) * self.blocks // len(each)
+
+    def block(self, number: int) -> Block:
+        """Return a block; those asked for last are kept."""
+        found = self._known.get(number)
+        if found is None:
+            if len(self._known) >= TASK_BOXES:
+                self._known.clear()
+            found = self._known[number] = self._made(number)
+        return found
+
+    def _made(self, number: int) -> Block:
+        words: dict[str, tuple[str, Any]] = {}
+        rest = number
+        for name in reversed(list(self.words)):
+            rest, at = divmod(rest, len(self.words[name]))
+            words[name] = self.words[name][at]
+        labels = {name: words[name][0] for name in self.words}
+        values = {name: words[name][1] for name in self.words}
+        axes = self._axes(values["model"], values["phase"])
+        efficiency, setup = values.pop("efficiency", None), values.pop("plan", None) or Setup()
+        asked = {name: v for name, v in values.items() if v is not None}
+        asked |= {name: axis.values(0, 1)[0].item() for name, axis in axes if name not in _NOT_ASKED}
+        try:
+            scenario = Scenario.of(asked.pop("model"), asked.pop("hardware"), **_whole(asked))
+        except UsageError as problem:
+            return Block(number, labels, None, str(problem), efficiency, setup, axes)
+        return Block(number, labels, scenario, "", efficiency, setup, axes)
+
+    def _axes(self, model: Any, phase: str) -> tuple[tuple[str, Axis], ...]:
+        """Return the axes of a block: of the lengths those that its question is put in."""
+        used = used_lengths(model, phase or "forward")
+        left_out = {"seq_len", "context"} - set(used)
+        if phase != "decode" or isinstance(model, NetworkSpec):
+            left_out.add("acceptance")
+        axes = [(n, self.numbers[n]) for n in NUMBERS if n in self.numbers and n not in left_out]
+        return tuple(sorted(axes, key=lambda axis: len(axis[1])))  # arithmetic is fastest along the longest
+
+    def check(self) -> None:
+        """Refuse a grid of which no block can be asked, or a field that none uses.
+
+        Raises
+        ------
+        UsageError
+            With the problems of the blocks, each once.
+        """
+        checks = Checks()
+        used: set[str] = set()
+        for (_, model), (_, phase) in product(self.words["model"], self.words["phase"]):
+            used |= {name for name, _ in self._axes(model, phase)}
+        unused = set(self.numbers) - used
+        if unused:
+            first = {name: values[0][1] for name, values in self.words.items() if values[0][1] is not None}
+            for name in ("efficiency", "plan"):
+                first.pop(name, None)
+            first |= {name: self.numbers[name].values(0, 1)[0].item() for name in unused}
+            checks(lambda: Scenario.of(first.pop("model"), first.pop("hardware"), **_whole(first)))
+        for number in range(self.blocks):
+            block = self._made(number)
+            if block.scenario is not None:
+                break
+            checks.add(UsageError(block.reason))
+        else:
+            checks.done()
+        if unused:
+            checks.done()
+
+    def tasks(self) -> Iterator[Task]:
+        """Yield what workers take: boxes one after another."""
+        boxes: list[Box] = []
+        held = number = 0
+        for box in self.boxes():
+            if boxes and (held + box.points > TASK or len(boxes) >= TASK_BOXES):
+                yield Task(number, tuple(boxes))
+                boxes, held, number = [], 0, number + 1
+            boxes.append(box)
+            held += box.points
+        yield Task(number, tuple(boxes))
+
+    def boxes(self) -> Iterator[Box]:
+        """Yield the boxes of all blocks, in the order of the grid."""
+        for number in range(self.blocks):
+            axes = self._axes(self._word(number, "model"), self._word(number, "phase"))
+            yield from _cut(number, axes, BOX)
+
+    def _word(self, number: int, name: str) -> Any:
+        """Return the value of one word of a block."""
+        rest = number
+        for other in reversed(list(self.words)):
+            rest, at = divmod(rest, len(self.words[other]))
+            if other == name:
+                return self.words[name][at][1]
+        return None
+
+
+def _whole(asked: dict[str, Any]) -> dict[str, Any]:
+    """Return a question whose whole numbers are so: ranges hold floats."""
+    sizes = ("batch_size", "seq_len", "context")
+    return {n: int(v) if n in sizes and float(v).is_integer() else v for n, v in asked.items()}
+
+
+def _cut(number: int, axes: tuple[tuple[str, Axis], ...], points: int) -> Iterator[Box]:
+    """Yield the boxes of a block: inner axes whole as long as they fit, a batch of one apart from larger ones.
+
+    One sequence alone is measured in other ways than several at once: predictions of the two rest on other rows.
+    """
+    sizes = [len(axis) for _, axis in axes]
+    most: list[int] = []
+    room = points
+    for size in reversed(sizes):
+        most.insert(0, max(1, min(size, room)))
+        room //= max(1, most[0])
+    parts = []
+    for (name, axis), size, step in zip(axes, sizes, most, strict=True):
+        edges = list(range(0, size, step)) if size < 10**7 else range(0, size, step)
+        if name == "batch_size" and size > 1:
+            edges = sorted({*edges, *_alone(axis)})
+        parts.append(edges)
+    for start in product(*parts):
+        stop = tuple(_next(edges, at, size) for edges, at, size in zip(parts, start, sizes, strict=True))
+        yield Box(number, start, stop)
+
+
+def _next(edges: Any, at: int, size: int) -> int:
+    """Return where a part that starts at ``at`` ends."""
+    if isinstance(edges, range):
+        return min(at + edges.step, size)
+    from bisect import bisect_right
+
+    after = bisect_right(edges, at)
+    return edges[after] if after < len(edges) else size
+
+
+def _alone(axis: Axis) -> set[int]:
+    """Return the edges around values of 1 in an axis of batches."""
+    if isinstance(axis, Numbers):
+        ones = [n for n in range(len(axis)) if axis.given[n] == 1]
+    else:
+        ones = [0] if axis.values(0, 1)[0] == 1 else []
+    return {edge for n in ones for edge in (n, n + 1) if edge < len(axis)}

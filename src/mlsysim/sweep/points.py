@@ -1,0 +1,106 @@
+"""The points of one box with their answers: columns of them, made when they are asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mlsysim.sweep.evaluate import FEASIBLE, Values
+from mlsysim.sweep.expressions import Coded
+from mlsysim.sweep.grid import NUMBERS, WORDS, Block, Box
+from mlsysim.sweep.quantities import QUANTITIES
+
+Array = npt.NDArray[Any]
+COORDINATES = (*WORDS, *NUMBERS)
+ASKED = {"efficiency": "efficiency_asked"}
+"""Columns of coordinates whose name a quantity has already."""
+
+
+class Points(NamedTuple):
+    """The answers of a box; ``values`` broadcast to its shape."""
+
+    block: Block
+    box: Box
+    values: Values
+
+    @property
+    def feasible(self) -> Array:
+        """Return which points can be answered and fit, in the shape of the box."""
+        return np.broadcast_to(self.values[FEASIBLE], self.box.shape)
+
+    def shaped(self, name: str) -> Array:
+        """Return a quantity or a coordinate of numbers in the shape of the box."""
+        if name in self.values:
+            return np.broadcast_to(self.values[name], self.box.shape)
+        for n, (field, axis) in enumerate(self.block.axes):
+            if ASKED.get(field, field) == name:
+                along = np.asarray(axis.values(self.box.start[n], self.box.stop[n]))
+                shape = [-1 if m == n else 1 for m in range(len(self.box.shape))]
+                return np.broadcast_to(along.reshape(shape), self.box.shape)
+        return np.broadcast_to(np.nan, self.box.shape)
+
+    def flat(self, name: str) -> Array:
+        """Return a quantity or a coordinate of numbers, a value a point."""
+        return self.shaped(name).reshape(-1)
+
+    def known(self) -> Mapping[str, Any]:
+        """Return what conditions may speak of: quantities, coordinates, ``fits`` and ``feasible``, looked up lazily."""
+        return _Known(self)
+
+
+class _Known(Mapping[str, Any]):
+    """Names as conditions see them."""
+
+    def __init__(self, points: Points) -> None:
+        self.points = points
+
+    def __getitem__(self, name: str) -> Any:
+        points = self.points
+        if name in {FEASIBLE, "fits"}:
+            return points.feasible
+        if name in points.values:
+            words = QUANTITIES[name].words
+            return Coded(points.shaped(name), words) if words else points.shaped(name)
+        if name in points.block.words:
+            return points.block.words[name]
+        return points.shaped(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self.points.values, *self.points.block.words, *NUMBERS))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+def known_names() -> tuple[str, ...]:
+    """Return the names that a condition may use."""
+    numbers = (ASKED.get(name, name) for name in NUMBERS)
+    return (FEASIBLE, "fits", *QUANTITIES, *WORDS, *numbers)
+
+
+def quantities_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Return those of some names that are quantities: what must be worked out for them."""
+    return tuple(name for name in dict.fromkeys(names) if name in QUANTITIES)
+
+
+def place(box: Box, block_shape: Sequence[int], within: int) -> int:
+    """Return where in its block the point is that is ``within`` its box, both counted in the order of the grid."""
+    at = np.unravel_index(within, box.shape)
+    return int(np.ravel_multi_index([int(a) + b for a, b in zip(at, box.start, strict=True)], block_shape))
+
+
+def single(block: Block, at: int) -> Box:
+    """Return the box of one point of a block."""
+    if not block.shape:
+        return Box(block.number, (), ())
+    start = tuple(int(n) for n in np.unravel_index(at, block.shape))
+    return Box(block.number, start, tuple(n + 1 for n in start))
+
+
+def size(shape: Sequence[int]) -> int:
+    """Return the number of points of a shape."""
+    return math.prod(shape)

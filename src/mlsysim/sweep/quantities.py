@@ -1,0 +1,89 @@
+"""What a sweep, an assertion or a plot may ask of an answer: each quantity by name, with its unit and its source.
+
+A quantity is worked out from a :class:`~mlsysim.solution.Solution`: a number, an array of the sweep's shape, a word,
+or None where a figure that it needs is not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from mlsysim.solution import Solution
+
+
+class Quantity(NamedTuple):
+    """One quantity: its unit (empty for words and pure numbers), what it means, and how it follows from an answer.
+
+    ``masked`` says that it is not given where a point is infeasible; ``words`` what its codes stand for.
+    """
+
+    unit: str
+    meaning: str
+    of: Callable[[Solution], Any]
+    masked: bool = True
+    words: tuple[str, ...] = ()
+
+
+def _held(purpose: str) -> Callable[[Solution], Any]:
+    return lambda s: s.memory.needed.get(purpose, 0.0)
+
+
+def _part(name: str) -> Callable[[Solution], Any]:
+    return lambda s: s.breakdown_s[name]
+
+
+def _each(s: Solution, total: Any) -> Any:
+    return None if total is None else total / s.work.items
+
+
+def _per_million(s: Solution) -> Any:
+    return None if s.cost_usd is None else s.cost_usd * (1e6 / s.work.items)
+
+
+def _tpot(s: Solution) -> Any:
+    decode = s.scenario.phase == "decode"
+    return s.time_s.value * (s.scenario.batch_size / s.work.items) if decode else None
+
+
+QUANTITIES: Mapping[str, Quantity] = {
+    "time_s": Quantity("s", "time of a step", lambda s: s.time_s.value),
+    "time_low_s": Quantity("s", "lower end of its 90 % interval", lambda s: s.time_s.low),
+    "time_high_s": Quantity("s", "upper end of its 90 % interval", lambda s: s.time_s.high),
+    "throughput": Quantity("1/s", "tokens, images or samples a second", lambda s: s.throughput.value),
+    "throughput_low": Quantity("1/s", "lower end of its 90 % interval", lambda s: s.throughput.low),
+    "throughput_high": Quantity("1/s", "upper end of its 90 % interval", lambda s: s.throughput.high),
+    "tpot_s": Quantity("s", "time per output token of a sequence, in decode", _tpot),
+    "ttft_s": Quantity(
+        "s",
+        "time to first token of a prompt that waits for nothing, in prefill",
+        lambda s: s.time_s.value if s.scenario.phase == "forward" else None,
+    ),
+    "efficiency": Quantity("", "achieved eta", lambda s: s.efficiency.achieved),
+    "efficiency_low": Quantity("", "lower end of its interval", lambda s: s.efficiency.low),
+    "efficiency_high": Quantity("", "upper end of its interval", lambda s: s.efficiency.high),
+    "efficiency_ceiling": Quantity("", "what the roofline allows of eta", lambda s: s.efficiency.ceiling),
+    "attainment": Quantity("", "achieved eta over its ceiling", lambda s: s.efficiency.attainment),
+    "bound": Quantity("", "what binds", lambda s: s.bound, words=("compute", "memory", "overhead")),
+    "compute_s": Quantity("s", "part of the time: FLOPs over peak", _part("compute")),
+    "memory_s": Quantity("s", "part of the time: what traffic adds", _part("memory")),
+    "overhead_s": Quantity("s", "part of the time: fixed", _part("overhead")),
+    "software_s": Quantity("s", "part of the time: all the rest", _part("software")),
+    "flops": Quantity("FLOP", "work of a step", lambda s: s.roof.flops, masked=False),
+    "traffic_bytes": Quantity("B", "bytes that memory must move", lambda s: s.roof.traffic_bytes, masked=False),
+    "peak_flops": Quantity("FLOP/s", "peak of all devices", lambda s: s.roof.peak_flops, masked=False),
+    "achieved_flops": Quantity("FLOP/s", "achieved rate of all devices", lambda s: s.roof.flops / s.time_s.value),
+    "weights_bytes": Quantity("B", "held: weights", _held("weights"), masked=False),
+    "kv_cache_bytes": Quantity("B", "held: KV cache and recurrent states", _held("kv_cache"), masked=False),
+    "activations_bytes": Quantity("B", "held: activations", _held("activations"), masked=False),
+    "workspace_bytes": Quantity("B", "held: workspace of the operator at work", _held("workspace"), masked=False),
+    "gradients_bytes": Quantity("B", "held: gradients", _held("gradients"), masked=False),
+    "optimizer_bytes": Quantity("B", "held: optimizer states", _held("optimizer"), masked=False),
+    "memory_bytes": Quantity("B", "held in all", lambda s: s.memory.total, masked=False),
+    "capacity_bytes": Quantity("B", "memory of all devices", lambda s: s.memory.capacity, masked=False),
+    "energy_j": Quantity("J", "energy of a step", lambda s: s.energy_j),
+    "cost_usd": Quantity("USD", "rent of the devices for a step", lambda s: s.cost_usd),
+    "joules_per_item": Quantity("J", "energy of a token, image or sample", lambda s: _each(s, s.energy_j)),
+    "usd_per_million": Quantity("USD", "rent for a million tokens, images or samples", _per_million),
+}
+"""All quantities, in the order of columns."""

@@ -1,0 +1,182 @@
+"""A sweep from its fields to its result: columns, what reductions keep, or a folder of files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, NamedTuple
+
+from mlsysim.errors import InvalidValue, UnknownName
+from mlsysim.registry import nearest
+from mlsysim.sweep.columns import Columns, assembled
+from mlsysim.sweep.describe import about
+from mlsysim.sweep.evaluate import Values, evaluate
+from mlsysim.sweep.fields import grid_of
+from mlsysim.sweep.grid import Block, Grid
+from mlsysim.sweep.points import single
+from mlsysim.sweep.pools import opened, ordered
+from mlsysim.sweep.quantities import QUANTITIES
+from mlsysim.sweep.reduce import Pareto, Reduction, Top
+from mlsysim.sweep.store import Store
+from mlsysim.sweep.work import Job, Outcome, merge
+
+MANY = 10**10
+"""Points from which a sweep is confirmed before it starts: minutes to hours on one machine."""
+IN_MEMORY = 4 * 10**8
+"""Numbers that columns in memory may hold: 3.2 GB."""
+Progress = Callable[[int, int], None]
+"""What is told how many points are done, of how many."""
+
+
+class Stored(NamedTuple):
+    """A sweep on disk: its folder, its points, and its parts."""
+
+    path: str
+    points: int
+    parts: int
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """What reductions kept of a sweep, in the order in which they were asked for.
+
+    A :class:`Top` or :class:`Pareto` gives columns of points, the others rows. ``points`` were worked out of
+    ``planned``: fewer where the sweep was interrupted.
+    """
+
+    kept: tuple[Columns | list[dict[str, Any]], ...]
+    points: int
+    planned: int
+
+
+class Interrupted(KeyboardInterrupt):
+    """A sweep was interrupted; ``result`` is what it had, of whole tasks."""
+
+    def __init__(self, result: Reduced | Stored | None) -> None:
+        self.result = result
+        super().__init__("interrupted")
+
+
+def sweep(
+    models: object,
+    hardware: object,
+    fields: Mapping[str, object],
+    *,
+    keep: Sequence[str] | None = None,
+    reduce: Reduction | Sequence[Reduction] | None = None,
+    to: str | PathLike[str] | None = None,
+    resume: bool = False,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    dask: str | None = None,
+    progress: Progress | None = None,
+    confirm: bool | Callable[[int], bool] = False,
+) -> Columns | Reduced | Stored:
+    """Answer every combination of what the fields hold; see :meth:`Engine.sweep`."""
+    grid = grid_of(models, hardware, fields)
+    reductions = _reductions(reduce)
+    job = Job(grid, _kept(keep), reductions, None if to is None else Store(to))
+    _allowed(grid, job, confirm)
+    if job.store is not None:
+        job.store.open(about(grid, job.keep), resume)
+    runner = _Runner(job, progress)
+    with opened(executor, workers, dask) as (pool, count, anew):
+        try:
+            for outcome in ordered(job, grid.tasks(), pool, count, anew):
+                runner.take(outcome)
+        except KeyboardInterrupt:
+            if pool is not None:
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise Interrupted(runner.partial()) from None
+    return runner.result()
+
+
+class _Runner:
+    """What has come back so far."""
+
+    def __init__(self, job: Job, progress: Progress | None) -> None:
+        self.job, self.progress = job, progress
+        self.answers: list[Any] = []
+        self.states: list[Any] = []
+        self.points = 0
+
+    def take(self, outcome: Outcome) -> None:
+        """Take what a task gave."""
+        self.answers += outcome.answers
+        if outcome.states:
+            merge(self.job.reductions, self.states, outcome.states)
+        self.points += outcome.points
+        if self.progress:
+            self.progress(self.points, self.job.grid.points)
+
+    def partial(self) -> Reduced | Stored | None:
+        """Return what can be used of a sweep that was cut short."""
+        found = None if self.job.store is None and not self.job.reductions else self.result()
+        return None if isinstance(found, Columns) else found
+
+    def result(self) -> Columns | Reduced | Stored:
+        """Return the result."""
+        job = self.job
+        if job.reductions:
+            kept = tuple(_finished(job, r, s) for r, s in zip(job.reductions, self.states, strict=False))
+            return Reduced(kept, self.points, job.grid.points)
+        if job.store is not None:
+            return Stored(str(job.store.path), self.points, len(job.store.parts()))
+        return Columns(job.grid, assembled(job.grid, self.answers), job.keep)
+
+
+def _finished(job: Job, reduction: Reduction, state: Any) -> Columns | list[dict[str, Any]]:
+    """Return what a reduction kept: points are worked out again, with all their columns."""
+    if not isinstance(reduction, (Top, Pareto)):
+        rows: list[dict[str, Any]] = reduction.rows(state)  # type: ignore[attr-defined]
+        return rows
+    parts: list[tuple[Block, Values]] = []
+    for number, at in reduction.rows(state):
+        block = job.grid.block(number)
+        box = single(block, at)
+        parts.append((block.part(box), evaluate(block, box, job.keep)))
+    return Columns(job.grid, parts, job.keep)
+
+
+def _reductions(reduce: Reduction | Sequence[Reduction] | None) -> tuple[Reduction, ...]:
+    if reduce is None:
+        return ()
+    return tuple(reduce) if isinstance(reduce, Sequence) else (reduce,)
+
+
+def _kept(keep: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the quantities that columns are made of, all by default.
+
+    Raises
+    ------
+    UnknownName
+        There is no quantity of that name.
+    """
+    if keep is None:
+        return tuple(QUANTITIES)
+    for name in keep:
+        if name not in QUANTITIES:
+            raise UnknownName("quantity", name, nearest(name, QUANTITIES), "known: " + ", ".join(QUANTITIES))
+    return tuple(dict.fromkeys(keep))
+
+
+def _allowed(grid: Grid, job: Job, confirm: bool | Callable[[int], bool]) -> None:
+    """Refuse a sweep that nobody meant: very many points unconfirmed, or more columns than memory holds.
+
+    Raises
+    ------
+    InvalidValue
+        With what to do instead.
+    """
+    points = grid.points
+    if points >= MANY and not (confirm(points) if callable(confirm) else confirm):
+        most = sorted(grid.swept, key=lambda n: -len(grid.numbers.get(n, grid.words.get(n, ()))))[:3]
+        hint = f"the longest fields are {', '.join(most)}; confirm=True (--yes) starts it all the same"
+        raise InvalidValue("points", f"confirmed from {MANY:.0e} on", f"{float(points):.3g}", hint)
+    if job.store is None and not job.reductions and points * len(job.keep) > IN_MEMORY:
+        size = points * len(job.keep) * 8 / 1e9
+        hint = "keep fewer quantities (keep), reduce them on the way (reduce), or write them to disk (to)"
+        rule = f"at most {IN_MEMORY // len(job.keep):,} in memory"
+        raise InvalidValue("points", rule, points, f"{size:,.0f} GB; {hint}")
