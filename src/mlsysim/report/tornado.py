@@ -1,0 +1,168 @@
+"""The tornado plot: which inputs move an output most, and which of them are uncertain themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mlsysim.errors import InvalidValue, MissingExtra
+from mlsysim.report.roofline import INK, MUTED
+from mlsysim.whatif.asked import MEANINGS, shown
+
+if TYPE_CHECKING:
+    from mlsysim.whatif.sensitivity import Row, Sensitivity
+
+LESS, MORE = "#b7791f", "#1f5f8b"
+"""Colours of an output where its input is lower and where it is higher."""
+MOST_BARS = 14
+"""Bars of the upper part: those that move the output most."""
+_BAR = 0.34
+"""Height of a bar with its distance to the next [inch]."""
+_STYLE = {"font.family": "DejaVu Sans", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "mlsysim"}
+_SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
+_LONG = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+
+
+class Bar(NamedTuple):
+    """One input: its label, and the output at its lower and its upper end, None where there is none."""
+
+    label: str
+    low: float | None
+    high: float | None
+
+    def span(self, middle: float) -> float:
+        """Return how far the output goes from ``middle``."""
+        return max(abs(end - middle) for end in (self.low, self.high, middle) if end is not None)
+
+
+def bars_of(rows: Sequence[Row], middle: float) -> list[Bar]:
+    """Return the bars of rows of a sensitivity, longest first."""
+    bars = [Bar(_label(row), row.low, row.high) for row in rows]
+    bars = [bar for bar in bars if bar.span(middle) > 0]
+    return sorted(bars, key=lambda bar: -bar.span(middle))[:MOST_BARS]
+
+
+def tornado(s: Sensitivity) -> Any:
+    """Return a matplotlib figure: inputs changed by one share, and below them uncertain inputs at their own ends.
+
+    Raises
+    ------
+    MissingExtra
+        matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise MissingExtra("matplotlib", "plot", "the tornado plot") from None
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    value = s.value.value
+    upper = bars_of(s.shown_rows, value)
+    lower = [
+        Bar(f"{u.title}\n{shown(u.low, u.unit)} to {shown(u.high, u.unit)}", u.output_low, u.output_high)
+        for u in s.uncertain
+    ]
+    heights = [len(upper) * _BAR + 0.9, *([len(lower) * _BAR * 1.5 + 0.9] if lower else [])]
+    with plt.rc_context(_STYLE):
+        figure, all_axes = plt.subplots(
+            len(heights),
+            1,
+            figsize=(8.2, sum(heights) + 0.5),
+            height_ratios=heights,
+            layout="constrained",
+            squeeze=False,
+        )
+        axes = [row[0] for row in all_axes]
+        share = f"{100 * s.change:g} %"
+        _drawn(axes[0], upper, s, f"each input {share} lower and higher (devices halved and doubled)")
+        axes[0].legend(["input lower", "input higher"], loc="lower right", frameon=False, labelcolor=INK)
+        if lower:
+            _drawn(axes[1], lower, s, "inputs that are uncertain, at their own ends")
+        r = s.result
+        on = f"{r.devices} x {r.hardware}" if r.devices > 1 else r.hardware
+        title = f"{MEANINGS[s.of]}: {r.model}, {r.phase}, on {on}, batch {r.batch_size:,}: {shown(value, s.unit)}"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold", color=INK)
+    return figure
+
+
+def save(s: Sensitivity, path: str | Path) -> None:
+    """Write a tornado plot to a file; its ending says in which format.
+
+    Raises
+    ------
+    MissingExtra, InvalidValue
+        matplotlib is not installed; or it knows no such format.
+    """
+    figure = tornado(s)
+    known = figure.canvas.get_supported_filetypes()
+    ending = Path(path).suffix.removeprefix(".").lower()
+    if ending not in known:
+        raise InvalidValue("plot", "a file that ends with .png, .svg or .pdf", str(path))
+    figure.savefig(path, dpi=160)
+    import matplotlib.pyplot as plt
+
+    plt.close(figure)
+
+
+def _label(row: Row) -> str:
+    title = row.title.split(",")[0] if "." not in row.input else row.input
+    value = shown(row.value, row.unit)
+    if row.way != "halved and doubled":
+        return f"{title}, {value}"
+    ends = [f"{v:g}" for v, there in ((row.at_low, row.low), (row.at_high, row.high)) if there is not None]
+    return f"{title}, {value} ({', '.join(ends)})"
+
+
+def _drawn(axes: Any, bars: Sequence[Bar], s: Sensitivity, title: str) -> None:
+    """Draw bars from the top down, with the output at their ends beside them."""
+    middle = s.value.value
+    size, unit = _scale(middle, s.unit)
+    for n, bar in enumerate(bars):
+        for end, colour in ((bar.low, LESS), (bar.high, MORE)):
+            width = 0.0 if end is None else (end - middle) / size
+            axes.barh(n, width, left=middle / size, height=0.62, color=colour)
+        _ends(axes, n, bar, middle, size)
+    axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    axes.axvline(middle / size, color=INK, linewidth=0.9)
+    ends = [e / size for bar in bars for e in (bar.low, bar.high, middle) if e is not None]
+    room = 0.16 * (max(ends) - min(ends))
+    axes.set_xlim(min(ends) - room, max(ends) + room)
+    axes.set_xlabel(f"{s.of} [{unit}]" if unit else s.of, color=MUTED)
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.tick_params(axis="x", colors=MUTED)
+    axes.grid(visible=True, axis="x", color="#e6e9ed", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.set_title(title, loc="left", fontsize=9.5, color=MUTED)
+
+
+def _scale(value: float, unit: str) -> tuple[float, str]:
+    """Return what one of the unit that a value is best written in is in SI, and that unit."""
+    if unit == "s" and value >= _LONG[-1][0]:
+        return next((size, name) for size, name in _LONG if value >= size)
+    counted = unit.split("/", maxsplit=1)[0]
+    if unit in {"", "USD"} or (counted.islower() and len(counted) > 1):
+        return 1.0, unit
+    size, prefix = next((s for s in _SCALES if value >= s[0]), _SCALES[-1])
+    return size, prefix + unit
+
+
+def _ends(axes: Any, n: int, bar: Bar, middle: float, size: float) -> None:
+    """Write the output beside the ends of a bar: left of the lowest, right of the highest."""
+    known = [end for end in (bar.low, bar.high) if end is not None]
+    lowest, highest = min([*known, middle]), max([*known, middle])
+    for end, offset, side in ((lowest, -4, "right"), (highest, 4, "left")):
+        if end != middle:
+            axes.annotate(
+                f"{end / size:.4g}",
+                (end / size, n),
+                xytext=(offset, 0),
+                textcoords="offset points",
+                ha=side,
+                va="center",
+                fontsize=8,
+                color=INK,
+            )
