@@ -25,6 +25,8 @@ COMMANDS = (
     "transfer",
     "whatif",
     "compare",
+    "sensitivity",
+    "need",
     "work",
     "memory",
     "guide",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mlsysim.errors import InvalidValue, MissingExtra
 from mlsysim.report.roofline import INK, MUTED
 from mlsysim.whatif.asked import MEANINGS, shown
+from mlsysim.whatif.sensitivity import APART
 
 if TYPE_CHECKING:
     from mlsysim.whatif.sensitivity import Row, Sensitivity
@@ -17,6 +18,8 @@ LESS, MORE = "#b7791f", "#1f5f8b"
 """Colours of an output where its input is lower and where it is higher."""
 MOST_BARS = 14
 """Bars of the upper part: those that move the output most."""
+_TWO_LINES = 1.35
+"""How much higher a bar is whose label has two lines."""
 _BAR = 0.34
 """Height of a bar with its distance to the next [inch]."""
 _STYLE = {"font.family": "DejaVu Sans", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "mlsysim"}
@@ -37,8 +40,8 @@ class Bar(NamedTuple):
 
 
 def bars_of(rows: Sequence[Row], middle: float) -> list[Bar]:
-    """Return the bars of rows of a sensitivity, longest first."""
-    bars = [Bar(_label(row), row.low, row.high) for row in rows]
+    """Return the bars of rows of a sensitivity, longest first; not of what is doubled, which is another change."""
+    bars = [Bar(_label(row), row.low, row.high) for row in rows if row.way != APART]
     bars = [bar for bar in bars if bar.span(middle) > 0]
     return sorted(bars, key=lambda bar: -bar.span(middle))[:MOST_BARS]
 
@@ -56,6 +59,7 @@ def tornado(s: Sensitivity) -> Any:
     except ImportError:
         raise MissingExtra("matplotlib", "plot", "the tornado plot") from None
     mpl.use("Agg")
+    import matplotlib.patches
     import matplotlib.pyplot as plt
 
     value = s.value.value
@@ -64,25 +68,27 @@ def tornado(s: Sensitivity) -> Any:
         Bar(f"{u.title}\n{shown(u.low, u.unit)} to {shown(u.high, u.unit)}", u.output_low, u.output_high)
         for u in s.uncertain
     ]
-    heights = [len(upper) * _BAR + 0.9, *([len(lower) * _BAR * 1.5 + 0.9] if lower else [])]
+    heights = [len(upper) * _BAR + 1.0, *([len(lower) * _BAR * _TWO_LINES + 0.9] if lower else [])]
     with plt.rc_context(_STYLE):
-        figure, all_axes = plt.subplots(
+        figure, grid = plt.subplots(
             len(heights),
             1,
-            figsize=(8.2, sum(heights) + 0.5),
+            figsize=(8.2, sum(heights) + 0.6),
             height_ratios=heights,
             layout="constrained",
             squeeze=False,
         )
-        axes = [row[0] for row in all_axes]
-        share = f"{100 * s.change:g} %"
-        _drawn(axes[0], upper, s, f"each input {share} lower and higher (devices halved and doubled)")
-        axes[0].legend(["input lower", "input higher"], loc="lower right", frameon=False, labelcolor=INK)
+        axes = [row[0] for row in grid]
+        _drawn(axes[0], upper, s, f"each input {100 * s.change:g} % lower and higher")
+        colours = [mpl.patches.Patch(color=c, label=f"input {n}") for c, n in ((LESS, "lower"), (MORE, "higher"))]
+        above = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.3}
+        axes[0].legend(handles=colours, ncols=2, frameon=False, labelcolor=INK, **above)
         if lower:
             _drawn(axes[1], lower, s, "inputs that are uncertain, at their own ends")
         r = s.result
         on = f"{r.devices} x {r.hardware}" if r.devices > 1 else r.hardware
-        title = f"{MEANINGS[s.of]}: {r.model}, {r.phase}, on {on}, batch {r.batch_size:,}: {shown(value, s.unit)}"
+        about = f"{r.model}, {r.phase}, on {on}, {r.precision}, batch {r.batch_size:,}"
+        title = f"{MEANINGS[s.of]}: {shown(value, s.unit)}\n{about}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold", color=INK)
     return figure
 
@@ -109,10 +115,7 @@ def save(s: Sensitivity, path: str | Path) -> None:
 def _label(row: Row) -> str:
     title = row.title.split(",")[0] if "." not in row.input else row.input
     value = shown(row.value, row.unit)
-    if row.way != "halved and doubled":
-        return f"{title}, {value}"
-    ends = [f"{v:g}" for v, there in ((row.at_low, row.low), (row.at_high, row.high)) if there is not None]
-    return f"{title}, {value} ({', '.join(ends)})"
+    return f"{title}, {value}"
 
 
 def _drawn(axes: Any, bars: Sequence[Bar], s: Sensitivity, title: str) -> None:

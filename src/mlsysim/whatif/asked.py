@@ -70,7 +70,7 @@ def _setup(plan: object) -> Setup:
     return setup_of(plan)
 
 
-def quantity(name: str, field: str = "of") -> str:
+def quantity(name: str) -> str:
     """Return the name of a quantity of a sweep or of a training run, as it is written there.
 
     Raises
@@ -80,7 +80,7 @@ def quantity(name: str, field: str = "of") -> str:
     """
     known = [*(n for n in QUANTITIES if n not in _NOT_ASKED), *RUN]
     if name not in known:
-        raise UnknownName(f"quantity in {field}", name, nearest(name, known), "known: " + ", ".join(known))
+        raise UnknownName("quantity", name, nearest(name, known), "known: " + ", ".join(known))
     return name
 
 
@@ -138,11 +138,14 @@ def shown(value: float, unit: str, digits: int = 3) -> str:
     """Return a value for people."""
     if unit == "USD" and value < _PLAIN:
         return f"{value:.{digits}g} USD"
+    if unit == "tokens" and value >= _MANY:
+        return f"{si(value, '', digits)} tokens"
     return si(value, unit, digits) if unit else f"{value:,.0f}" if value >= _PLAIN else f"{value:.4g}"
 
 
+_MANY = 1e6
 _PLAIN = 1e4
-"""Numbers from here on are written with commas."""
+"""Tokens from here on are written with a prefix, plain numbers with commas."""
 
 
 def bound_of(solution: Solution) -> str:

@@ -64,8 +64,8 @@ def _links(q: Question) -> Iterable[tuple[str, str, float]]:
     s = q.scenario
     if isinstance(s.model, TransformerSpec) and s.phase == "training":
         up, out, *_ = fabric_of(s.hardware)
-        yield "link", "link bandwidth within a node or rack", up
-        yield "network", "network bandwidth beyond it", out
+        yield "link", "link bandwidth within a node", up
+        yield "network", "network bandwidth beyond a node", out
     else:
         yield "link", "link bandwidth between devices", links.between(s.hardware)[0]
 

@@ -140,7 +140,7 @@ def need(what: str, model: Any, hardware: Any, *, reach: str, phase: str | None 
     """
     name = _known(what)
     goal = goal_of(reach)
-    q, result = asked(model, hardware, phase=phase_of(goal.names, phase), **question)
+    q, _ = asked(model, hardware, phase=phase_of(goal.names, phase), **question)
     i = _input(name, q)
     _checked(goal, q, name)
     points = _points(i, q)
@@ -150,10 +150,11 @@ def need(what: str, model: Any, hardware: Any, *, reach: str, phase: str | None 
     value, side = _chosen(found[0])
     at = i.at(value)
     fields = {k: v for k, v in question.items() if k not in {"tokens", "hold"} and v is not None}
-    there = _asked_there(name, model, hardware, {**fields, "phase": q.scenario.phase}, at)
+    question_there = _asked_there(name, model, hardware, {**fields, "phase": q.scenario.phase}, at)
     solution = at.solve()
     seen = tuple((n, value_of(n, at, solution), unit_of(n, solution)) for n in goal.names)
     first = seen[0][0]
+    there = Engine.solve(**question_there)
     return Need(
         name,
         i.title.split(",")[0],
@@ -168,9 +169,9 @@ def need(what: str, model: Any, hardware: Any, *, reach: str, phase: str | None 
         _ends(goal, i, q, points, (value, side)),
         None if side == "any" else _elasticity(lambda v: value_of(first, i.at(v), i.at(v).solve()), i, value),
         seen,
-        tuple(result.notes),
-        Engine.solve(**there),
+        there.notes,
         there,
+        question_there,
     )
 
 

@@ -19,6 +19,8 @@ from mlsysim.whatif.worth import Worth, worth_of
 
 NEGLIGIBLE = 1e-4
 """An elasticity below this is shown as no effect."""
+APART = "halved and doubled"
+"""How a whole number is varied of which no number between two whole ones means anything."""
 _PARAMETER = 0.01
 """A fitted parameter with an elasticity below this has no row in print."""
 
@@ -221,7 +223,7 @@ def _row(q: Question, i: Input, output: Callable[[Question], float], change: flo
         return output(i.at(value))
 
     if i.apart:
-        at_low, at_high, way = i.value / 2, i.value * 2, "halved and doubled"
+        at_low, at_high, way = i.value / 2, i.value * 2, APART
         slope = _doubled(function, i)
     else:
         at_low, at_high = i.value * (1.0 - change), i.value * (1.0 + change)
