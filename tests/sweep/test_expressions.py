@@ -146,8 +146,8 @@ def test_margin_is_the_share_of_the_bound():
 
 def test_a_limit_says_what_was_found_against_what():
     found = parse("0.1 <= efficiency", KNOWN).limit({"efficiency": 0.05})
-    assert found[:3] == (0.05, ">=", 0.1)
-    assert parse("tpot_s < '50 ms'", KNOWN).limit({"tpot_s": 1.0}) == (1.0, "<", 0.05, "s")
+    assert found[:4] == ("efficiency", 0.05, ">=", 0.1)
+    assert parse("tpot_s < '50 ms'", KNOWN).limit({"tpot_s": 1.0}) == ("tpot_s", 1.0, "<", 0.05, "s")
 
 
 def test_parts_are_what_and_joins():
@@ -225,7 +225,11 @@ def test_units_that_are_unknown():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("tpot < 5", "unknown quantity in where: 'tpot': did you mean tpot_s? (known: achieved_flops, "),
+        (
+            "tpot < 5",
+            "unknown quantity in where: 'tpot': did you mean tpot_s? (`mlsysim schema --quantities` lists all)",
+        ),
+        ("zzz < 5", "unknown quantity in where: 'zzz' (known: achieved_flops, "),
         ("usd_per_milion < 5", "unknown quantity in where: 'usd_per_milion': did you mean usd_per_million"),
         ("bound == 'memroy'", "unknown bound in where: 'memroy': did you mean memory? (compute, memory, overhead)"),
         ("phase == 'decod'", "unknown phase in where 'decod': did you mean decode?"),

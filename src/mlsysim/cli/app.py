@@ -25,6 +25,8 @@ COMMANDS = (
     "transfer",
     "whatif",
     "compare",
+    "check",
+    "schema",
     "sensitivity",
     "need",
     "work",

@@ -102,7 +102,7 @@ class Expression:
             left, sign, right = right, _MIRRORED[sign], left
         with _quiet():
             unit = next(iter(sorted(units_of(left) or units_of(right) or {""})))
-            return Limit(left.of(values), sign, right.of(values), unit)
+            return Limit(str(left), left.of(values), sign, right.of(values), unit)
 
     def margin(self, values: Values) -> Any:
         """Return by how much of its bound one comparison holds, negative where it fails [1]; None for other conditions.
@@ -243,8 +243,9 @@ class _Reader:
     def name(self, node: ast.Name) -> Name:
         """Return a known name."""
         if node.id not in self.known:
-            listed = "known: " + ", ".join(sorted(self.known))
-            raise UnknownName(f"quantity in {self.field}:", node.id, nearest(node.id, sorted(self.known)), listed)
+            near = nearest(node.id, sorted(self.known))
+            listed = "`mlsysim schema --quantities` lists all" if near else "known: " + ", ".join(sorted(self.known))
+            raise UnknownName(f"quantity in {self.field}:", node.id, near, listed)
         return Name(node.id)
 
     def term(self, node: ast.expr) -> Term:

@@ -39,8 +39,9 @@ class Truth(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """What one comparison says in numbers: what was found, its sign, and the bound that it is held against."""
+    """What one comparison says in numbers: of what, what was found, its sign, and the bound it is held against."""
 
+    of: str
     found: Any
     sign: str
     bound: Any

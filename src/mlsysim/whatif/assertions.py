@@ -1,0 +1,276 @@
+"""What must hold of a sweep, and how many of its points it holds at: counted on the way, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mlsysim.errors import InvalidValue
+from mlsysim.sweep.columns import NO_ROOM, WHOLE
+from mlsysim.sweep.expressions import Coded, Expression, Truth, parse
+from mlsysim.sweep.points import ASKED, Array, Points, known_names
+from mlsysim.sweep.reduce import checked_name
+from mlsysim.sweep.terms import All, Any_, Comparison, Condition, Not
+
+SLOWER = ("time_s", "tpot_s", "ttft_s", "energy_j", "cost_usd", "joules_per_item", "usd_per_million")
+"""Quantities that grow in proportion to the time of a step."""
+FASTER = ("throughput", "efficiency", "attainment", "achieved_flops")
+"""Quantities that fall in proportion to it."""
+_TIMES = ("time_s", "time_low_s", "time_high_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """A condition, and at which feasible points it must hold.
+
+    ``where`` is ``all``, ``any``, ``best`` (the point with the least ``by``, or the most where that begins with a
+    minus), or a share of the points, in (0, 1].
+    """
+
+    that: Expression
+    where: str | float = "all"
+    by: str = ""
+    why: str = ""
+
+    def __str__(self) -> str:
+        if self.where == "all":
+            return self.that.text
+        share = self.where if isinstance(self.where, str) else f"{self.where:.4g} of the points"
+        return f"{self.that.text} ({share}{f' by {self.by}' if self.by else ''})"
+
+
+def assertion(stated: str | Mapping[str, Any], place: str, ranks: str = "") -> Assertion:
+    """Return what is to hold; ``ranks`` is what the best point is by where the table does not say it.
+
+    Raises
+    ------
+    InvalidValue, UnknownName
+        The condition cannot be read; a share that is none; nothing says which point is the best. ``place`` is what the
+        errors say where.
+    """
+    table: Mapping[str, Any] = {"that": stated} if isinstance(stated, str) else stated
+    that = parse(table["that"], known_names(), place if isinstance(stated, str) else f"{place}.that")
+    where, by = table.get("for", "all"), table.get("by", "")
+    if not isinstance(where, str) and not 0 < where <= 1:
+        raise InvalidValue(f"{place}.for", "'all', 'any', 'best' or a share in (0, 1]", where)
+    if by and where != "best":
+        raise InvalidValue(f"{place}.by", "left out unless for is 'best'", by)
+    if where == "best":
+        by = by or ranks
+        if not by:
+            raise InvalidValue(f"{place}.by", "given for 'best', as 'usd_per_million' or '-throughput'", None)
+        checked_name(by.removeprefix("-"), f"quantity in {place}.by:")
+    return Assertion(that, where, by, table.get("why", ""))
+
+
+class Found(NamedTuple):
+    """One point: its coordinates, and what a condition looks at: at its value and at both ends of its interval."""
+
+    at: Mapping[str, Any]
+    value: Mapping[str, Any]
+    fast: Mapping[str, Any]
+    slow: Mapping[str, Any]
+
+
+class Ranked(NamedTuple):
+    """A point, and how it compares with others: less comes first."""
+
+    by: float
+    point: Found
+
+
+@dataclass(frozen=True)
+class Counts:
+    """At how many of the points an assertion holds, and the points to tell of.
+
+    ``points`` are those it is asked of, ``asked`` all there are; at ``sure`` it holds over the whole 90 % interval, at
+    ``unknown`` what it needs is not known. ``reason`` is why the first infeasible point is so. ``first`` is the first
+    point where it does not hold; ``worst`` is where it is furthest from holding, ``edge`` where an end of the interval
+    is; ``nearest`` and ``nearest_edge`` the opposite; ``best`` is the best by what the assertion names.
+    """
+
+    asked: int
+    points: int
+    holds: int
+    sure: int
+    unknown: int
+    first: Found | None = None
+    worst: Ranked | None = None
+    edge: Ranked | None = None
+    nearest: Ranked | None = None
+    nearest_edge: Ranked | None = None
+    best: Ranked | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A reduction (see :mod:`mlsysim.sweep.reduce`) that counts where an assertion holds."""
+
+    assertion: Assertion
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Return the names that are looked at."""
+        names = self.assertion.that.names
+        timed = _TIMES if names & {*SLOWER, *FASTER, "software_s"} else ()
+        by = self.assertion.by.removeprefix("-")
+        return (*sorted(names), *timed, *([by] if by else []))
+
+    def of(self, points: Points) -> Counts:
+        """Return the counts of a box."""
+        that, shape = self.assertion.that, points.box.shape
+        known = _Looked(points, self.needs)
+        ends = [known.at(end) for end in ("time_low_s", "time_high_s")]
+        every = bool(that.names & {"fits", "feasible"})
+        asked = np.ones(shape, dtype=bool) if every else points.feasible
+        truth, *at_ends = (_shaped(that.truth(values), shape) for values in (known, *ends))
+        holds = truth.holds & asked
+        slack, *end_slacks = (_flat(_slack(that.condition, values), shape, asked) for values in (known, *ends))
+        edge = np.fmin(slack, np.fmin(*end_slacks))
+        pick = _Pick(points, known, ends)
+        return Counts(
+            asked=points.box.points,
+            points=int(asked.sum()),
+            holds=int(holds.sum()),
+            sure=int((holds & at_ends[0].holds & at_ends[1].holds).sum()),
+            unknown=int((asked & ~truth.holds & ~truth.fails).sum()),
+            first=pick.first((asked & ~holds).reshape(-1)),
+            worst=pick.least(slack),
+            edge=pick.least(edge),
+            nearest=pick.least(-slack),
+            nearest_edge=pick.least(-edge),
+            best=pick.least(self._by(points, asked)),
+            reason="" if points.feasible.all() else points.block.reason or NO_ROOM,
+        )
+
+    def _by(self, points: Points, asked: Array) -> Array:
+        by = self.assertion.by
+        if not by:
+            return np.full(points.box.points, np.nan)
+        sign = -1.0 if by.startswith("-") else 1.0
+        return _flat(sign * points.shaped(by.removeprefix("-")), points.box.shape, asked)
+
+    def merged(self, first: Counts, second: Counts) -> Counts:
+        """Return the counts of two parts, the earlier one first."""
+        found: dict[str, Any] = {n: getattr(first, n) + getattr(second, n) for n in _SUMS}
+        found |= {n: getattr(first, n) or getattr(second, n) for n in ("first", "reason")}
+        found |= {n: _less(getattr(first, n), getattr(second, n)) for n in _RANKED}
+        return Counts(**found)
+
+    def rows(self, state: Counts) -> list[Counts]:
+        """Return the counts."""
+        return [state]
+
+
+_SUMS = ("asked", "points", "holds", "sure", "unknown")
+_RANKED = ("worst", "edge", "nearest", "nearest_edge", "best")
+
+
+def _less(first: Ranked | None, second: Ranked | None) -> Ranked | None:
+    if first is None or second is None:
+        return first or second
+    return first if first.by <= second.by else second
+
+
+class _Looked(Mapping[str, Any]):
+    """What a condition looks at in a box, at the value or at one end of the interval of time."""
+
+    def __init__(self, points: Points, needs: tuple[str, ...], factor: Any = 1.0) -> None:
+        self._known, self._points, self._needs, self.factor = points.known(), points, needs, factor
+
+    def at(self, end: str) -> _Looked:
+        """Return the same at one end of the interval: the quantities that follow time move with it."""
+        if end not in self._needs:
+            return self
+        with np.errstate(all="ignore"):
+            return _Looked(self._points, self._needs, self._known[end] / self._known["time_s"])
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._known[name]
+        if value is None or isinstance(self.factor, float):
+            return value
+        with np.errstate(all="ignore"):
+            if name == "software_s":  # the other parts of a time are what hardware makes them
+                return value + self._known["time_s"] * (self.factor - 1.0)
+            return value * self.factor if name in SLOWER else value / self.factor if name in FASTER else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._needs)
+
+    def __len__(self) -> int:
+        return len(self._needs)
+
+
+class _Pick(NamedTuple):
+    """What takes single points out of a box."""
+
+    points: Points
+    known: _Looked
+    ends: list[_Looked]
+
+    def first(self, which: Array) -> Found | None:
+        """Return the first of some points."""
+        return self.point(int(which.argmax())) if which.any() else None
+
+    def least(self, values: Array) -> Ranked | None:
+        """Return the point with the least value; None where none is known."""
+        if np.isnan(values).all():
+            return None
+        n = int(np.nanargmin(values))
+        return Ranked(float(values[n]), self.point(n))
+
+    def point(self, n: int) -> Found:
+        """Return one point of the box."""
+        block = self.points.block
+        at = {name: label for name, label in block.words.items() if label is not None}
+        axes = {ASKED.get(field, field) for field, _ in block.axes}
+        numbers = {name: _one(self.points.shaped(name), n, self.points.box.shape) for name in axes}
+        numbers |= {name: int(numbers[name]) for name in WHOLE if name in numbers}
+        return Found({**at, **numbers}, *(self._values(looked, n) for looked in (self.known, *self.ends)))
+
+    def _values(self, looked: _Looked, n: int) -> dict[str, Any]:
+        return {name: _one(looked[name], n, self.points.box.shape) for name in looked}
+
+
+def _one(value: Any, n: int, shape: tuple[int, ...]) -> Any:
+    """Return one of the values of a box as a plain number, a truth or a word."""
+    if isinstance(value, Coded):
+        code = _one(value.codes, n, shape)
+        return None if code < 0 else value.words[int(code)]
+    if value is None or isinstance(value, str):
+        return value
+    return np.broadcast_to(np.asarray(value), shape)[np.unravel_index(n, shape)].item()
+
+
+def _shaped(truth: Truth, shape: tuple[int, ...]) -> Truth:
+    return Truth(*(np.broadcast_to(np.asarray(part, dtype=bool), shape) for part in truth))
+
+
+def _flat(values: Any, shape: tuple[int, ...], asked: Array) -> Array:
+    """Return a number a point, NaN where it is not asked for."""
+    return np.where(asked, np.broadcast_to(np.asarray(values, dtype=float), shape), np.nan).reshape(-1)
+
+
+def _slack(condition: Condition, values: Mapping[str, Any]) -> Any:
+    """Return how far a condition is from failing, as a share of its bounds; negative where it fails.
+
+    Of what is joined by ``and`` the least counts, of ``or`` the most; words hold by any distance, or fail by any.
+    """
+    with np.errstate(all="ignore"):
+        if isinstance(condition, Comparison):
+            return Expression("", condition, frozenset()).margin(values)
+        if isinstance(condition, Not):
+            return -_slack(condition.part, values)
+        if isinstance(condition, (All, Any_)):
+            join: Callable[..., Any] = np.minimum if isinstance(condition, All) else np.maximum
+            found = [np.asarray(_slack(part, values), dtype=float) for part in condition.parts]
+            whole = found[0]
+            for more in found[1:]:
+                whole = join(whole, more)
+            return whole
+        truth = condition.truth(values)
+        return np.where(truth.holds, np.inf, np.where(truth.fails, -np.inf, np.nan))

@@ -1,0 +1,285 @@
+"""Scenario files: a question or a sweep and what must hold, in TOML, YAML or JSON.
+
+    model = "llama-3.1-8b"
+    hardware = ["h100", "l40s"]
+    phase = "decode"
+    batch_size = "1..64*2"
+    assert = ["tpot_s < 50 ms"]
+
+    [[scenario]]                 # several share the fields above
+    name = "long context"
+    context = 32768
+
+All problems of a file are told at once, each with its place in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mlsysim.errors import Checks, InvalidValue, UnknownName
+from mlsysim.files import read_fields
+from mlsysim.registry import nearest
+from mlsysim.whatif.assertions import Assertion, assertion
+from mlsysim.whatif.file_tables import OWN, placed, problems_of
+
+if TYPE_CHECKING:
+    from mlsysim.sweep.grid import Grid
+    from mlsysim.sweep.reduce import Reduction
+
+T = TypeVar("T")
+ENDINGS = (".toml", ".yaml", ".yml", ".json")
+"""What the name of a scenario file ends with."""
+_FILES = ("model", "hardware", "draft")
+"""Fields that may name files."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One scenario of a file: a question or a sweep, what is kept of it, and what must hold.
+
+    ``fields`` are those of :meth:`Engine.sweep`, ``model`` and ``hardware`` among them.
+    """
+
+    name: str
+    description: str
+    fields: Mapping[str, Any]
+    assertions: tuple[Assertion, ...] = ()
+    keep: tuple[str, ...] | None = None
+    reduce: tuple[Reduction, ...] = ()
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Return the points that are asked about."""
+        from mlsysim.sweep.fields import grid_of
+
+        fields = dict(self.fields)
+        return grid_of(fields.pop("model"), fields.pop("hardware"), fields)
+
+    def sweep(self, **how: Any) -> Any:
+        """Return the answers, as :meth:`Engine.sweep` does; ``how`` are its arguments other than fields."""
+        from mlsysim.engine import Engine
+
+        stated = {"keep": self.keep, "reduce": self.reduce or None, **how}
+        return Engine.sweep(**self.fields, **stated)
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioFile:
+    """A file that was read: its scenarios in their order, one where it has no sections."""
+
+    path: Path
+    name: str
+    description: str
+    scenarios: tuple[Section, ...]
+
+
+def read_scenarios(path: str | Path) -> ScenarioFile:
+    """Read a scenario file.
+
+    Raises
+    ------
+    InvalidValue, UnknownName, Problems, MissingExtra
+        Not readable; keys that are unknown, values that no field can have, conditions that cannot be read, questions
+        that cannot be asked: all told with their places.
+    """
+    file = Path(path).expanduser()
+    if file.suffix.lower() not in ENDINGS:
+        raise InvalidValue("scenario file", f"one that ends with {', '.join(ENDINGS)}", str(path))
+    raw = read_fields(file, "scenario file")
+    checks = Checks()
+    for problem in problems_of(raw, file):
+        checks.add(problem)
+    checks.done()
+    listed = enumerate(raw["scenario"]) if "scenario" in raw else [(None, {})]
+    sections = [_Reader(raw, own, number, file, checks).section() for number, own in listed]
+    names = [section.name for section in sections]
+    for n, name in enumerate(names):
+        if name in names[:n]:
+            place = f"{file.name}: scenario[{n}].name"
+            checks.add(InvalidValue(place, "unlike that of another scenario", name))
+    checks.done()
+    return ScenarioFile(file, raw.get("name", file.stem), raw.get("description", ""), tuple(sections))
+
+
+@dataclass
+class _Reader:
+    """One scenario as the file has it: what all share (``raw``), and its own."""
+
+    raw: Mapping[str, Any]
+    own: Mapping[str, Any]
+    number: int | None
+    path: Path
+    checks: Checks
+    head: str = field(init=False)
+    place: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.head = f"{self.path.name}: "
+        self.place = self.head if self.number is None else f"{self.head}scenario[{self.number}]."
+
+    def at(self, key: str) -> str:
+        """Return the place of the table that has a key."""
+        return self.head if key in self.raw and key not in self.own else self.place
+
+    def checked(self, place: str, function: Callable[..., T], *arguments: Any) -> T | None:
+        """Return what a function returns, or None and keep its problems, told with their place."""
+        found = Checks()
+        value = found(function, *arguments)
+        for problem in found.problems:
+            self.checks.add(placed(problem, place))
+        return value
+
+    def section(self) -> Section:
+        """Return the scenario, checked; a part with a problem is left out."""
+        both = {**self.raw, **self.own}
+        before = len(self.checks.problems)
+        called = self.raw.get("name", self.path.stem) if self.number is None else f"scenario[{self.number}]"
+        found = Section(
+            name=self.own.get("name", called),
+            description=both.get("description", ""),
+            fields=self.fields(),
+            assertions=tuple(self.assertions(both)),
+            keep=self.kept(both),
+            reduce=tuple(self.reductions(both)),
+        )
+        if len(self.checks.problems) == before:
+            self.ask(found)
+        return found
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of the question, with files and calibrations found."""
+        given = {**self._fields(self.raw), **self._fields(self.own)}
+        for name in ("model", "hardware"):
+            if name not in given:
+                self.checks.add(InvalidValue(f"{self.place}{name}", "given", None))
+        return {n: self.checked(self.at(n), _resolved, n, value, self.path, given) for n, value in given.items()}
+
+    def _fields(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields in one table of the file; ``models`` is another word for ``model``."""
+        found = {key: value for key, value in table.items() if key not in OWN}
+        if "models" in found:
+            if "model" in found:
+                place = self.place if table is self.own else self.head
+                self.checks.add(InvalidValue(f"{place}models", "left out beside model", found["models"]))
+            found["model"] = found.pop("models")
+        return found
+
+    def assertions(self, both: Mapping[str, Any]) -> list[Assertion]:
+        """Return what must hold: what all scenarios share, and what is stated for this one."""
+        ranks = next((table["by"] for table in listed(both.get("reduce")) if "top" in table and "by" in table), "")
+        tables = [(self.head, self.raw), *([(self.place, self.own)] if self.number is not None else [])]
+        stated = [(f"{at}assert[{n}]", one) for at, t in tables for n, one in enumerate(listed(t.get("assert")))]
+        found = [self.checks(assertion, one, at, ranks) for at, one in stated]
+        return [one for one in found if one]
+
+    def reductions(self, both: Mapping[str, Any]) -> list[Reduction]:
+        """Return what is to be kept in place of all points."""
+        at, tables = self.at("reduce"), listed(both.get("reduce"))
+        found = [self.checked(f"{at}reduce[{n}].", reduction, table) for n, table in enumerate(tables)]
+        return [one for one in found if one]
+
+    def kept(self, both: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Return the quantities that are kept."""
+        from mlsysim.sweep.quantities import QUANTITIES
+
+        for name in listed(both.get("keep")):
+            if name not in QUANTITIES:
+                known = "known: " + ", ".join(QUANTITIES)
+                self.checks.add(
+                    UnknownName(f"quantity in {self.at('keep')}keep:", name, nearest(name, QUANTITIES), known)
+                )
+        return tuple(listed(both["keep"])) if "keep" in both else None
+
+    def ask(self, section: Section) -> None:
+        """Find out whether the question can be asked; the problems of its fields are told at their places."""
+        found = Checks()
+        found(lambda: section.grid)
+        for problem in found.problems:
+            said = re.match(r"\w*", str(getattr(problem, "field", "") or getattr(problem, "kind", "")))
+            self.checks.add(placed(problem, self.at(said[0] if said else "")))
+
+
+def listed(value: Any) -> list[Any]:
+    """Return what may be one or several as a list."""
+    return [] if value is None else value if isinstance(value, list) else [value]
+
+
+def _resolved(name: str, value: Any, path: Path, given: Mapping[str, Any]) -> Any:
+    """Return a value whose files are found from the folder of the scenario file, and whose calibrations are read."""
+    if isinstance(value, list):
+        return [_resolved(name, one, path, given) for one in value]
+    if name == "efficiency":
+        return _efficiency(value, path, given)
+    return (_near(value, path) or value) if name in _FILES else value
+
+
+def _near(name: str, path: Path) -> str | None:
+    """Return the path of what a file names, seen from its own folder; None where there is no such file."""
+    from mlsysim.hardware import Hardware
+    from mlsysim.models import Models
+
+    if name in Hardware or name in Models:
+        return None
+    found = path.parent / Path(name).expanduser()
+    return str(found) if found.exists() else None
+
+
+def _efficiency(value: Any, path: Path, given: Mapping[str, Any]) -> Any:
+    """Return eta as a sweep takes it: a saved calibration, or a log that is calibrated."""
+    from mlsysim.calibration import store
+    from mlsysim.calibration.from_log import calibrate_log
+
+    if isinstance(value, str) and (found := _near(value, path)):
+        value = {"log": found}
+    kind, named = next(iter(value.items())) if isinstance(value, Mapping) and len(value) == 1 else ("", None)
+    if kind == "calibration" and isinstance(named, str):
+        return store.combined([_near(part.strip(), path) or part for part in named.split(",")])
+    if kind == "log" and isinstance(named, str):
+        stated = {name: given[name] for name in ("model", "hardware") if isinstance(given.get(name), str)}
+        return calibrate_log(_near(named, path) or named, **stated)
+    return value
+
+
+def reduction(table: Mapping[str, Any]) -> Reduction:
+    """Return what a table of ``reduce`` keeps.
+
+    Raises
+    ------
+    InvalidValue, UnknownName
+        None or several of its kinds are given; a name that is not known.
+    """
+    from mlsysim.sweep.reduce import Pareto, Quantiles, Summary, Top
+
+    where, per, by = table.get("where", ""), tuple(listed(table.get("per"))), table.get("by", "")
+    made: Mapping[str, Callable[[], Reduction]] = {
+        "top": lambda: Top(table["top"], by.removeprefix("-"), by.startswith("-"), where, per),
+        "pareto": lambda: Pareto(tuple(table["pareto"]), where),
+        "quantiles": lambda: Quantiles(tuple(listed(table["of"])), tuple(table["quantiles"]), per, where),
+        "summary": lambda: Summary(tuple(listed(table["summary"])), per, where),
+    }
+    kinds = [kind for kind in made if kind in table]
+    if len(kinds) != 1:
+        raise InvalidValue("top", "or pareto, quantiles or summary in its place, one of them", kinds or None)
+    needed, allowed = _BESIDE[kinds[0]]
+    for key in table:
+        if key not in (*kinds, *needed, *allowed):
+            raise InvalidValue(key, f"left out beside {kinds[0]}", table[key])
+    for key in needed:
+        if key not in table:
+            raise InvalidValue(key, f"given beside {kinds[0]}", None)
+    return made[kinds[0]]()
+
+
+_BESIDE = {
+    "top": (("by",), ("where", "per")),
+    "pareto": ((), ("where",)),
+    "quantiles": (("of",), ("where", "per")),
+    "summary": ((), ("where", "per")),
+}
+"""What else a table of each kind must have and may have."""
