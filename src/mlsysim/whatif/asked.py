@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mlsysim.engine import Engine, stated_efficiency
+from mlsysim.engine import Engine, stated_efficiency, stated_price, stated_site
 from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.registry import nearest
 from mlsysim.results import Result
-from mlsysim.setup import UNKNOWN, Setup
+from mlsysim.setup import UNKNOWN, setup_of
 from mlsysim.solution import BOUNDS, Solution
 from mlsysim.sweep.quantities import QUANTITIES
-from mlsysim.units import parse, positive, si
+from mlsysim.units import positive, si
 from mlsysim.whatif.question import HELD, Question
 
-PHASE_OF = {"tpot_s": "decode", "ttft_s": "forward", "run_s": "training", "run_usd": "training", "run_j": "training"}
+PHASE_OF = {
+    "tpot_s": "decode",
+    "ttft_s": "forward",
+    **dict.fromkeys(("run_s", "run_usd", "run_j", "run_kg"), "training"),
+}
 """Quantities that one phase alone has: it is taken where no other is stated."""
 RUN = {
     "run_s": ("s", "time of a training run"),
     "run_usd": ("USD", "rent of the devices for a training run"),
-    "run_j": ("J", "energy of a training run"),
+    "run_j": ("J", "energy of the devices for a training run"),
+    "run_kg": ("kg", "CO2e of a training run at the wall, where a region is given"),
 }
 """Quantities of a training run over so many tokens, with unit and meaning."""
-_STEP_OF = {"run_s": "time_s", "run_usd": "cost_usd", "run_j": "energy_j"}
+_STEP_OF = {"run_s": "time_s", "run_usd": "cost_usd", "run_j": "energy_j", "run_kg": "carbon_kg"}
 _MORE_IS_BETTER = ("throughput", "efficiency", "attainment", "achieved_flops")
 _NOT_ASKED = ("bound",)
 
@@ -50,24 +55,17 @@ def asked(
     result = checks(lambda: Engine.solve(model, hardware, phase=phase or (run and "training") or None, **fields))
     checks.done()
     assert result is not None
-    price = fields.get("usd_per_hour")
+    plan = fields.get("plan")
     found = Question(
         result.basis.scenario,
         stated_efficiency(fields.get("efficiency")),
-        None if price is None else parse(price, "USD/h", "usd_per_hour"),
+        stated_price(fields.get("usd_per_hour")),
         run,
-        _setup(fields.get("plan")),
+        UNKNOWN if plan is None else setup_of(plan),
+        stated_site(fields.get("region"), fields.get("pue")),
         result.efficiency.attainment if hold == "attainment" else None,
     )
     return found, result
-
-
-def _setup(plan: object) -> Setup:
-    if plan is None:
-        return UNKNOWN
-    from mlsysim.setup import setup_of
-
-    return setup_of(plan)
 
 
 def quantity(name: str) -> str:
@@ -115,6 +113,8 @@ def _missing(name: str, question: Question) -> str:
         return f"{name} is one of phase {PHASE_OF[name]}, and this is {s.phase}"
     if "usd" in name:
         return f"no price is known for {s.hardware.name}: state usd_per_hour"
+    if name in {"carbon_kg", "water_l", "run_kg"} and question.site is None:
+        return "it follows from a region: state region"
     return f"no rated power is known for {s.hardware.name}"
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlsysim.calibration import Calibration, Profile
+from mlsysim.costs.prices import price_range
+from mlsysim.costs.site import Site
 from mlsysim.efficiency.case import Case
 from mlsysim.efficiency.equations import EQUATIONS
 from mlsysim.efficiency.estimate import Estimate
@@ -42,9 +44,10 @@ class Question:
 
     scenario: Scenario
     stated: Stated
-    usd_per_hour: float | None = None
+    usd_per_hour: float | Interval | None = None
     tokens: float | None = None
     setup: Setup = UNKNOWN
+    site: Site | None = None
     held: float | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
     software: float = 1.0
@@ -61,9 +64,11 @@ class Question:
 
     @property
     def price(self) -> float | None:
-        """Return the price of one device [USD/h], None where none is known."""
-        known = self.scenario.hardware.usd_per_hour
-        return self.usd_per_hour if self.usd_per_hour is not None else known.value if known else None
+        """Return the price of one device [USD/h], stated or published; None where none is known."""
+        if isinstance(self.usd_per_hour, Interval):
+            return self.usd_per_hour.value
+        known = price_range(self.scenario.hardware) if self.usd_per_hour is None else None
+        return known.value if known else self.usd_per_hour
 
     @property
     def number(self) -> float | None:
@@ -74,7 +79,7 @@ class Question:
 
     def solve(self) -> Solution:
         """Return the answer in numbers."""
-        found = Solution(self.scenario, self.stated, self.usd_per_hour, self.setup)
+        found = Solution(self.scenario, self.stated, self.usd_per_hour, self.setup, self.site)
         kept = vars(found)  # what is put here before it is asked for is not worked out again
         if self.number is not None and self.held is not None:
             found.stated = self.held * found.roof.ceiling

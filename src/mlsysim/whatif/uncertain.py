@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mlsysim.costs.power import power_w
 from mlsysim.costs.prices import price_range
+from mlsysim.results import Interval
 from mlsysim.whatif.asked import getter
 from mlsysim.whatif.question import Question
 
 _ETA = {"assumed": "", "measured": "90 % of the measurement", "predicted": "90 % of runs of others"}
+_OF_POWER = ("power_w", "energy_j", "joules_per_item", "run_j")
 
 
 class Uncertain(NamedTuple):
@@ -48,29 +49,22 @@ def _eta(q: Question, of: str) -> Uncertain | None:
 
 
 def _price(q: Question, of: str) -> Uncertain | None:
-    """Return the range of prices on demand; a price that the caller states is taken as certain."""
-    known = price_range(q.scenario.hardware) if q.usd_per_hour is None else None
-    if known is None or q.price is None or known.low >= known.high:
+    """Return the range of the price, stated or published; one number that the caller states is taken as certain."""
+    stated, source = q.usd_per_hour, "as stated"
+    if stated is None and (known := price_range(q.scenario.hardware)) is not None:
+        stated, source = known.interval, f"lowest and highest {known.kind} price, {known.date}"
+    if not isinstance(stated, Interval) or stated.low >= stated.high:
         return None
-    output = getter(of)
-    ends = (output(q.but(usd_per_hour=known.low)), output(q.but(usd_per_hour=known.high)))
-    said = f"lowest and highest {known.kind} price, {known.date}"
-    return Uncertain("price", "price of a device", "USD/h", q.price, known.low, known.high, *ends, said)
+    ends = [getter(of)(q.but(usd_per_hour=end)) for end in (stated.low, stated.high)]
+    return Uncertain("price", "price of a device", "USD/h", *stated, ends[0], ends[1], source)
 
 
 def _power(q: Question, of: str) -> Uncertain | None:
-    """Return the interval of the power drawn, where the output is an energy."""
-    if of not in {"energy_j", "joules_per_item", "run_j"}:
+    """Return the interval of the power drawn, where the output is an energy or follows from one."""
+    if of not in _OF_POWER:
         return None
-    s = q.solve()
-    n, time_s = q.scenario.devices, s.time_s.value
-    moved = s.roof.traffic_bytes / s.roof.bandwidth / time_s
-    drawn = power_w(q.scenario.hardware, s.efficiency.achieved, min(1.0, moved))
-    energy = s.energy_j
-    if drawn is None or energy is None or not drawn.low < drawn.high:
+    drawn, here = q.solve().power_w, getter(of)(q)
+    if drawn is None or not drawn.low < drawn.high:
         return None
-    counted = energy / (n * time_s)  # the power that the answer takes
-    here = getter(of)(q)
-    ends = (here * drawn.low / counted, here * drawn.high / counted)
-    said = "90 % of measured power"
-    return Uncertain("power", "power drawn by a device", "W", counted, drawn.low, drawn.high, *ends, said)
+    ends = (here * drawn.low / drawn.value, here * drawn.high / drawn.value)
+    return Uncertain("power", "power drawn by a device", "W", *drawn, *ends, "90 % of measured power")

@@ -60,7 +60,7 @@ def _one(q: Question, i: Input, of: str, unit: str, change: float, bound: str) -
     faster = q.solve().time_s.value / i.at(more).solve().time_s.value - 1.0
     money = None if q.price is None else q.price * faster
     title = i.title.split(",")[0].replace("memory bandwidth", f"{_memory_kind(q)} bandwidth")
-    verb = "saves" if unit in {"USD", "J"} else "buys"
+    verb = "saves" if unit in {"USD", "J", "kg", "L"} else "buys"
     text = f"{_change(more / i.value - 1.0)} more {title} {_gained(verb, gain)}"
     if gain >= LEAST:
         text += f" ({shown(before, unit, 4)} to {shown(after, unit, 4)})"
