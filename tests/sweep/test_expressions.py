@@ -26,6 +26,8 @@ def holds(text, **values):
         ("tpot_s < 0.05", {"tpot_s": 0.04}, True),
         ("tpot_s < 0.05", {"tpot_s": 0.05}, False),
         ("tpot_s <= 50 ms", {"tpot_s": 0.05}, True),
+        ("1e-3 < tpot_s < 1.5e1", {"tpot_s": 0.05}, True),
+        ("1e-3 s < tpot_s < 1e3ms", {"tpot_s": 0.05}, True),
         ("tpot_s < '50 ms'", {"tpot_s": 0.04}, True),
         ("tpot_s < 50ms and usd_per_million < 2 USD", {"tpot_s": 0.04, "usd_per_million": 1.9}, True),
         ("tpot_s < 50ms and usd_per_million < $2", {"tpot_s": 0.04, "usd_per_million": 1.9}, None),

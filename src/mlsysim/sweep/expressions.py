@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import ast
 import re
-import sys
 from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from mlsysim.errors import InvalidValue, UnknownName, UsageError
 from mlsysim.registry import nearest
-from mlsysim.sweep.literals import LITERAL, quoted, units_of, with_unit
+from mlsysim.sweep.literals import FLAGS, LITERAL, SLIPS, WORDS, quoted, units_of, with_unit
 from mlsysim.sweep.quantities import QUANTITIES
 from mlsysim.sweep.terms import (
     OPPOSITES,
@@ -39,28 +37,18 @@ from mlsysim.sweep.terms import (
     Values,
     canonical,
     names_in,
+    quiet,
 )
 
 __all__ = ["Coded", "Expression", "Limit", "Truth", "parse"]
 
 LONGEST = 1000
 """Characters of the longest condition that is read."""
-FLAGS = ("feasible", "fits")
-"""What is true or false by itself."""
-WORDS = ("model", "hardware", "phase", "precision", "plan", "recompute", "freeze", "draft", "region", "reason")
-"""Fields of words, which are compared with words in quotes."""
 _RULE = "a condition such as 'tpot_s < 50 ms and devices <= 8'"
 _UNITS = "a condition with units such as 50 ms, 30 days, 80 GB, 3 USD, 40 %"
 _SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _OPERATIONS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
-_SLIPS = (
-    (re.compile(r"(?<![<>=!])=(?!=)"), "'==' compares, '=' does not"),
-    (re.compile(r"&&|&"), "join conditions with 'and'"),
-    (re.compile(r"\|"), "join conditions with 'or'"),
-    (re.compile(r"!(?!=)"), "say 'not'"),
-    (re.compile(r"[≤≥≠]"), "write <=, >= and !="),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +68,7 @@ class Expression:
 
     def truth(self, values: Values) -> Truth:
         """Return where it holds and where it fails; where it does neither, what it needs is not known."""
-        with _quiet():
+        with quiet():
             return self.condition.truth(values)
 
     @property
@@ -100,7 +88,7 @@ class Expression:
         left, sign, right = found
         if not names_in(left) and names_in(right):  # 0.1 <= efficiency: the bound is the number
             left, sign, right = right, _MIRRORED[sign], left
-        with _quiet():
+        with quiet():
             unit = next(iter(sorted(units_of(left) or units_of(right) or {""})))
             return Limit(str(left), left.of(values), sign, right.of(values), unit)
 
@@ -112,7 +100,7 @@ class Expression:
         found = self.limit(values)
         if found is None:
             return None
-        with _quiet():
+        with quiet():
             return found.margin
 
     def __str__(self) -> str:
@@ -138,7 +126,7 @@ def parse(text: str, known: Collection[str], field: str = "where") -> Expression
     except (SyntaxError, ValueError, RecursionError, MemoryError) as problem:
         if isinstance(problem, UsageError):
             raise
-        hint = next((said for slip, said in _SLIPS if slip.search(reader.bare)), "")
+        hint = next((said for slip, said in SLIPS if slip.search(reader.bare)), "")
         raise InvalidValue(field, _RULE, text, hint) from None
     return Expression(text, condition, names_in(condition))
 
@@ -304,9 +292,3 @@ def _quantity(node: ast.expr) -> Number | None:
 def _example(name: str) -> str:
     words = QUANTITIES[name].words if name in QUANTITIES else ("...",)
     return f"== '{words[0]}'" if words else "< ..."
-
-
-def _quiet() -> AbstractContextManager[Any]:
-    """Let what is not known pass through arithmetic in silence; numpy would warn of each NaN that it makes."""
-    numpy = sys.modules.get("numpy")
-    return numpy.errstate(all="ignore") if numpy else nullcontext()

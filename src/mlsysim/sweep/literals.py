@@ -1,4 +1,4 @@
-"""Numbers with units inside a condition: ``50 ms``, ``80 GB``, ``3 USD``, ``40 %``, and the units of what they meet."""
+"""What is read in a condition before its grammar: numbers with units (``50 ms``, ``40 %``), kinds of names, slips."""
 
 from __future__ import annotations
 
@@ -9,9 +9,21 @@ from mlsysim.sweep.quantities import QUANTITIES
 from mlsysim.sweep.terms import Chosen, Name, Number, Term
 from mlsysim.units import scale
 
+FLAGS = ("feasible", "fits")
+"""What is true or false by itself."""
+WORDS = ("model", "hardware", "phase", "precision", "plan", "recompute", "freeze", "draft", "region", "reason")
+"""Fields of words, which are compared with words in quotes."""
+SLIPS = (
+    (re.compile(r"(?<![<>=!])=(?!=)"), "'==' compares, '=' does not"),
+    (re.compile(r"&&|&"), "join conditions with 'and'"),
+    (re.compile(r"\|"), "join conditions with 'or'"),
+    (re.compile(r"!(?!=)"), "say 'not'"),
+    (re.compile(r"[≤≥≠]"), "write <=, >= and !="),
+)
+"""What is often written in place of Python's words, and what to write."""
 LITERAL = re.compile(
     r"""(?P<quoted>'[^']*'|"[^"]*")"""
-    r"""|(?<![\w.])(?P<number>(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*"""
+    r"""|(?<![\w.])(?P<number>(?>(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))\s*"""
     r"""(?!(?:and|or|not|in|is|if|else)\b)(?P<unit>%|(?:[kMGT]\s)?[^\W\d_$]+(?:/[^\W\d_$]+)?|\$(?:/[^\W\d_]+)?)(?![\w$])"""
 )
 """A number with a unit in a text, or a part of it that stands in quotes."""

@@ -7,7 +7,9 @@ it, and what is not known stays so under ``not``.
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, reduce
 from typing import Any, NamedTuple, TypeAlias
 
@@ -283,3 +285,9 @@ def _spelt(word: str) -> float:
         if word in {"", "None", "none"}:
             return float("nan")
         raise InvalidValue("condition", "one that compares words with words in quotes", word) from None
+
+
+def quiet() -> AbstractContextManager[Any]:
+    """Let what is not known pass through arithmetic in silence; numpy would warn of each NaN that it makes."""
+    numpy = sys.modules.get("numpy")
+    return numpy.errstate(all="ignore") if numpy else nullcontext()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,11 +15,21 @@ from mlsysim.sweep.points import ASKED, Array, Points, known_names
 from mlsysim.sweep.reduce import checked_name
 from mlsysim.sweep.terms import All, Any_, Comparison, Condition, Not
 
-SLOWER = ("time_s", "tpot_s", "ttft_s", "energy_j", "cost_usd", "joules_per_item", "usd_per_million")
-"""Quantities that grow in proportion to the time of a step."""
-FASTER = ("throughput", "efficiency", "attainment", "achieved_flops")
-"""Quantities that fall in proportion to it."""
-_TIMES = ("time_s", "time_low_s", "time_high_s")
+ENDS: Mapping[str, tuple[str, str]] = {
+    "time_s": ("time_low_s", "time_high_s"),
+    "energy_j": ("energy_low_j", "energy_high_j"),
+    "cost_usd": ("cost_low_usd", "cost_high_usd"),
+}
+"""Quantities with intervals: where their better and their worse end is."""
+FOLLOWS: Mapping[str, str] = {
+    **dict.fromkeys(("time_s", "tpot_s", "ttft_s", "software_s"), "time_s"),
+    **dict.fromkeys(("throughput", "efficiency", "attainment", "achieved_flops"), "time_s"),
+    **dict.fromkeys(("energy_j", "joules_per_item", "carbon_kg", "water_l"), "energy_j"),
+    **dict.fromkeys(("cost_usd", "usd_per_million"), "cost_usd"),
+}
+"""Quantities that move in proportion to one with an interval."""
+FALLS = ("throughput", "efficiency", "attainment", "achieved_flops")
+"""Those of them that fall where it grows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +77,12 @@ def assertion(stated: str | Mapping[str, Any], place: str, ranks: str = "") -> A
 
 
 class Found(NamedTuple):
-    """One point: its coordinates, and what a condition looks at: at its value and at both ends of its interval."""
+    """One point: its coordinates, and what a condition looks at: at its value, and at both ends of its interval."""
 
     at: Mapping[str, Any]
     value: Mapping[str, Any]
-    fast: Mapping[str, Any]
-    slow: Mapping[str, Any]
+    better: Mapping[str, Any]
+    worse: Mapping[str, Any]
 
 
 class Ranked(NamedTuple):
@@ -89,7 +99,8 @@ class Counts:
     ``points`` are those it is asked of, ``asked`` all there are; at ``sure`` it holds over the whole 90 % interval, at
     ``unknown`` what it needs is not known. ``reason`` is why the first infeasible point is so. ``first`` is the first
     point where it does not hold; ``worst`` is where it is furthest from holding, ``edge`` where an end of the interval
-    is; ``nearest`` and ``nearest_edge`` the opposite; ``best`` is the best by what the assertion names.
+    is; ``nearest`` and ``nearest_edge`` the opposite; ``best`` is the best by what the assertion names, ``sample`` the
+    first that it is asked of.
     """
 
     asked: int
@@ -103,6 +114,7 @@ class Counts:
     nearest: Ranked | None = None
     nearest_edge: Ranked | None = None
     best: Ranked | None = None
+    sample: Found | None = None
     reason: str = ""
 
 
@@ -115,16 +127,15 @@ class Tally:
     @property
     def needs(self) -> tuple[str, ...]:
         """Return the names that are looked at."""
-        names = self.assertion.that.names
-        timed = _TIMES if names & {*SLOWER, *FASTER, "software_s"} else ()
-        by = self.assertion.by.removeprefix("-")
-        return (*sorted(names), *timed, *([by] if by else []))
+        names, by = self.assertion.that.names, self.assertion.by.removeprefix("-")
+        bases = sorted({FOLLOWS[name] for name in names if name in FOLLOWS} | {"time_s"})
+        ends = [name for base in bases for name in (base, *ENDS[base])]
+        return tuple(dict.fromkeys((*sorted(names), *ends, *([by] if by else []))))
 
     def of(self, points: Points) -> Counts:
         """Return the counts of a box."""
         that, shape = self.assertion.that, points.box.shape
-        known = _Looked(points, self.needs)
-        ends = [known.at(end) for end in ("time_low_s", "time_high_s")]
+        known, *ends = (_Looked(points, that.names, end) for end in (None, 0, 1))
         every = bool(that.names & {"fits", "feasible"})
         asked = np.ones(shape, dtype=bool) if every else points.feasible
         truth, *at_ends = (_shaped(that.truth(values), shape) for values in (known, *ends))
@@ -144,6 +155,7 @@ class Tally:
             nearest=pick.least(-slack),
             nearest_edge=pick.least(-edge),
             best=pick.least(self._by(points, asked)),
+            sample=pick.first(asked.reshape(-1)),
             reason="" if points.feasible.all() else points.block.reason or NO_ROOM,
         )
 
@@ -157,7 +169,7 @@ class Tally:
     def merged(self, first: Counts, second: Counts) -> Counts:
         """Return the counts of two parts, the earlier one first."""
         found: dict[str, Any] = {n: getattr(first, n) + getattr(second, n) for n in _SUMS}
-        found |= {n: getattr(first, n) or getattr(second, n) for n in ("first", "reason")}
+        found |= {n: getattr(first, n) or getattr(second, n) for n in ("first", "sample", "reason")}
         found |= {n: _less(getattr(first, n), getattr(second, n)) for n in _RANKED}
         return Counts(**found)
 
@@ -177,32 +189,27 @@ def _less(first: Ranked | None, second: Ranked | None) -> Ranked | None:
 
 
 class _Looked(Mapping[str, Any]):
-    """What a condition looks at in a box, at the value or at one end of the interval of time."""
+    """What a condition looks at in a box: at the value, or all at the better (0) or the worse (1) ends of intervals."""
 
-    def __init__(self, points: Points, needs: tuple[str, ...], factor: Any = 1.0) -> None:
-        self._known, self._points, self._needs, self.factor = points.known(), points, needs, factor
-
-    def at(self, end: str) -> _Looked:
-        """Return the same at one end of the interval: the quantities that follow time move with it."""
-        if end not in self._needs:
-            return self
-        with np.errstate(all="ignore"):
-            return _Looked(self._points, self._needs, self._known[end] / self._known["time_s"])
+    def __init__(self, points: Points, names: Collection[str], end: int | None) -> None:
+        self._known, self._names, self._end = points.known(), names, end
 
     def __getitem__(self, name: str) -> Any:
         value = self._known[name]
-        if value is None or isinstance(self.factor, float):
+        if self._end is None or value is None or name not in FOLLOWS:
             return value
+        base = FOLLOWS[name]
         with np.errstate(all="ignore"):
+            factor = self._known[ENDS[base][self._end]] / self._known[base]
             if name == "software_s":  # the other parts of a time are what hardware makes them
-                return value + self._known["time_s"] * (self.factor - 1.0)
-            return value * self.factor if name in SLOWER else value / self.factor if name in FASTER else value
+                return value + self._known[base] * (factor - 1.0)
+            return value / factor if name in FALLS else value * factor
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._needs)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._needs)
+        return len(self._names)
 
 
 class _Pick(NamedTuple):

@@ -134,10 +134,10 @@ def _status(asserted: Assertion, c: Counts) -> str:
     if asserted.where == "best":
         if c.best is None:
             return UNKNOWN
-        truth, fast, slow = (asserted.that.truth(values) for values in c.best.point[1:])
+        truth, *ends = (asserted.that.truth(values) for values in c.best.point[1:])
         if not truth.holds:
             return FAILS if truth.fails else UNKNOWN
-        return HOLDS if fast.holds and slow.holds else VALUE_ALONE
+        return HOLDS if all(end.holds for end in ends) else VALUE_ALONE
     needed = 1 if asserted.where == "any" else c.points if asserted.where == "all" else _share(asserted.where, c.points)
     if c.holds >= needed:
         return HOLDS if c.sure >= needed else VALUE_ALONE
@@ -164,7 +164,7 @@ def _told(asserted: Assertion, c: Counts, status: str) -> tuple[Found | None, fl
     else:
         ranked, sign = (c.edge if status == VALUE_ALONE else c.worst), 1.0
     if status == UNKNOWN or ranked is None:
-        return c.first, None
+        return c.first or c.sample, None
     margin = asserted.that.margin(ranked.point.value)
     return ranked.point, sign * ranked.by if margin is None and math.isfinite(ranked.by) else margin
 
@@ -184,8 +184,8 @@ def _findings(that: Expression, point: Found) -> Iterator[Finding]:
 
 
 def _finding(part: Expression, point: Found) -> Iterator[Finding]:
-    holds, *ends = (bool(part(values)) for values in (point.value, point.fast, point.slow))
-    limit, *others = (part.limit(values) for values in (point.value, point.fast, point.slow))
+    holds, *ends = (bool(part(values)) for values in point[1:])
+    limit, *others = (part.limit(values) for values in point[1:])
     if limit is not None:
         numbers = [float(limit.found), *(float(other.found) for other in others if other)]
         low, high = min(numbers), max(numbers)

@@ -231,7 +231,7 @@ def _written(at: Sequence[str | int]) -> str:
 def placed(problem: Exception, place: str) -> UsageError:
     """Return a problem of a field told with the place of the field in a file, ``plan.toml: scenario[1].``."""
     if type(problem) is InvalidValue:
-        return InvalidValue(f"{place}{problem.field}", problem.rule, problem.value, problem.hint)
+        return InvalidValue(f"{place}{problem.field}".rstrip("."), problem.rule, problem.value, problem.hint)
     if isinstance(problem, UnknownName):
         kind, _, inner = problem.kind.rstrip(":").partition(" in ")
         listing = str(problem).rpartition(" (")[2].removesuffix(")")

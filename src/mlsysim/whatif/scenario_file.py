@@ -200,9 +200,13 @@ class _Reader:
         """Find out whether the question can be asked; the problems of its fields are told at their places."""
         found = Checks()
         found(lambda: section.grid)
+        told: set[str] = set()
         for problem in found.problems:
             said = re.match(r"\w*", str(getattr(problem, "field", "") or getattr(problem, "kind", "")))
-            self.checks.add(placed(problem, self.at(said[0] if said else "")))
+            name = said[0] if said else ""
+            if not name or name not in told:  # what follows from the first problem of a field says nothing more
+                self.checks.add(placed(problem, self.at(name)))
+            told.add(name)
 
 
 def listed(value: Any) -> list[Any]:
@@ -265,7 +269,7 @@ def reduction(table: Mapping[str, Any]) -> Reduction:
     }
     kinds = [kind for kind in made if kind in table]
     if len(kinds) != 1:
-        raise InvalidValue("top", "or pareto, quantiles or summary in its place, one of them", kinds or None)
+        raise InvalidValue("", f"a table with one of {', '.join(made)}", dict(table))
     needed, allowed = _BESIDE[kinds[0]]
     for key in table:
         if key not in (*kinds, *needed, *allowed):

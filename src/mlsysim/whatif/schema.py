@@ -82,6 +82,7 @@ def _tables() -> Mapping[str, Any]:
     """Return the schemas of the tables that stand in place of a number."""
     end = {"type": ["number", "string"]}
     ends = {"from": end, "to": end}
+    pair = {"type": "array", "items": end, "minItems": 2, "maxItems": 2}
 
     def table(description: str, properties: Mapping[str, Any], required: list[str]) -> dict[str, Any]:
         return {
@@ -103,10 +104,10 @@ def _tables() -> Mapping[str, Any]:
                     "A calibration by its name (`mlsysim calibrations`) or file.", {"calibration": run}, ["calibration"]
                 ),
                 table("The log of a run, relative to this file.", {"log": run}, ["log"]),
-                {"$ref": "#/$defs/Distribution"},
+                table("Anything between two ends, each as likely.", {"low": end, "high": end}, ["low", "high"]),
+                table("A normal distribution: its mean and standard deviation.", {"normal": pair}, ["normal"]),
             ]
         },
-        "Distribution": {"type": "object", "description": "A distribution.", "minProperties": 1},
     }
 
 
