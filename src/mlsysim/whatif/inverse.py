@@ -93,7 +93,7 @@ class Need:
         if self.side == "any":
             head = f"{self.reach} holds whatever the {self.title}, from {value} on"
         elif self.has is not None:
-            head += f", {self.value / self.has:.3g} times the {shown(self.has, self.unit, 4)} in the question"
+            head += f", where the question has {shown(self.has, self.unit, 4)}"
         lines = [head]
         if self.side == "at least" and not self.range.last:
             lines.append(f"and holds up to {shown(self.range.high, self.unit, 4)}")
