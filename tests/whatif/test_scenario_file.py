@@ -346,6 +346,11 @@ def test_what_is_not_known_does_not_hold():
     assert either.status == "holds"
 
 
+def test_fields_that_are_not_given_have_their_defaults():
+    found = verdicts("['devices == 1', 'batch_size == 1 and context == 2048', 'precision == \"bf16\"']")
+    assert [v.status for v in found] == ["holds"] * 3
+
+
 def test_of_what_and_joins_the_part_that_fails_is_told():
     (failed,) = verdicts("['tpot_s < 50 ms and throughput > 1e9 and hardware == \"h100\"']")
     assert [f.of for f in failed.findings] == ["throughput"]

@@ -155,7 +155,7 @@ def _sentence(verdict: Verdict) -> str:
     if not verdict.points:
         return f"{head}no feasible point: {verdict.reason}{why}"
     at = f" at {_place(verdict.at)}" if verdict.at else ""
-    found = "; ".join(map(_found, verdict.findings))
+    found = verdict.reason or "; ".join(map(_found, verdict.findings))
     by = f", {abs(verdict.margin):.1%} beyond its bound" if verdict.margin is not None and verdict.margin < 0 else ""
     alone = " holds at the value alone:" if verdict.holds else ""
     first = f"; first at {_place(verdict.first)}" if verdict.first and verdict.first != verdict.at else ""

@@ -28,6 +28,8 @@ FOLLOWS: Mapping[str, str] = {
     **dict.fromkeys(("cost_usd", "usd_per_million"), "cost_usd"),
 }
 """Quantities that move in proportion to one with an interval."""
+DEFAULTED = ("batch_size", "seq_len", "context", "precision", "devices")
+"""Fields that have a value where none is given."""
 FALLS = ("throughput", "efficiency", "attainment", "achieved_flops")
 """Those of them that fall where it grows."""
 
@@ -192,10 +194,10 @@ class _Looked(Mapping[str, Any]):
     """What a condition looks at in a box: at the value, or all at the better (0) or the worse (1) ends of intervals."""
 
     def __init__(self, points: Points, names: Collection[str], end: int | None) -> None:
-        self._known, self._names, self._end = points.known(), names, end
+        self._points, self._known, self._names, self._end = points, points.known(), names, end
 
     def __getitem__(self, name: str) -> Any:
-        value = self._known[name]
+        value = self._default(name) if name in DEFAULTED else self._known[name]
         if self._end is None or value is None or name not in FOLLOWS:
             return value
         base = FOLLOWS[name]
@@ -204,6 +206,12 @@ class _Looked(Mapping[str, Any]):
             if name == "software_s":  # the other parts of a time are what hardware makes them
                 return value + self._known[base] * (factor - 1.0)
             return value / factor if name in FALLS else value * factor
+
+    def _default(self, name: str) -> Any:
+        """Return what a field that was not given is taken as."""
+        block = self._points.block
+        given = name in block.words or name in dict(block.axes)
+        return self._known[name] if given or block.scenario is None else getattr(block.scenario, name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -19,6 +19,14 @@ VALUE_ALONE = "holds at the value alone"
 FAILS = "fails"
 UNKNOWN = "not known"
 NO_POINT = "no feasible point"
+_NEEDS = {
+    **dict.fromkeys(("cost_usd", "usd_per_million"), "a price: no seller of the device is known, state usd_per_hour"),
+    **dict.fromkeys(("carbon_kg", "water_l"), "a region"),
+    **dict.fromkeys(("energy_j", "joules_per_item", "power_w"), "the rated power of the device, which is not known"),
+    "tpot_s": "phase decode",
+    "ttft_s": "phase forward",
+}
+"""What quantities need that may not be known."""
 
 
 class Finding(NamedTuple):
@@ -47,7 +55,8 @@ class Verdict:
     ``not known`` (a quantity that it needs is not known at some point) and ``no feasible point``. ``at`` are the
     coordinates of the point told of, those with several values; ``margin`` by how much of its bound it holds there,
     negative where it fails [1]. ``first`` are the coordinates of the first point where it does not hold. ``points`` are
-    those it was asked of, ``holding`` and ``unknown`` of them; ``infeasible`` were left out.
+    those it was asked of, ``holding`` and ``unknown`` of them; ``infeasible`` were left out. ``reason`` says what is
+    missing where it is not known, and why the first point is infeasible where all are.
     """
 
     scenario: str
@@ -123,7 +132,7 @@ def _verdict(name: str, asserted: Assertion, counts: Counts, swept: set[str]) ->
         findings=tuple(_findings(asserted.that, point)) if point else (),
         margin=margin,
         first=_where(counts.first, swept) if counts.first and status in {FAILS, UNKNOWN} else None,
-        reason=counts.reason if status == NO_POINT else "",
+        reason=counts.reason if status == NO_POINT else _why_unknown(point) if status == UNKNOWN else "",
         why=asserted.why,
     )
 
@@ -142,6 +151,13 @@ def _status(asserted: Assertion, c: Counts) -> str:
     if c.holds >= needed:
         return HOLDS if c.sure >= needed else VALUE_ALONE
     return FAILS if c.holds + c.unknown < needed else UNKNOWN
+
+
+def _why_unknown(point: Found | None) -> str:
+    """Return what is missing at a point where a condition is not known."""
+    values = point.value if point else {}
+    missing = [name for name, value in values.items() if value is None or value != value]  # noqa: PLR0124
+    return "; ".join(f"{name} needs {_NEEDS[name]}" if name in _NEEDS else f"{name} is not known" for name in missing)
 
 
 def _share(share: Any, points: int) -> int:
