@@ -69,3 +69,10 @@ def test_a_training_run_by_its_tokens() -> None:
     )
     assert code == 0
     assert "there: time of a training run" in got
+
+
+def test_what_does_not_fit_is_told_and_exits_with_1() -> None:
+    got, code = output_of("mlsysim sensitivity llama-3.1-70b h100 --of tpot_s")
+    assert code == 1
+    assert "[does-not-fit]" in got
+    assert "is not enough: nothing fits" in got

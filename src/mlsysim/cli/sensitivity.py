@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -38,3 +39,4 @@ def command(model: str, hardware: str, output: str, plot: str | None, **question
     data = found.to_dict()
     emit(output, data["rows"] if output == "csv" else data, sensitivity_table(found))
     options.say_notes(found.notes)
+    sys.exit(0 if found.result.fits else 1)

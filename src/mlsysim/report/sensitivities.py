@@ -27,8 +27,8 @@ def _row(row: Row, s: Sensitivity) -> tuple[str, ...]:
 
 
 def _caption(s: Sensitivity) -> list[str]:
-    lines = [w.text for w in s.worth if "nothing" not in w.text]
-    idle = [w.input for w in s.worth if "nothing" in w.text]
+    lines = [w.text for w in s.worth if not w.text.endswith("nothing")]
+    idle = [w.input for w in s.worth if w.text.endswith("nothing")]
     if idle:
         lines.append(f"more of these buys nothing: {', '.join(idle)}")
     for u in s.uncertain:

@@ -144,8 +144,9 @@ def shown(value: float, unit: str, digits: int = 3) -> str:
 
 
 _MANY = 1e6
+"""Tokens from here on are written with a prefix."""
 _PLAIN = 1e4
-"""Tokens from here on are written with a prefix, plain numbers with commas."""
+"""Plain numbers from here on are written with commas."""
 
 
 def bound_of(solution: Solution) -> str:
