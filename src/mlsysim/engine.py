@@ -7,14 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from mlsysim.calibration import Calibration, Profile
+from mlsysim.costs.prices import price_range
 from mlsysim.efficiency.basis import Basis
 from mlsysim.efficiency.estimate import above_ceiling, checked_efficiency
-from mlsysim.errors import Checks
+from mlsysim.errors import Checks, InvalidValue
 from mlsysim.fitting import remedies
 from mlsysim.hardware import HardwareSpec
 from mlsysim.models import ModelSpec
-from mlsysim.results import Memory, Note, Result
+from mlsysim.results import Interval, Memory, Note, Result
 from mlsysim.scenario import Scenario
+from mlsysim.setup import UNKNOWN, Setup, setup_of
 from mlsysim.solution import BOUNDS, Solution
 from mlsysim.units import parse, si
 from mlsysim.workload import Modified
@@ -22,6 +24,8 @@ from mlsysim.workload import Modified
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from mlsysim.costs.regions import Region
+    from mlsysim.costs.site import Site
     from mlsysim.hardware import Cluster
     from mlsysim.sweep.reduce import Reduction
     from mlsysim.sweep.run import Progress
@@ -44,7 +48,10 @@ class Engine:
         precision: str | None = None,
         efficiency: Stated = None,
         devices: int | None = None,
-        usd_per_hour: float | str | None = None,
+        usd_per_hour: float | str | Interval | None = None,
+        plan: Setup | str | None = None,
+        region: str | Region | None = None,
+        pue: float | str | None = None,
         strict: bool = False,
         **modified: Unpack[Modified],
     ) -> Result:
@@ -76,7 +83,12 @@ class Engine:
         devices
             Identical devices that share the work; peak, bandwidth and memory are summed. 1 if not given.
         usd_per_hour
-            Price of one device, in place of the one in the registry; most have none there.
+            Price of one device, or an interval of it, in place of the range of published ones.
+        plan
+            How devices share the work and what runs it, for predictions: ``"tp8 pp4"``, ``"engine=vllm tp=2"``.
+        region, pue
+            Where it runs, for carbon and water: a country, a state or a cloud region; and what the building takes
+            beside the equipment, that of the region's operator if not given.
         strict
             Raise instead of answering with the floor where the stated eta is above the ceiling.
         modified
@@ -94,7 +106,9 @@ class Engine:
         """
         checks = Checks()
         stated = checks(stated_efficiency, efficiency)
-        price = None if usd_per_hour is None else checks(parse, usd_per_hour, "USD/h", "usd_per_hour")
+        price = checks(stated_price, usd_per_hour)
+        setup = UNKNOWN if plan is None else checks(setup_of, plan)
+        site = checks(stated_site, region, pue)
         scenario = Scenario.of(
             model,
             hardware,
@@ -107,7 +121,8 @@ class Engine:
             checks=checks,
             **modified,
         )
-        solution = Solution(scenario, stated, price)
+        assert setup is not None
+        solution = Solution(scenario, stated, price, setup, site)
         roof, eta, time_s, memory = solution.roof, solution.efficiency, solution.time_s, solution.memory
         if strict and stated is not None and not isinstance(stated, (Calibration, Profile)):
             above_ceiling(stated, roof, strict)
@@ -115,7 +130,7 @@ class Engine:
         notes = [
             *solution.estimate.notes(),
             *_memory_notes(memory, changes),
-            *_price_notes(scenario, price),
+            *_cost_notes(solution),
             *scenario.notes(),
         ]
         return Result(
@@ -137,13 +152,12 @@ class Engine:
             traffic_bytes=roof.traffic_bytes,
             peak_flops=roof.peak_flops,
             memory=memory,
-            energy_j=solution.energy_j,
-            cost_usd=solution.cost_usd,
             defaults=scenario.defaults,
             notes=tuple(notes),
             remedies=changes,
             modifiers=scenario.modifiers.to_dict(),
             basis=Basis(scenario, roof, eta, time_s.value, solution.work),
+            costs=solution,
         )
 
     @staticmethod
@@ -229,14 +243,52 @@ def stated_efficiency(efficiency: object) -> Stated:
     return checked_efficiency(parse(efficiency, "1", "efficiency"), efficiency)
 
 
-def _price_notes(scenario: Scenario, stated: float | None) -> list[Note]:
-    """Say which price a cost rests on, where it is not the caller's own."""
-    known = scenario.hardware.usd_per_hour
-    if stated is not None or known is None:
-        return []
-    return [
-        Note("price-taken", f"{known.value:g} USD/h for one {scenario.hardware.name}: {known.note or known.source}")
-    ]
+def stated_price(price: object) -> float | Interval | None:
+    """Return the price of one device [USD/h]: a number, an interval, or None.
+
+    Raises
+    ------
+    InvalidValue
+        Not positive, or not in USD/h.
+    """
+    if price is None or isinstance(price, Interval):
+        return price
+    return parse(price, "USD/h", "usd_per_hour")
+
+
+def stated_site(region: str | Region | None, pue: float | str | None) -> Site | None:
+    """Return where it runs, None where that was not said.
+
+    Raises
+    ------
+    InvalidValue, UnknownName
+        No such region; a PUE without one, or out of range.
+    """
+    if region is not None:
+        from mlsysim.costs.site import site_of
+
+        return site_of(region, pue)
+    if pue is not None:
+        raise InvalidValue("pue", "left out where no region is given", pue, "energy_j is that of the devices alone")
+    return None
+
+
+def _cost_notes(solution: Solution) -> list[Note]:
+    """Say which price a cost rests on where it is not the caller's own, and what a footprint takes in."""
+    found = []
+    scenario, site = solution.scenario, solution.site
+    known = None if solution.usd_per_hour is not None else price_range(scenario.hardware)
+    if known is not None:
+        wide = f", {known.low:g} to {known.high:g}" if known.low < known.high else ""
+        about = known.note or f"published {known.kind} prices, {known.date}"
+        found.append(Note("price-taken", f"{known.value:g} USD/h for one {scenario.hardware.name}{wide}: {about}"))
+    if site is not None:
+        message = (
+            f"{site.region.carbon()}; a PUE of {site.pue.value:g} ({site.pue.of or 'stated'}); hosts beside the devices"
+            " are in carbon and water, not in the energy"
+        )
+        found.append(Note("footprint-taken", message))
+    return found
 
 
 def _memory_notes(memory: Memory, changes: tuple[str, ...]) -> list[Note]:

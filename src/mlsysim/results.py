@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from mlsysim.physics.elementwise import Real, minimum
+from mlsysim.physics.elementwise import Real, exp, log, minimum, where
+
+NORMAL_90 = 1.6448536269514722
+"""Standard deviations on either side of the mean of a normal distribution that 90 % lies between."""
 
 
 class Interval(NamedTuple):
@@ -19,14 +22,45 @@ class Interval(NamedTuple):
 
     def __mul__(self, factor: float) -> Interval:  # type: ignore[override]  # an interval scales; it is not repeated
         """Scale by a positive factor."""
-        return Interval(self.value * factor, self.low * factor, self.high * factor)
+        value = self.value * factor
+        return Interval(value, value, value) if self.exact else Interval(value, self.low * factor, self.high * factor)
 
     def reciprocal(self, numerator: float) -> Interval:
         """Return ``numerator`` / self, whose ends change places."""
         value = numerator / self.value
-        if self.low is self.value is self.high:
+        if self.exact:
             return Interval(value, value, value)
         return Interval(value, numerator / self.high, numerator / self.low)
+
+    @property
+    def exact(self) -> bool:
+        """Return whether the interval has no width because its ends are its value."""
+        return self.low is self.value is self.high
+
+    def times(self, other: Interval) -> Interval:
+        """Return the product with an independent quantity: distances of ends in logarithms add as squares.
+
+        Validity: positive values. Exact where either has no width, and for normally distributed logarithms.
+        """
+        value = self.value * other.value
+        if other.exact or self.exact:
+            if self.exact and other.exact:
+                return Interval(value, value, value)
+            return Interval(value, self.low * other.low, self.high * other.high)
+        down = (log(self.value / self.low) ** 2 + log(other.value / other.low) ** 2) ** 0.5
+        up = (log(self.high / self.value) ** 2 + log(other.high / other.value) ** 2) ** 0.5
+        return Interval(value, value * exp(-down), value * exp(up))
+
+    def at(self, z: Real) -> Interval:
+        """Return what is ``z`` standard deviations from the value, without width.
+
+        The logarithm is taken as normal on either side of the value, with 90 % between the ends.
+        """
+        if self.exact:
+            return self
+        wide = where(z > 0, log(self.high / self.value), log(self.value / self.low))
+        found = self.value * exp(wide * z / NORMAL_90)
+        return Interval(found, found, found)
 
     def capped(self, limit: float) -> Interval:
         """Return the interval with nothing above ``limit``."""
@@ -97,7 +131,8 @@ class Result:
 
     ``breakdown_s`` sums exactly to ``time_s.value``: ``compute`` is FLOPs / peak, ``memory`` what the roofline adds,
     ``overhead`` fixed time that no faster hardware removes, ``software`` all the rest (eta absorbs it unnamed).
-    ``basis`` is what ``evidence`` and ``explain`` are worked out from when they are asked for.
+    ``basis`` is what ``evidence`` and ``explain`` are worked out from when they are asked for, ``costs`` what energy,
+    cost and footprint are.
     """
 
     model: str
@@ -118,18 +153,41 @@ class Result:
     traffic_bytes: float
     peak_flops: float
     memory: Memory
-    energy_j: float | None
-    cost_usd: float | None
     defaults: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     remedies: tuple[str, ...] = ()
     modifiers: Mapping[str, object] = field(default_factory=dict)
     basis: Any = field(default=None, compare=False)
+    costs: Any = field(default=None, compare=False)
 
     @property
     def evidence(self) -> Sequence[Any]:
         """Return the published measurements nearest to this question, nearest first, each with its address."""
         found: Sequence[Any] = self.basis.evidence() if self.basis else ()
+        return found
+
+    @property
+    def energy_j(self) -> Interval | None:
+        """Return the energy that the devices use in the step [J], None where it is not known."""
+        found: Interval | None = self.costs.energy_j if self.costs else None
+        return found
+
+    @property
+    def cost_usd(self) -> Interval | None:
+        """Return the rent of the devices for the step [USD], None where no price is known."""
+        found: Interval | None = self.costs.cost_usd if self.costs else None
+        return found
+
+    @property
+    def carbon_kg(self) -> Interval | None:
+        """Return the emissions of the step [kg CO2e], None where no region was given."""
+        found: Interval | None = self.costs.footprint.carbon_kg if self.costs and self.costs.footprint else None
+        return found
+
+    @property
+    def water_l(self) -> Interval | None:
+        """Return the water consumed for the step [L], None where no region was given or none is published."""
+        found: Interval | None = self.costs.footprint.water_l if self.costs and self.costs.footprint else None
         return found
 
     def explain(self) -> str:
@@ -176,8 +234,7 @@ class Result:
             "memory_bytes": self.memory_bytes,
             "fits": self.fits,
             "remedies": list(self.remedies),
-            "energy_j": self.energy_j,
-            "cost_usd": self.cost_usd,
+            **{name: _plain(getattr(self, name)) for name in ("energy_j", "cost_usd", "carbon_kg", "water_l")},
             "modifiers": dict(self.modifiers),
             "defaults": dict(self.defaults),
             "notes": [note._asdict() for note in self.notes],
@@ -202,3 +259,7 @@ class Result:
     def __repr__(self) -> str:
         on = f"{self.devices} x {self.hardware}"
         return f"<Result {self.model} on {on}: {self.time_s.value:.4g} s, eta {self.efficiency.achieved:.4g}>"
+
+
+def _plain(interval: Interval | None) -> dict[str, float] | None:
+    return None if interval is None else interval._asdict()

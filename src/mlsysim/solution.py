@@ -6,24 +6,35 @@ depends on none of the arrays stays a number.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Generic, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from mlsysim.calibration import Calibration, Profile, moved
+from mlsysim.costs.power import power_w
+from mlsysim.costs.prices import price_range
 from mlsysim.efficiency.estimate import Estimate, assumed
 from mlsysim.efficiency.predict import predicted
 from mlsysim.models import Work
 from mlsysim.physics import performance
-from mlsysim.physics.elementwise import Real, binade, maximum, minimum, where
+from mlsysim.physics.elementwise import Real, at_least, binade, maximum, minimum, where
 from mlsysim.results import Eta, Interval, Memory
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.setup import UNKNOWN, Setup
 
 Stated: TypeAlias = Real | Calibration | Profile | None
 """What is said of eta: a number or an array of them, a measurement, or nothing."""
+EFFICIENCY, POWER, PRICE = SOURCES = ("efficiency", "power", "price")
+"""What may be uncertain beside the fields of a question, each apart from the others."""
+NOT_DRAWN: Mapping[str, Real] = MappingProxyType({})
+TINY = 1e-300
+"""Below this a fixed part is none [s]."""
 BOUNDS = ("compute", "memory", "overhead")
 """What may bind a step, in the order of its codes."""
 
+
+if TYPE_CHECKING:
+    from mlsysim.costs.site import Footprint, Site
 
 T = TypeVar("T")
 
@@ -46,16 +57,26 @@ class lazy(Generic[T]):  # noqa: N801  # used like property
 class Solution:
     """The answer to a checked question in numbers: times [s], bytes [B], FLOPs, energy [J], cost [USD].
 
-    ``efficiency`` is what is said of eta; ``usd_per_hour`` the price of one device, in place of the registry's.
+    ``efficiency`` is what is said of eta; ``usd_per_hour`` the price of one device, in place of published ones;
+    ``site`` where it runs. With ``draws``, intervals are not carried: each of eta, power and price that has one is
+    taken so many standard deviations from its value.
     """
 
     def __init__(
-        self, scenario: Scenario, efficiency: Stated, usd_per_hour: Real | None = None, setup: Setup = UNKNOWN
+        self,
+        scenario: Scenario,
+        efficiency: Stated,
+        usd_per_hour: Real | Interval | None = None,
+        setup: Setup = UNKNOWN,
+        site: Site | None = None,
+        draws: Mapping[str, Real] = NOT_DRAWN,
     ) -> None:
         self.scenario = scenario
         self.stated = efficiency
         self.usd_per_hour = usd_per_hour
         self.setup = setup
+        self.site = site
+        self.draws = draws
 
     @lazy
     def work(self) -> Work:
@@ -71,10 +92,15 @@ class Solution:
     def estimate(self) -> Estimate:
         """Return what is achieved of it: as stated, as measured and moved, or predicted."""
         if self.stated is None:
-            return predicted(self.scenario, self.roof, self.work, self.setup)
-        if isinstance(self.stated, (Calibration, Profile)):
-            return moved(tuple(self.stated), self.scenario, self.roof)
-        return assumed(self.stated, self.scenario, self.roof)
+            found = predicted(self.scenario, self.roof, self.work, self.setup)
+        elif isinstance(self.stated, (Calibration, Profile)):
+            found = moved(tuple(self.stated), self.scenario, self.roof)
+        else:
+            return assumed(self.stated, self.scenario, self.roof)
+        if EFFICIENCY not in self.draws:
+            return found
+        z = self.draws[EFFICIENCY]
+        return found._replace(attainment=found.attainment.at(z).capped(1.0), overhead=_overhead_at(found.overhead, -z))
 
     @lazy
     def time_s(self) -> Interval:
@@ -133,17 +159,68 @@ class Solution:
         return self.scenario.memory()
 
     @lazy
-    def energy_j(self) -> Any:
-        """Return the energy of the step at the rated power of the devices [J], an upper estimate; None if unknown."""
-        power = self.scenario.hardware.tdp_w
-        return (self.scenario.devices * power.value) * self.time_s.value if power else None
+    def power_w(self) -> Interval | None:
+        """Return what a device draws in the step [W], None where its rating is not known."""
+        found = self._power_at(self.time_s.value)
+        if found is None or POWER not in self.draws:
+            return found
+        rated = self.scenario.hardware.tdp_w
+        drawn = found.at(self.draws[POWER])
+        return drawn.capped(rated.value) if rated else drawn
+
+    def _power_at(self, time_s: Any) -> Interval | None:
+        """Return what a device draws where the step takes some time [W]."""
+        roof = self.roof
+        return power_w(self.scenario.hardware, roof.compute_s / time_s, roof.memory_s / time_s)
 
     @lazy
-    def cost_usd(self) -> Any:
+    def energy_j(self) -> Interval | None:
+        """Return the energy that the devices use in the step [J], None where it is not known.
+
+        A slower step draws less: its ends are those of the time, each at its own power, and those of the power.
+        """
+        power, time_s, n = self.power_w, self.time_s, self.scenario.devices
+        if power is None:
+            return None
+        if time_s.exact:
+            return power * (n * time_s.value)
+        low, high = (self._power_at(t).value * t for t in (time_s.low, time_s.high))  # type: ignore[union-attr]
+        by_time = Interval(power.value * time_s.value, low, high)
+        spread = Interval(1.0, power.low / power.value, power.high / power.value)
+        return by_time.times(spread) * n
+
+    @lazy
+    def price(self) -> Interval | None:
+        """Return the price of a device [USD/h], stated or the range of what is published; None where none is known."""
+        stated: Any = self.usd_per_hour
+        if stated is None:
+            known = price_range(self.scenario.hardware)
+            stated = None if known is None else known.interval
+        if stated is None:
+            return None
+        found = stated if isinstance(stated, Interval) else Interval(stated, stated, stated)
+        return found.at(self.draws[PRICE]) if PRICE in self.draws else found
+
+    @lazy
+    def cost_usd(self) -> Interval | None:
         """Return the rent of the devices for the step [USD], None where no price is known."""
-        known = self.scenario.hardware.usd_per_hour
-        price = self.usd_per_hour if self.usd_per_hour is not None else known.value if known else None
-        return None if price is None else (self.scenario.devices * price / 3600.0) * self.time_s.value
+        if self.price is None:
+            return None
+        return (self.price * (self.scenario.devices / 3600.0)).times(self.time_s)
+
+    @lazy
+    def footprint(self) -> Footprint | None:
+        """Return carbon and water of the step, None where no region is given or the energy is not known."""
+        if self.site is None or self.energy_j is None:
+            return None
+        from mlsysim.costs.site import footprint
+
+        return footprint(self.energy_j, self.time_s.value, self.scenario, self.site)
+
+
+def _overhead_at(overhead: Interval, z: Any) -> Interval:
+    """Return a fixed part so many standard deviations from its value; nothing stays nothing."""
+    return overhead if overhead.exact or not at_least(overhead.low, TINY) else overhead.at(z)
 
 
 def _is_zero(value: Any) -> bool:

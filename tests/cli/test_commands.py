@@ -131,7 +131,8 @@ def test_one_stated_eta_for_several_ceilings_is_pointed_out():
 def test_a_price_gives_a_cost():
     done = run("solve", "llama-3.1-8b", "h100", "--efficiency", "0.5", "--usd-per-hour", "3.60", "-o", "json")
     data = json.loads(done.stdout)
-    assert data["cost_usd"] == pytest.approx(data["time_s"]["value"] * 0.001)
+    one = pytest.approx(data["time_s"]["value"] * 0.001)
+    assert data["cost_usd"] == {"value": one, "low": one, "high": one}
     assert "price-taken" not in {n["code"] for n in data["notes"]}
     listed = run("solve", "llama-3.1-8b", "h100", "--efficiency", "0.5")
     assert "[price-taken]" in listed.stderr

@@ -1,4 +1,4 @@
-"""Maximum, minimum, choice, logarithm and power of two for floats and for arrays.
+"""Maximum, minimum, choice, logarithm, exponential and power of two for floats and for arrays.
 
 Plain numbers take Python's own operations, so that a single answer never loads numpy (which costs more than all
 the rest of it together); everything else is numpy's. This is the only place in physics that looks at a type.
@@ -70,6 +70,15 @@ def log(a: Real) -> Any:
     import numpy as np
 
     return np.log(a)
+
+
+def exp(a: Real) -> Any:
+    """Return e to a power, element by element."""
+    if isinstance(a, _SCALARS):
+        return math.exp(a)
+    import numpy as np
+
+    return np.exp(a)
 
 
 def binade(a: Real) -> Any:

@@ -42,10 +42,16 @@ def result_table(r: Result) -> Table:
         ),
     ]
     if r.energy_j is not None:
-        rows.append(("energy", si(r.energy_j, "J"), "at rated power, an upper estimate"))
+        rows.append(("energy", si(r.energy_j.value, "J"), _and(ends(r.energy_j, "J"), "of the devices alone")))
     if r.cost_usd is not None:
         items = r.throughput_unit.split("/")[0]
-        rows.append(("cost", f"{r.cost_usd:.3g} USD", f"{_per_million(r):.3g} USD for a million {items}"))
+        low, value, high = (_per_million(r, cost) for cost in (r.cost_usd.low, r.cost_usd.value, r.cost_usd.high))
+        wide = f" ({low:.3g} to {high:.3g})" if low < high else ""
+        rows.append(("cost", f"{r.cost_usd.value:.3g} USD", f"{value:.3g} USD for a million {items}{wide}"))
+    if r.carbon_kg is not None:
+        rows.append(("carbon", si(1e3 * r.carbon_kg.value, "g"), "CO2e of the energy at the wall"))
+    if r.water_l is not None:
+        rows.append(("water", si(r.water_l.value, "L"), "on site and for the electricity"))
     title = f"{r.model} on {r.devices} x {r.hardware}" if r.devices > 1 else f"{r.model} on {r.hardware}"
     return Table(title, ("quantity", "value", "meaning"), rows, frozenset({"value"}))
 
@@ -73,7 +79,7 @@ def compare_table(results: Sequence[Result]) -> Table:
             si(r.throughput.value, r.throughput_unit),
             f"{r.efficiency.achieved:.3g}",
             f"{r.efficiency.ceiling:.3g}",
-            "" if r.cost_usd is None else f"{_per_million(r):.3g}",
+            "" if r.cost_usd is None else f"{_per_million(r, r.cost_usd.value):.3g}",
             r.bound,
             "yes" if r.fits else "NO",
         )
@@ -127,9 +133,9 @@ def _and(*parts: str) -> str:
     return "; ".join(filter(None, parts))
 
 
-def _per_million(r: Result) -> float:
-    """Return the cost of a million tokens or samples [USD]; validity: the cost is known."""
-    return (r.cost_usd or 0.0) / (r.throughput.value * r.time_s.value) * 1e6
+def _per_million(r: Result, usd: float) -> float:
+    """Return the cost of a million tokens or samples where a step costs ``usd`` [USD]."""
+    return usd / (r.throughput.value * r.time_s.value) * 1e6
 
 
 def _bound(r: Result) -> str:

@@ -33,12 +33,33 @@ def _part(name: str) -> Callable[[Solution], Any]:
     return lambda s: s.breakdown_s[name]
 
 
-def _each(s: Solution, total: Any) -> Any:
-    return None if total is None else total / s.work.items
+def _of(name: str, end: str = "value") -> Callable[[Solution], Any]:
+    """Return one end of an interval of an answer, None where that is not known."""
+
+    def found(s: Solution) -> Any:
+        interval = getattr(s, name)
+        return None if interval is None else getattr(interval, end)
+
+    return found
 
 
-def _per_million(s: Solution) -> Any:
-    return None if s.cost_usd is None else s.cost_usd * (1e6 / s.work.items)
+def _each(name: str, end: str = "value", of: float = 1.0) -> Callable[[Solution], Any]:
+    """Return one end of an interval, for ``of`` tokens, images or samples."""
+    total = _of(name, end)
+
+    def found(s: Solution) -> Any:
+        value = total(s)
+        return None if value is None else value * (of / s.work.items)
+
+    return found
+
+
+def _footprint(name: str) -> Callable[[Solution], Any]:
+    def found(s: Solution) -> Any:
+        interval = getattr(s.footprint, name) if s.footprint else None
+        return None if interval is None else interval.value
+
+    return found
 
 
 def _tpot(s: Solution) -> Any:
@@ -81,9 +102,18 @@ QUANTITIES: Mapping[str, Quantity] = {
     "optimizer_bytes": Quantity("B", "held: optimizer states", _held("optimizer"), masked=False),
     "memory_bytes": Quantity("B", "held in all", lambda s: s.memory.total, masked=False),
     "capacity_bytes": Quantity("B", "memory of all devices", lambda s: s.memory.capacity, masked=False),
-    "energy_j": Quantity("J", "energy of a step", lambda s: s.energy_j),
-    "cost_usd": Quantity("USD", "rent of the devices for a step", lambda s: s.cost_usd),
-    "joules_per_item": Quantity("J", "energy of a token, image or sample", lambda s: _each(s, s.energy_j)),
-    "usd_per_million": Quantity("USD", "rent for a million tokens, images or samples", _per_million),
+    "power_w": Quantity("W", "power of one device", _of("power_w")),
+    "energy_j": Quantity("J", "energy of a step, of the devices alone", _of("energy_j")),
+    "energy_low_j": Quantity("J", "lower end of its 90 % interval", _of("energy_j", "low")),
+    "energy_high_j": Quantity("J", "upper end of its 90 % interval", _of("energy_j", "high")),
+    "joules_per_item": Quantity("J", "energy of a token, image or sample", _each("energy_j")),
+    "cost_usd": Quantity("USD", "rent of the devices for a step", _of("cost_usd")),
+    "cost_low_usd": Quantity("USD", "lower end of its 90 % interval", _of("cost_usd", "low")),
+    "cost_high_usd": Quantity("USD", "upper end of its 90 % interval", _of("cost_usd", "high")),
+    "usd_per_million": Quantity("USD", "rent for a million tokens, images or samples", _each("cost_usd", of=1e6)),
+    "usd_per_million_low": Quantity("USD", "lower end of its 90 % interval", _each("cost_usd", "low", 1e6)),
+    "usd_per_million_high": Quantity("USD", "upper end of its 90 % interval", _each("cost_usd", "high", 1e6)),
+    "carbon_kg": Quantity("kg", "CO2e of a step at the wall, where a region is given", _footprint("carbon_kg")),
+    "water_l": Quantity("L", "water of a step, where a region is given", _footprint("water_l")),
 }
 """All quantities, in the order of columns."""
