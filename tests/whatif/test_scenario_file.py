@@ -1,12 +1,14 @@
 """Scenario files: what they may say, the problems of a whole file at once, verdicts, and the schema for editors."""
 
 import json
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
 
 import jsonschema
 import pytest
+import yaml
 
 from mlsysim import Engine
 from mlsysim.calibration import store
@@ -20,6 +22,7 @@ from mlsysim.whatif.check import check
 from mlsysim.whatif.scenario_file import read_scenarios
 from mlsysim.whatif.schema import EXAMPLE, json_schema
 
+PAGE = Path(__file__).parents[2] / "docs/scenarios.md"
 LOGS = Path(__file__).parents[1] / "calibration/logs/files"
 CHAT = """\
 name = "chat"
@@ -55,7 +58,7 @@ def problems(text, name="plan.toml"):
 
 def test_the_same_file_in_three_forms():
     stated = {**tomllib.loads(CHAT), "batch_size": [1, 8], "assert": ["tpot_s < 50 ms"]}
-    write(json.dumps(stated), "plan.json")
+    write(json.dumps({"$schema": "./mlsysim.schema.json", **stated}), "plan.json")
     write(json.dumps(stated), "plan.yaml")  # JSON is YAML
     write(CHAT + 'batch_size = [1, 8]\nassert = "tpot_s < 50 ms"\n')
     found = [read_scenarios(f"plan.{ending}") for ending in ("json", "yaml", "toml")]
@@ -334,6 +337,9 @@ def test_infeasible_points_are_left_out_and_counted():
     assert (held.status, held.points, held.infeasible) == ("holds", 1, 1)
     (asked,) = verdicts("['fits']", head=head)  # what fits is asked of all points
     assert (asked.status, asked.points, asked.holding, asked.at) == ("fails", 2, 1, {"hardware": "h100-sxm"})
+    (found,) = asked.findings
+    assert (found.of, found.bound, found.holds) == ("memory_bytes", 80e9, False)
+    assert found.found == pytest.approx(Engine.solve("llama-3.1-70b", "h100").memory.total)
     (none,) = verdicts("['tpot_s < 1']", head='model = "llama-3.1-405b"\nhardware = "h100"\nphase = "decode"\n')
     assert (none.status, none.points, none.infeasible) == ("no feasible point", 0, 1)
     assert none.reason == "does not fit in memory"
@@ -415,6 +421,7 @@ def validator():
 
 GOOD = [
     dict(EXAMPLE),
+    {"$schema": "./mlsysim.schema.json", "model": "gpt2"},
     {"model": "gpt2", "hardware": "t4", "efficiency": {"calibration": "mine"}},
     {"model": "my/config.json", "hardware": ["h100", "mine.toml"], "batch_size": {"from": 1, "to": 8, "factor": 2}},
     {"models": ["gpt2"], "hardware": "t4", "efficiency": {"low": 0.3, "high": 0.5}, "phase": ["decode", "training"]},
@@ -459,3 +466,17 @@ def test_every_key_of_the_schema_is_described_and_offers_words_where_there_are_s
         assert [name for name, said in table["properties"].items() if not said.get("description")] == []
     assert "h100-sxm" in json.dumps(schema["properties"]["hardware"])
     assert schema["properties"]["phase"]["anyOf"][0]["enum"][:3] == ["forward", "decode", "training"]
+
+
+# The page
+
+
+def test_the_files_on_the_page_can_be_read_and_its_workflow_runs_commands_that_there_are():
+    blocks = re.findall(r"^```(toml|yaml|json)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert [kind for kind, _ in blocks] == ["yaml", "toml"]
+    for kind, text in blocks:
+        if "jobs:" not in text:
+            assert read_scenarios(write(text, f"plan.{kind}")).scenarios
+            continue
+        steps = yaml.safe_load(text)["jobs"]["check"]["steps"]
+        assert steps[-1]["run"] == "mlsysim check plans/*.toml"

@@ -119,6 +119,8 @@ def _word(verdict: Verdict, passed: bool) -> str:
 def _found(finding: Finding) -> str:
     """Write what was found: at the value, and in brackets the interval where it has one."""
     value = _shown(finding.found, finding.unit)
+    if finding.of not in finding.part:  # the bound is not among what was written
+        return f"{finding.of} {value} of {_shown(finding.bound, finding.unit)}"
     if finding.low == finding.high or finding.low != finding.low:  # not known
         return f"{finding.of} {value}"
     return f"{finding.of} {value} ({_shown(finding.low, finding.unit)} to {_shown(finding.high, finding.unit)})"

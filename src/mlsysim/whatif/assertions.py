@@ -11,6 +11,7 @@ import numpy as np
 from mlsysim.errors import InvalidValue
 from mlsysim.sweep.columns import NO_ROOM, WHOLE
 from mlsysim.sweep.expressions import Coded, Expression, Truth, parse
+from mlsysim.sweep.literals import FLAGS
 from mlsysim.sweep.points import ASKED, Array, Points, known_names
 from mlsysim.sweep.reduce import checked_name
 from mlsysim.sweep.terms import All, Any_, Comparison, Condition, Not
@@ -28,6 +29,8 @@ FOLLOWS: Mapping[str, str] = {
     **dict.fromkeys(("cost_usd", "usd_per_million"), "cost_usd"),
 }
 """Quantities that move in proportion to one with an interval."""
+ROOM = ("memory_bytes", "capacity_bytes")
+"""What is told of a point where it is asked whether it fits."""
 DEFAULTED = ("batch_size", "seq_len", "context", "precision", "devices")
 """Fields that have a value where none is given."""
 FALLS = ("throughput", "efficiency", "attainment", "achieved_flops")
@@ -132,14 +135,16 @@ class Tally:
         names, by = self.assertion.that.names, self.assertion.by.removeprefix("-")
         bases = sorted({FOLLOWS[name] for name in names if name in FOLLOWS} | {"time_s"})
         ends = [name for base in bases for name in (base, *ENDS[base])]
-        return tuple(dict.fromkeys((*sorted(names), *ends, *([by] if by else []))))
+        room = ROOM if names & {*FLAGS} else ()
+        return tuple(dict.fromkeys((*sorted(names), *room, *ends, *([by] if by else []))))
 
     def of(self, points: Points) -> Counts:
         """Return the counts of a box."""
         that, shape = self.assertion.that, points.box.shape
-        known, *ends = (_Looked(points, that.names, end) for end in (None, 0, 1))
-        every = bool(that.names & {"fits", "feasible"})
+        every = bool(that.names & {*FLAGS})
         asked = np.ones(shape, dtype=bool) if every else points.feasible
+        looked = (*that.names, *ROOM) if every else that.names
+        known, *ends = (_Looked(points, looked, end) for end in (None, 0, 1))
         truth, *at_ends = (_shaped(that.truth(values), shape) for values in (known, *ends))
         holds = truth.holds & asked
         slack, *end_slacks = (_flat(_slack(that.condition, values), shape, asked) for values in (known, *ends))

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from mlsysim.errors import InvalidValue
 from mlsysim.sweep.expressions import Expression
+from mlsysim.sweep.literals import FLAGS
 from mlsysim.sweep.points import ASKED
-from mlsysim.whatif.assertions import Assertion, Counts, Found, Tally
+from mlsysim.whatif.assertions import ROOM, Assertion, Counts, Found, Tally
 from mlsysim.whatif.scenario_file import ScenarioFile, Section, read_scenarios
 
 HOLDS = "holds"
@@ -211,7 +212,17 @@ def _finding(part: Expression, point: Found) -> Iterator[Finding]:
         return
     for name in sorted(part.names):
         value = point.value[name]
+        if name in FLAGS and _of_room(point, value):
+            needed, room = (float(point.value[n]) for n in ROOM)
+            yield Finding(part.text, ROOM[0], needed, needed, needed, "<=", room, "B", holds, all(ends))
+            continue
         yield Finding(part.text, name, value, value, value, "", None, "", holds, all(ends))
+
+
+def _of_room(point: Found, fits: bool) -> bool:
+    """Return whether it is room alone that decides whether a point is feasible: it can be asked, and has no flash."""
+    needed, room = (point.value.get(name) for name in ROOM)
+    return needed is not None and room is not None and (needed <= room) == fits and needed == needed  # noqa: PLR0124
 
 
 def _plain(value: Any) -> Any:

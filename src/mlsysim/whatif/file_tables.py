@@ -140,7 +140,9 @@ class FileTable(SectionTable):
     """Several scenarios: each has the fields above it in the file, or its own in their place; assertions are added."""
 
 
-OWN = ("name", "description", "assert", "keep", "reduce", "scenario")
+SCHEMA = "$schema"
+"""The key by which a JSON file names its schema to editors."""
+OWN = (SCHEMA, "name", "description", "assert", "keep", "reduce", "scenario")
 """Keys that are no fields of a question."""
 
 TABLES: Mapping[str, type[Any]] = {"assert": AssertionTable, "reduce": ReductionTable, "scenario": SectionTable}
@@ -174,7 +176,8 @@ def problems_of(raw: Mapping[str, Any], path: Path) -> Iterator[UsageError]:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        TypeAdapter(FileTable).validate_json(json.dumps(raw, default=str))  # of JSON alone tables are taken strictly
+        known = {key: value for key, value in raw.items() if key != SCHEMA}
+        TypeAdapter(FileTable).validate_json(json.dumps(known, default=str))  # of JSON alone tables are taken strictly
     except ValidationError as problems:
         found = {_place(problem["loc"], raw): problem for problem in problems.errors()}  # of one place the last
         for at, problem in found.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlsysim.whatif.file_tables import FileTable
+from mlsysim.whatif.file_tables import SCHEMA, FileTable
 
 
 def json_schema() -> dict[str, Any]:
@@ -14,7 +14,7 @@ def json_schema() -> dict[str, Any]:
 
     found = TypeAdapter(FileTable).json_schema(by_alias=True)
     head = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        SCHEMA: "https://json-schema.org/draft/2020-12/schema",
         "title": "Scenario file of mlsysim",
     }
     found["$defs"] |= _tables()
@@ -22,6 +22,7 @@ def json_schema() -> dict[str, Any]:
     for name, schema in section.items():
         section[name] = _with_words(name, _clean(schema))
     found["properties"] = {**found["properties"], **section}  # docstrings of what is inherited are not found there
+    found["properties"][SCHEMA] = {"type": "string", "description": "Where this schema is, for editors of JSON."}
     found["properties"]["scenario"] = _clean(found["properties"]["scenario"])
     reduction = found["$defs"]["ReductionTable"]
     reduction["oneOf"] = [{"required": [kind]} for kind in ("top", "pareto", "quantiles", "summary")]
