@@ -1,24 +1,30 @@
 """Scenario files: what they may say, the problems of a whole file at once, verdicts, and the schema for editors."""
 
 import json
+import pickle
 import re
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mlsysim import Engine
 from mlsysim.calibration import store
 from mlsysim.calibration.calibrate import calibrate
 from mlsysim.calibration.profile import Profile
 from mlsysim.errors import InvalidValue, Problems, UnknownName
+from mlsysim.sweep.grid import NUMBERS, WORDS
 from mlsysim.sweep.quantities import QUANTITIES
 from mlsysim.sweep.reduce import Pareto, Quantiles, Summary, Top
-from mlsysim.whatif.assertions import ENDS, FALLS, FOLLOWS
+from mlsysim.whatif.assertions import ENDS, FALLS, FOLLOWS, Tally
 from mlsysim.whatif.check import check
+from mlsysim.whatif.file_tables import OWN
 from mlsysim.whatif.scenario_file import read_scenarios
 from mlsysim.whatif.schema import EXAMPLE, json_schema
 
@@ -235,6 +241,17 @@ scenario: [{phase: decod}, {hardware: hh100}, {efficiency: {calibration: none}}]
     ]
 
 
+def test_a_word_that_no_point_has_is_a_slip():
+    text = CHAT + "assert = [\"hardware != 'a100' or tpot_s < 1\", \"hardware == 'H100'\"]"
+    assert problems(text) == [
+        "unknown hardware in \"hardware != 'a100' or tpot_s < 1\": 'a100-sxm-80gb' (it is h100-sxm in this file)"
+    ]
+    reduce = 'reduce = [{top = 1, by = "time_s", where = "phase == \'prefill\'"}]\nassert = "fits"'
+    assert problems(CHAT + reduce)[0].startswith("unknown phase in \"phase == 'prefill'\": 'forward'")
+    several = f"{text}\n[[scenario]]\n[[scenario]]\nhardware = 'a100'"  # what one of them has, all may speak of
+    assert len(read_scenarios(write(several)).scenarios) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -380,6 +397,45 @@ def test_boxes_of_a_large_sweep_are_counted_together():
     assert counted.margin == pytest.approx(-1.0)
 
 
+@given(st.floats(0.004, 0.06), st.floats(0.05, 3.0), st.sampled_from([2**9, 2**11]))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_counts_are_those_of_the_columns(seconds, usd, context):
+    text = f"""
+        hardware = ["h100", "l40s", "a100"]
+        model = ["llama-3.1-8b", "llama-3.1-70b"]
+        phase = "decode"
+        batch_size = [1, 4, 16, 64]
+        context = {context}
+        usd_per_hour = 3.0
+        assert = ["tpot_s < {seconds!r} and usd_per_million < {usd!r}"]
+        """
+    file = read_scenarios(write(text))
+    (verdict,) = check(file)
+    columns = file.scenarios[0].sweep(
+        keep=["tpot_s", "usd_per_million", "time_s", "time_high_s", "usd_per_million_high"]
+    )
+    ok, slow = columns["feasible"], columns["time_high_s"] / columns["time_s"]
+    holds = ok & (columns["tpot_s"] < seconds) & (columns["usd_per_million"] < usd)
+    sure = holds & (columns["tpot_s"] * slow < seconds) & (columns["usd_per_million_high"] < usd)
+    assert (verdict.points, verdict.holding, verdict.infeasible) == (ok.sum(), holds.sum(), (~ok).sum())
+    assert verdict.sure == (sure.sum() == ok.sum())
+    assert verdict.holds == (holds.sum() == ok.sum())
+    failing = ok & ~holds
+    if failing.any():
+        first = int(failing.argmax())
+        assert verdict.first == {n: columns[n][first] for n in ("model", "hardware", "batch_size")}
+
+
+def test_the_same_verdicts_by_several_workers():
+    head = 'model = "llama-3.1-8b"\nhardware = ["h100", "b200"]\nphase = "decode"\n'
+    text = head + 'batch_size = "1..256*2"\ncontext = "1..4096+1"\nassert = ["tpot_s < 20 ms", "throughput > 100"]'
+    alone = check(write(text))
+    with ThreadPoolExecutor(2) as pool:
+        assert check(write(text), executor=pool) == alone
+    tally = Tally(read_scenarios(write(text)).scenarios[0].assertions[0])
+    assert pickle.loads(pickle.dumps(tally)) == tally
+
+
 def test_every_quantity_is_known_to_move_with_an_interval_or_not_to():
     still = {
         *("time_low_s", "time_high_s", "throughput_low", "throughput_high", "efficiency_low", "efficiency_high"),
@@ -451,6 +507,12 @@ def test_the_schema_accepts_what_may_be_said(document):
 @pytest.mark.parametrize("document", BAD, ids=json.dumps)
 def test_the_schema_refuses_slips(document):
     assert not validator().is_valid(document)
+
+
+def test_the_fields_of_a_file_are_those_of_a_sweep():
+    later = {"region", "pue"}
+    fields = {*json_schema()["properties"]} - {*OWN, "models"}
+    assert fields - later == {*WORDS, *NUMBERS} - later
 
 
 def test_the_example_of_the_schema_is_a_scenario_file():

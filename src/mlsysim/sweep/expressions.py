@@ -18,7 +18,6 @@ from mlsysim.sweep.literals import FLAGS, LITERAL, SLIPS, WORDS, quoted, units_o
 from mlsysim.sweep.quantities import QUANTITIES
 from mlsysim.sweep.terms import (
     OPPOSITES,
-    SPELT,
     All,
     Any_,
     Arithmetic,
@@ -35,10 +34,10 @@ from mlsysim.sweep.terms import (
     Term,
     Truth,
     Values,
-    canonical,
     names_in,
     quiet,
 )
+from mlsysim.sweep.words import SPELT, canonical
 
 __all__ = ["Coded", "Expression", "Limit", "Truth", "parse"]
 

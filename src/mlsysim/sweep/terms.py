@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache, reduce
+from functools import reduce
 from typing import Any, NamedTuple, TypeAlias
 
-from mlsysim.errors import InvalidValue, UsageError
-from mlsysim.hardware import Hardware
-from mlsysim.models import Models
+from mlsysim.errors import InvalidValue
 from mlsysim.physics.elementwise import maximum, minimum, where
-from mlsysim.precision import parse_precision
-from mlsysim.registry import normal
+from mlsysim.sweep.words import canonical
 from mlsysim.units import si
-from mlsysim.workload.named import phase_of
 
 Values: TypeAlias = Mapping[str, Any]
 """A number, an array, a truth, or a word (``str`` or :class:`Coded`) by name."""
@@ -230,8 +226,6 @@ class Any_(NamedTuple):  # noqa: N801  # Any is a type
 Term: TypeAlias = Number | Name | Arithmetic | Chosen
 Condition: TypeAlias = Comparison | OneOf | Flag | Not | All | Any_
 
-SPELT: Mapping[str, Callable[[Any, str], str]] = {"precision": parse_precision, "phase": phase_of}
-"""What finds the one spelling of a word, or says that there is no such word."""
 OPPOSITES = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
 """The comparison that holds where another fails."""
 _ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
@@ -265,16 +259,15 @@ def _largest(a: Any, b: Any) -> Any:
     return where((a == a) & (b == b), maximum(a, b), float("nan"))  # noqa: PLR0124
 
 
-@lru_cache(maxsize=4096)
-def canonical(name: str, word: str) -> str:
-    """Return the spelling in which a word is compared: the name that the registries know it by, else without case."""
-    registry: Any = {"hardware": Hardware, "model": Models, "draft": Models}.get(name, ())
-    if word in registry:
-        return str(registry[word].name)
-    try:
-        return SPELT[name](word, name) if name in SPELT else normal(word)
-    except UsageError:
-        return normal(word)
+def words_in(part: Condition) -> Iterator[OneOf]:
+    """Yield the parts that compare words."""
+    if isinstance(part, OneOf):
+        yield part
+    elif isinstance(part, Not):
+        yield from words_in(part.part)
+    elif isinstance(part, (All, Any_)):
+        for inner in part.parts:
+            yield from words_in(inner)
 
 
 def _spelt(word: str) -> float:

@@ -106,6 +106,10 @@ class SectionTable:
     """How devices share it, and under which engine: "tp8 pp4", "engine=vllm tp=2"."""
     usd_per_hour: Number | None = None
     """Price of one device [USD/h]."""
+    region: Word | None = None
+    """Where it runs, for carbon and water: a country, a state or a cloud region."""
+    pue: Number | None = None
+    """What the building takes beside the equipment: the energy at the wall over that of the equipment."""
     recompute: Word | None = None
     """In training: none, selective or full."""
     lora_rank: Whole | None = None
@@ -240,3 +244,8 @@ def placed(problem: Exception, place: str) -> UsageError:
         listing = str(problem).rpartition(" (")[2].removesuffix(")")
         return UnknownName(f"{kind} in {f'{place}{inner}'.rstrip('.: ')}:", problem.name, problem.nearest, listing)
     return UsageError(f"{place.rstrip('.: ')}: {problem}")
+
+
+def listed(value: Any) -> list[Any]:
+    """Return what may be one or several as a list."""
+    return [] if value is None else value if isinstance(value, list) else [value]

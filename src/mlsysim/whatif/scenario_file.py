@@ -16,7 +16,7 @@ All problems of a file are told at once, each with its place in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,12 +25,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.files import read_fields
 from mlsysim.registry import nearest
+from mlsysim.sweep.reduce import condition
+from mlsysim.sweep.terms import words_in
+from mlsysim.sweep.words import canonical
 from mlsysim.whatif.assertions import Assertion, assertion
-from mlsysim.whatif.file_tables import OWN, placed, problems_of
+from mlsysim.whatif.file_tables import OWN, listed, placed, problems_of
+from mlsysim.whatif.reductions import Conditional, reduction
 
 if TYPE_CHECKING:
     from mlsysim.sweep.grid import Grid
-    from mlsysim.sweep.reduce import Reduction
 
 T = TypeVar("T")
 ENDINGS = (".toml", ".yaml", ".yml", ".json")
@@ -51,7 +54,7 @@ class Section:
     fields: Mapping[str, Any]
     assertions: tuple[Assertion, ...] = ()
     keep: tuple[str, ...] | None = None
-    reduce: tuple[Reduction, ...] = ()
+    reduce: tuple[Conditional, ...] = ()
 
     @cached_property
     def grid(self) -> Grid:
@@ -103,6 +106,9 @@ def read_scenarios(path: str | Path) -> ScenarioFile:
         if name in names[:n]:
             place = f"{file.name}: scenario[{n}].name"
             checks.add(InvalidValue(place, "unlike that of another scenario", name))
+    checks.done()
+    for slip in _unmatched(sections):
+        checks.add(slip)
     checks.done()
     return ScenarioFile(file, raw.get("name", file.stem), raw.get("description", ""), tuple(sections))
 
@@ -178,7 +184,7 @@ class _Reader:
         found = [self.checks(assertion, one, at, ranks) for at, one in stated]
         return [one for one in found if one]
 
-    def reductions(self, both: Mapping[str, Any]) -> list[Reduction]:
+    def reductions(self, both: Mapping[str, Any]) -> list[Conditional]:
         """Return what is to be kept in place of all points."""
         at, tables = self.at("reduce"), listed(both.get("reduce"))
         found = [self.checked(f"{at}reduce[{n}].", reduction, table) for n, table in enumerate(tables)]
@@ -209,9 +215,20 @@ class _Reader:
             told.add(name)
 
 
-def listed(value: Any) -> list[Any]:
-    """Return what may be one or several as a list."""
-    return [] if value is None else value if isinstance(value, list) else [value]
+def _unmatched(sections: Sequence[Section]) -> Iterator[UnknownName]:
+    """Yield the words of conditions that no point has: by a slip, one would hold everywhere or nowhere."""
+    known: dict[str, list[str]] = {}
+    for name in sections[0].grid.words:
+        if all(name in section.grid.words for section in sections):
+            known[name] = [str(label) for section in sections for label, _ in section.grid.words[name]]
+    conditions = {a.that.text: a.that for section in sections for a in section.assertions}
+    conditions |= {r.where: found for s in sections for r in s.reduce if (found := condition(r.where))}
+    for text, expression in conditions.items():
+        for one in words_in(expression.condition):
+            labels = list(dict.fromkeys(known.get(one.name, ())))
+            for word in one.words - {canonical(one.name, label) for label in labels} if labels else ():
+                listing = f"it is {', '.join(labels)} in this file"
+                yield UnknownName(f"{one.name} in {text!r}:", word, (), listing)
 
 
 def _resolved(name: str, value: Any, path: Path, given: Mapping[str, Any]) -> Any:
@@ -248,42 +265,3 @@ def _efficiency(value: Any, path: Path, given: Mapping[str, Any]) -> Any:
         stated = {name: given[name] for name in ("model", "hardware") if isinstance(given.get(name), str)}
         return calibrate_log(_near(named, path) or named, **stated)
     return value
-
-
-def reduction(table: Mapping[str, Any]) -> Reduction:
-    """Return what a table of ``reduce`` keeps.
-
-    Raises
-    ------
-    InvalidValue, UnknownName
-        None or several of its kinds are given; a name that is not known.
-    """
-    from mlsysim.sweep.reduce import Pareto, Quantiles, Summary, Top
-
-    where, per, by = table.get("where", ""), tuple(listed(table.get("per"))), table.get("by", "")
-    made: Mapping[str, Callable[[], Reduction]] = {
-        "top": lambda: Top(table["top"], by.removeprefix("-"), by.startswith("-"), where, per),
-        "pareto": lambda: Pareto(tuple(table["pareto"]), where),
-        "quantiles": lambda: Quantiles(tuple(listed(table["of"])), tuple(table["quantiles"]), per, where),
-        "summary": lambda: Summary(tuple(listed(table["summary"])), per, where),
-    }
-    kinds = [kind for kind in made if kind in table]
-    if len(kinds) != 1:
-        raise InvalidValue("", f"a table with one of {', '.join(made)}", dict(table))
-    needed, allowed = _BESIDE[kinds[0]]
-    for key in table:
-        if key not in (*kinds, *needed, *allowed):
-            raise InvalidValue(key, f"left out beside {kinds[0]}", table[key])
-    for key in needed:
-        if key not in table:
-            raise InvalidValue(key, f"given beside {kinds[0]}", None)
-    return made[kinds[0]]()
-
-
-_BESIDE = {
-    "top": (("by",), ("where", "per")),
-    "pareto": ((), ("where",)),
-    "quantiles": (("of",), ("where", "per")),
-    "summary": ((), ("where", "per")),
-}
-"""What else a table of each kind must have and may have."""
