@@ -174,6 +174,8 @@ class Engine:
         dask: str | None = None,
         progress: Progress | None = None,
         confirm: bool | Callable[[int], bool] = False,
+        quantiles: Sequence[float] | None = None,
+        draws: int | None = None,
         **fields: object,
     ) -> Any:
         """Answer many questions at once: every combination of what the fields hold.
@@ -185,7 +187,8 @@ class Engine:
         fields
             Fields of :meth:`solve`: ``phase``, ``batch_size``, ``seq_len``, ``context``, ``precision``, ``devices``,
             ``efficiency``, ``plan``, ``usd_per_hour`` and the modifiers. Each holds one value, a list, an array, a
-            ``range``, or text such as ``"1..256*2"``. A length that a phase does not use is no field of its points.
+            ``range``, text such as ``"1..256*2"``, or, of numbers, a distribution of ``mlsysim.sweep.distributions``.
+            A length that a phase does not use is no field of its points.
         keep
             Quantities to keep, by name; all of ``mlsysim.sweep.quantities.QUANTITIES`` if not given.
         reduce
@@ -199,6 +202,10 @@ class Engine:
             Called with the points that are done and all points.
         confirm
             True, or what is asked with the number of points, where a sweep has ten thousand million or more.
+        quantiles, draws
+            Levels of quantiles: eta's interval, the spread of power and the range of prices are drawn, as distributions
+            of fields are, and each answer comes as its median with these quantiles (``time_s_p95``) in place of ends
+            of intervals. 0.05 and 0.95 if a field is a distribution; 256 draws.
 
         Returns
         -------
@@ -227,6 +234,8 @@ class Engine:
             dask=dask,
             progress=progress,
             confirm=confirm,
+            quantiles=quantiles,
+            **({} if draws is None else {"draws": draws}),
         )
 
 

@@ -13,7 +13,7 @@ from mlsysim.registry import nearest
 from mlsysim.sweep.evaluate import FEASIBLE, Values
 from mlsysim.sweep.grid import NUMBERS, Block, Box, Grid
 from mlsysim.sweep.points import ASKED, Array
-from mlsysim.sweep.quantities import QUANTITIES
+from mlsysim.sweep.quantities import QUANTITIES, base_of
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -41,7 +41,8 @@ class Columns(Mapping[str, Array]):
     """
 
     def __init__(self, grid: Grid, parts: Sequence[tuple[Block, Values]], keep: Sequence[str]) -> None:
-        self._grid, self._parts, self._keep = grid, parts, tuple(keep)
+        self._grid, self._parts = grid, parts
+        self._keep = grid.uncertain.expanded(keep) if grid.uncertain else tuple(keep)
         self._made: dict[str, Array] = {}
         self._coordinates = tuple(
             [ASKED.get(name, name) for name in grid.words if _told(grid, name)]
@@ -79,14 +80,14 @@ class Columns(Mapping[str, Array]):
 
     def unit(self, name: str) -> str:
         """Return the unit of a column; empty for words and pure numbers."""
-        if name in QUANTITIES:
-            return QUANTITIES[name].unit
+        if base := base_of(name):
+            return QUANTITIES[base].unit
         return {"seq_len": "tokens", "context": "tokens", "usd_per_hour": "USD/h"}.get(name, "")
 
     def is_words(self, name: str) -> bool:
         """Return whether a column is of words."""
-        if name in QUANTITIES:
-            return bool(QUANTITIES[name].words)
+        if base := base_of(name):
+            return bool(QUANTITIES[base].words)
         field = _FIELD.get(name, name)
         return name == REASON or (field in self._grid.words and field not in COUNTED)
 

@@ -21,6 +21,7 @@ def about(grid: Grid, keep: Sequence[str]) -> dict[str, Any]:
             **{name: _words(values) for name, values in grid.words.items()},
             **{name: _axis(axis) for name, axis in grid.numbers.items()},
         },
+        **({"uncertain": repr(grid.uncertain)} if grid.uncertain else {}),
         "quantities": list(keep),
         "pieces": [BOX, TASK, TASK_BOXES],
     }

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlsysim.calibration import Calibration, Profile
 from mlsysim.efficiency.equations import EQUATIONS
 from mlsysim.efficiency.predict import prediction
+from mlsysim.errors import InvalidValue
 from mlsysim.scenario import Scenario
 from mlsysim.setup import Setup
-from mlsysim.solution import Solution, Stated
-from mlsysim.sweep.grid import NUMBERS, Block, Box
-from mlsysim.sweep.quantities import QUANTITIES, Quantity
+from mlsysim.solution import NOT_DRAWN, SOURCES, Solution, Stated
+from mlsysim.sweep.distributions import Distribution, draws_of
+from mlsysim.sweep.grid import NUMBERS, SIZES, Block, Box, Grid, Uncertain
+from mlsysim.sweep.quantities import QUANTITIES, Quantity, base_of, quantile, varies
 
 FEASIBLE = "feasible"
 """Whether a point can be answered and fits: a column of every sweep."""
@@ -22,23 +24,29 @@ Values = dict[str, Any]
 """A number or an array by name; arrays have as many dimensions as the box has axes."""
 
 
-def evaluate(block: Block, box: Box, wanted: Sequence[str]) -> Values:
+def evaluate(grid: Grid, box: Box, wanted: Sequence[str]) -> Values:
     """Return what is wanted of the points of a box; quantities that are not known are NaN.
 
-    ``feasible`` is always among it. Where points are infeasible, what would be an answer is NaN.
+    ``feasible`` is always among it. Where points are infeasible, what would be an answer is NaN. In a grid with
+    uncertain numbers a quantity is its median, and its quantiles are beside it.
     """
-    scenario = block.scenario
+    block = grid.block(box.block)
+    scenario, names = block.scenario, wanted
+    if grid.uncertain:
+        names = grid.uncertain.expanded(wanted)
     if scenario is None:
-        return {FEASIBLE: False, **{name: _nothing(QUANTITIES[name]) for name in wanted}}
+        return {FEASIBLE: False, **{name: _nothing(QUANTITIES[base_of(name)]) for name in names}}
     numbers = {
         name: axis.values(start, stop)
         for (name, axis), start, stop in zip(block.axes, box.start, box.stop, strict=True)
     }
-    arrays = NUMBERS if "efficiency" in numbers else arrays_of(scenario, block.efficiency, block.setup)
+    asking = _Asking(block, tuple(wanted), grid.uncertain, grid.drawn(block))
+    arrays = (
+        NUMBERS if "efficiency" in (*numbers, *asking.drawn) else arrays_of(scenario, block.efficiency, block.setup)
+    )
     looped = [name for name, values in numbers.items() if name not in arrays and len(values) > 1]
-    if not looped:
-        return _solved(scenario, block, numbers, wanted)
-    return _looped(scenario, block, numbers, looped, wanted)
+    asking.check(arrays)
+    return _looped(asking, numbers, looped) if looped else asking.answers(numbers)
 
 
 def arrays_of(scenario: Scenario, efficiency: Stated, setup: Setup) -> tuple[str, ...]:
@@ -52,18 +60,80 @@ def arrays_of(scenario: Scenario, efficiency: Stated, setup: Setup) -> tuple[str
     return always if found is None else (*always, *EQUATIONS[found.case.equation].ARRAYS)
 
 
-def _solved(scenario: Scenario, block: Block, numbers: Mapping[str, Any], wanted: Sequence[str]) -> Values:
-    shaped = {name: _along(values, n, len(numbers)) for n, (name, values) in enumerate(numbers.items())}
-    eta = shaped.pop("efficiency", block.efficiency)
-    price = shaped.pop("usd_per_hour", None)
-    solution = Solution(_with(scenario, shaped), eta, price, block.setup)
-    fits = solution.memory.fits
-    found: Values = {FEASIBLE: fits}
-    for name in wanted:
-        quantity = QUANTITIES[name]
-        value = quantity.of(solution)
-        found[name] = _nothing(quantity) if value is None else value
-    return _masked(found, fits)
+class _Asking(NamedTuple):
+    """What is asked of a block, and what of it is drawn."""
+
+    block: Block
+    wanted: tuple[str, ...]
+    uncertain: Uncertain | None
+    drawn: Mapping[str, Distribution]
+
+    def check(self, arrays: Sequence[str]) -> None:
+        """Refuse what cannot be drawn: a size on which the plan of a predicted training step depends."""
+        for name in self.drawn:
+            if name not in arrays:
+                hint = "state efficiency, or give a list of values"
+                raise InvalidValue(
+                    name, "one number or a list where eta is predicted for this phase", "a distribution", hint
+                )
+
+    def answers(self, numbers: Mapping[str, Any]) -> Values:
+        """Return the answers for values along each axis, in the shape of their grid."""
+        more = 1 if self.uncertain else 0
+        axes = len(numbers) + more
+        shaped = {name: _along(values, n, axes) for n, (name, values) in enumerate(numbers.items())}
+        draws: Mapping[str, Any] = NOT_DRAWN
+        if self.uncertain:
+            sources = (*SOURCES, *self.drawn)
+            z = {s: v.reshape([1] * (axes - 1) + [-1]) for s, v in draws_of(sources, self.uncertain.draws).items()}
+            draws = {source: z[source] for source in SOURCES}
+            shaped |= {name: _possible(name, d.at(z[name])) for name, d in self.drawn.items()}
+        eta = shaped.pop("efficiency", self.block.efficiency)
+        price = shaped.pop("usd_per_hour", None)
+        assert self.block.scenario is not None
+        scenario = _with(self.block.scenario, shaped)
+        solution = Solution(scenario, eta, price, self.block.setup, self.block.site, draws)
+        fits = solution.memory.fits
+        found: Values = {FEASIBLE: fits}
+        for name in self.wanted:
+            quantity = QUANTITIES[name]
+            value = quantity.of(solution)
+            found[name] = _nothing(quantity) if value is None else value
+        found = _masked(found, fits)
+        return _quantiles(found, self.uncertain, axes) if self.uncertain else found
+
+
+def _possible(name: str, values: Any) -> Any:
+    """Return draws of a field as it can be: whole sizes of 1 or more, shares up to 1."""
+    import numpy as np
+
+    if name in SIZES:
+        return np.maximum(np.rint(values), 1.0)
+    return np.minimum(values, 1.0) if name in {"efficiency", "acceptance"} else values
+
+
+def _quantiles(found: Values, uncertain: Uncertain, axes: int) -> Values:
+    """Return medians and quantiles over the draws, which are along the last axis."""
+    import numpy as np
+
+    reduced: Values = {}
+    for name, value in found.items():
+        drawn = getattr(value, "ndim", 0) == axes and value.shape[-1] > 1
+        if name == FEASIBLE:
+            reduced[name] = value.all(axis=-1) if drawn else _without_draws(value)
+        elif not varies(name):
+            reduced[name] = value[..., 0] if drawn else _without_draws(value)
+        else:
+            levels = (0.5, *uncertain.levels)
+            parts = np.quantile(value, levels, axis=-1, method="hazen") if drawn else [_without_draws(value)] * len(levels)
+            reduced[name] = parts[0]
+            reduced |= {quantile(name, at): part for at, part in zip(uncertain.levels, parts[1:], strict=True)}
+    return reduced
+
+
+def _without_draws(value: Any) -> Any:
+    """Return a value that no draw changes, without the axis of draws."""
+    return value[..., 0] if getattr(value, "ndim", 0) else value
 
 
 def _masked(found: Values, fits: Any) -> Values:
@@ -110,9 +180,7 @@ def _with(scenario: Scenario, shaped: Mapping[str, Any]) -> Scenario:
     return replace(scenario, **whole)
 
 
-def _looped(
-    scenario: Scenario, block: Block, numbers: Mapping[str, Any], looped: Sequence[str], wanted: Sequence[str]
-) -> Values:
+def _looped(asking: _Asking, numbers: Mapping[str, Any], looped: Sequence[str]) -> Values:
     """Return the answers of a box some of whose fields are taken value by value."""
     import numpy as np
 
@@ -122,8 +190,7 @@ def _looped(
         here = dict(zip(looped, at, strict=True))
         where = tuple(slice(here[name], here[name] + 1) if name in here else slice(None) for name in numbers)
         one = {name: values[cut] for (name, values), cut in zip(numbers.items(), where, strict=True)}
-        part = _solved(scenario, block, one, wanted)
-        for name, value in part.items():
+        for name, value in asking.answers(one).items():
             if name not in found:
                 found[name] = np.empty(shape, dtype=np.asarray(value).dtype)
             found[name][where] = value

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mlsysim.calibration import Calibration, Profile
+from mlsysim.costs.regions import region
 from mlsysim.efficiency.estimate import checked_efficiency
 from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.precision import parse_precision
@@ -15,45 +16,94 @@ from mlsysim.registry import nearest
 from mlsysim.scenario import cluster_of, hardware_of
 from mlsysim.setup import setup_of
 from mlsysim.sweep.axes import Axis, Listed, Numbers, Spaced, axis_of
-from mlsysim.sweep.grid import NUMBERS, WORDS, Grid
+from mlsysim.sweep.distributions import Distribution, distribution_of
+from mlsysim.sweep.grid import NUMBERS, SIZES, WORDS, Grid, Uncertain
 from mlsysim.units import parse, whole
 from mlsysim.workload.named import model_of, phase_of
 
 NAMED = ("model", "hardware", "phase")
 """Fields that every grid has."""
-_SIZES = ("batch_size", "seq_len", "context")
+DRAWS = 256
+"""Draws by default: ends of 90 % intervals are within a hundredth of what a thousand times as many give."""
+LEAST_DRAWS = 16
+"""Draws below which a quantile says nothing."""
+LEVELS = (0.05, 0.95)
+"""Quantiles beside the median: the ends of what 90 % lie between."""
 
 
-def grid_of(models: object, hardware: object, fields: Mapping[str, object], checks: Checks | None = None) -> Grid:
+def grid_of(
+    models: object,
+    hardware: object,
+    fields: Mapping[str, object],
+    quantiles: Sequence[float] | None = None,
+    draws: int = DRAWS,
+) -> Grid:
     """Return the grid of all combinations of what the fields hold.
+
+    With ``quantiles``, or where a field is a distribution, everything uncertain is drawn ``draws`` times.
 
     Raises
     ------
     UsageError
         Fields that break a rule, all told at once.
     """
-    check = checks or Checks()
+    check = Checks()
     given: dict[str, object] = {"model": models, "hardware": hardware, "phase": "forward"}
     given |= {name: value for name, value in fields.items() if value is not None}
     words: dict[str, tuple[tuple[str, Any], ...]] = {}
     numbers: dict[str, Axis] = {}
+    drawn: dict[str, Distribution] = {}
     for name, value in given.items():
+        if name in NUMBERS and (found := check(_drawn, name, value)) is not None:
+            drawn[name] = found
+            continue
         axis = check(axis_of, value, name)
         values = axis if axis is not None else Listed((value,))
         if name in NUMBERS and not _of_words(name, values):
-            found = check(_numbers, name, values)
-            if found is not None:
-                numbers[name] = found
+            if (checked := check(_numbers, name, values)) is not None:
+                numbers[name] = checked
         elif name in WORDS or name == "efficiency":
             words[name] = tuple(pair for v in _each(values) if (pair := check(_word, name, v)) is not None)
         else:
             known = (*WORDS, *NUMBERS)
             check.add(UnknownName("field", name, nearest(name, known), "known: " + ", ".join(known)))
+    uncertain = check(_uncertain, drawn, quantiles, draws)
+    if "pue" in words and "region" not in words:
+        check.add(InvalidValue("pue", "left out where no region is given", given["pue"]))
     check.done()
     order = [*(n for n in WORDS if n in words), *(n for n in ("efficiency",) if n in words)]
-    grid = Grid({n: _once(words[n]) for n in order}, numbers)
+    grid = Grid({n: _once(words[n]) for n in order}, numbers, uncertain)
     grid.check()
     return grid
+
+
+def _uncertain(drawn: Mapping[str, Distribution], quantiles: Sequence[float] | None, draws: int) -> Uncertain | None:
+    """Return what is drawn, None where nothing is.
+
+    Raises
+    ------
+    InvalidValue
+        Quantiles that are no shares, or fewer draws than say anything of them.
+    """
+    if not drawn and quantiles is None:
+        return None
+    levels = LEVELS if quantiles is None else tuple(quantiles)
+    for level in levels:
+        if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
+            raise InvalidValue("quantiles", "between 0 and 1", level)
+    if isinstance(draws, bool) or not isinstance(draws, int) or draws < LEAST_DRAWS:
+        raise InvalidValue("draws", f"a whole number of at least {LEAST_DRAWS}", draws)
+    return Uncertain(dict(drawn), draws, tuple(level for level in levels if level != 0.5))
+
+
+def _drawn(name: str, value: object) -> Distribution | None:
+    """Return a distribution whose ends the field may have, None where the value is none."""
+    found = distribution_of(value, name, "USD/h" if name == "usd_per_hour" else "1")
+    if found is not None:
+        check = _checked_number(name)
+        for end in found.ends:
+            check(max(1, round(end)) if name in SIZES else end)
+    return found
 
 
 def _each(axis: Axis) -> list[Any]:
@@ -96,6 +146,7 @@ _CHECKS: Mapping[str, Callable[..., Any]] = {
     "phase": phase_of,
     "precision": parse_precision,
     "devices": whole,
+    "region": lambda value, _: region(value).name,
     "plan": setup_of,
     "lora_rank": whole,
     "target_len": whole,
@@ -125,17 +176,17 @@ def _numbers(name: str, axis: Axis) -> Axis:
     if isinstance(axis, Spaced):
         for value in (axis.low, axis.last):
             check(value)
-        if name in _SIZES and not axis.whole:
+        if name in SIZES and not axis.whole:
             raise InvalidValue(name, "a range of whole numbers", f"{axis.low:g}, {axis.values(1, 2)[0]:g}, ...")
         return axis
     found = [check(value) for value in axis.values(0, len(axis))]
     if len(set(found)) < len(found):
         found = list(dict.fromkeys(found))
-    return Numbers(np.array(found, dtype=np.int64 if name in _SIZES else np.float64))
+    return Numbers(np.array(found, dtype=np.int64 if name in SIZES else np.float64))
 
 
 def _checked_number(name: str) -> Callable[[Any], Any]:
-    if name in _SIZES:
+    if name in SIZES:
         return lambda value: whole(value, name)
     if name == "usd_per_hour":
         return lambda value: parse(value, "USD/h", name)

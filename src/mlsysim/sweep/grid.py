@@ -9,18 +9,21 @@ it follows from the grid alone, so that the same points meet the same arithmetic
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from typing import Any, NamedTuple
 
+from mlsysim.costs.site import Site, site_of
 from mlsysim.errors import Checks, UsageError
 from mlsysim.models import NetworkSpec
 from mlsysim.scenario import Scenario
 from mlsysim.setup import Setup
 from mlsysim.solution import Stated
 from mlsysim.sweep.axes import Axis, Numbers, Part
+from mlsysim.sweep.distributions import Distribution
+from mlsysim.sweep.quantities import quantile, varies
 from mlsysim.workload.asked import used_lengths
 
 WORDS = (
@@ -30,6 +33,8 @@ WORDS = (
     "precision",
     "devices",
     "plan",
+    "region",
+    "pue",
     "recompute",
     "lora_rank",
     "freeze",
@@ -41,6 +46,8 @@ WORDS = (
 """Fields whose values make blocks, outermost first."""
 NUMBERS = ("batch_size", "seq_len", "context", "acceptance", "usd_per_hour", "efficiency")
 """Fields whose values are axes of a block; the one with most values is innermost."""
+SIZES = ("batch_size", "seq_len", "context")
+"""Numbers that are whole."""
 _NOT_ASKED = ("efficiency", "usd_per_hour")
 """Numbers that are no part of the question itself."""
 BOX = 1 << 17
@@ -49,6 +56,24 @@ TASK = 4 * BOX
 """Points of a task: enough that handing it to a worker costs little beside it."""
 TASK_BOXES = 512
 """Boxes that one task takes at most: small ones are slow for their size."""
+
+
+class Uncertain(NamedTuple):
+    """What of a sweep is not known exactly: fields by their distribution, how often each is drawn, and the levels.
+
+    ``levels`` are the quantiles that come back beside the median.
+    """
+
+    fields: Mapping[str, Distribution]
+    draws: int
+    levels: tuple[float, ...]
+
+    def expanded(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns of some quantities: each, and its quantiles where it is an answer."""
+        found = []
+        for name in names:
+            found += [name, *(quantile(name, level) for level in self.levels if varies(name))]
+        return tuple(found)
 
 
 class Box(NamedTuple):
@@ -90,6 +115,7 @@ class Block(NamedTuple):
     reason: str
     efficiency: Stated
     setup: Setup
+    site: Site | None
     axes: tuple[tuple[str, Axis], ...]
 
     @property
@@ -119,10 +145,11 @@ class Grid:
 
     words: Mapping[str, tuple[tuple[str, Any], ...]]
     numbers: Mapping[str, Axis]
+    uncertain: Uncertain | None = None
     _known: dict[int, Block] = field(default_factory=dict, compare=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"words": self.words, "numbers": self.numbers, "_known": {}}
+        return {**self.__dict__, "_known": {}}
 
     @property
     def swept(self) -> tuple[str, ...]:
@@ -161,20 +188,33 @@ class Grid:
         values = {name: words[name][1] for name in self.words}
         axes = self._axes(values["model"], values["phase"])
         efficiency, setup = values.pop("efficiency", None), values.pop("plan", None) or Setup()
+        region, pue = values.pop("region", None), values.pop("pue", None)
         asked = {name: v for name, v in values.items() if v is not None}
-        asked |= {name: axis.values(0, 1)[0].item() for name, axis in axes if name not in _NOT_ASKED}
+        first = {name: axis.values(0, 1)[0].item() for name, axis in axes}
+        if self.uncertain:
+            first |= {name: value.ends[0] for name, value in self._drawn(values["model"], values["phase"]).items()}
+        asked |= {name: value for name, value in first.items() if name not in _NOT_ASKED}
+        scenario, site, reason = None, None, ""
         try:
             scenario = Scenario.of(asked.pop("model"), asked.pop("hardware"), **_whole(asked))
+            site = None if region is None else site_of(region, pue)
         except UsageError as problem:
-            return Block(number, labels, None, str(problem), efficiency, setup, axes)
-        return Block(number, labels, scenario, "", efficiency, setup, axes)
+            reason = str(problem)
+        return Block(number, labels, scenario, reason, efficiency, setup, site, axes)
+
+    def drawn(self, block: Block) -> Mapping[str, Distribution]:
+        """Return the distributions of a block's numbers."""
+        scenario = block.scenario
+        return {} if scenario is None or self.uncertain is None else self._drawn(scenario.model, scenario.phase)
+
+    def _drawn(self, model: Any, phase: str) -> Mapping[str, Distribution]:
+        assert self.uncertain is not None
+        unused = _unused(model, phase)
+        return {name: value for name, value in self.uncertain.fields.items() if name not in unused}
 
     def _axes(self, model: Any, phase: str) -> tuple[tuple[str, Axis], ...]:
         """Return the axes of a block: of the lengths those that its question is put in."""
-        used = used_lengths(model, phase or "forward")
-        left_out = {"seq_len", "context"} - set(used)
-        if phase != "decode" or isinstance(model, NetworkSpec):
-            left_out.add("acceptance")
+        left_out = _unused(model, phase)
         axes = [(n, self.numbers[n]) for n in NUMBERS if n in self.numbers and n not in left_out]
         return tuple(sorted(axes, key=lambda axis: len(axis[1])))  # arithmetic is fastest along the longest
 
@@ -193,7 +233,7 @@ class Grid:
         unused = set(self.numbers) - used
         if unused:
             first = {name: values[0][1] for name, values in self.words.items() if values[0][1] is not None}
-            for name in ("efficiency", "plan"):
+            for name in ("efficiency", "plan", "region", "pue"):
                 first.pop(name, None)
             first |= {name: self.numbers[name].values(0, 1)[0].item() for name in unused}
             checks(lambda: Scenario.of(first.pop("model"), first.pop("hardware"), **_whole(first)))
@@ -223,7 +263,7 @@ class Grid:
         """Yield the boxes of all blocks, in the order of the grid."""
         for number in range(self.blocks):
             axes = self._axes(self._word(number, "model"), self._word(number, "phase"))
-            yield from _cut(number, axes, BOX)
+            yield from _cut(number, axes, max(1, BOX // (self.uncertain.draws if self.uncertain else 1)))
 
     def _word(self, number: int, name: str) -> Any:
         """Return the value of one word of a block."""
@@ -235,10 +275,15 @@ class Grid:
         return None
 
 
+def _unused(model: Any, phase: str) -> set[str]:
+    """Return the fields of numbers that a question about a model and phase is not put in."""
+    found = {"seq_len", "context"} - set(used_lengths(model, phase))
+    return found if phase == "decode" and not isinstance(model, NetworkSpec) else {*found, "acceptance"}
+
+
 def _whole(asked: dict[str, Any]) -> dict[str, Any]:
     """Return a question whose whole numbers are so: ranges hold floats."""
-    sizes = ("batch_size", "seq_len", "context")
-    return {n: int(v) if n in sizes and float(v).is_integer() else v for n, v in asked.items()}
+    return {n: int(v) if n in SIZES and float(v).is_integer() else v for n, v in asked.items()}
 
 
 def _cut(number: int, axes: tuple[tuple[str, Axis], ...], points: int) -> Iterator[Box]:

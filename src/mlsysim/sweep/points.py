@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mlsysim.sweep.evaluate import FEASIBLE, Values
 from mlsysim.sweep.expressions import Coded
 from mlsysim.sweep.grid import NUMBERS, WORDS, Block, Box
-from mlsysim.sweep.quantities import QUANTITIES
+from mlsysim.sweep.quantities import QUANTITIES, base_of
 
 Array = npt.NDArray[Any]
 COORDINATES = (*WORDS, *NUMBERS)
@@ -63,7 +63,7 @@ class _Known(Mapping[str, Any]):
         if name in {FEASIBLE, "fits"}:
             return points.feasible
         if name in points.values:
-            words = QUANTITIES[name].words
+            words = QUANTITIES[base_of(name)].words
             return Coded(points.shaped(name), words) if words else points.shaped(name)
         if name in points.block.words:
             return points.block.words[name]
@@ -84,7 +84,7 @@ def known_names() -> tuple[str, ...]:
 
 def quantities_of(names: Sequence[str]) -> tuple[str, ...]:
     """Return those of some names that are quantities: what must be worked out for them."""
-    return tuple(name for name in dict.fromkeys(names) if name in QUANTITIES)
+    return tuple(dict.fromkeys(base for name in names if (base := base_of(name))))
 
 
 def place(box: Box, block_shape: Sequence[int], within: int) -> int:

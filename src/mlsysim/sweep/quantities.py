@@ -6,6 +6,7 @@ or None where a figure that it needs is not known.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -117,3 +118,28 @@ QUANTITIES: Mapping[str, Quantity] = {
     "water_l": Quantity("L", "water of a step, where a region is given", _footprint("water_l")),
 }
 """All quantities, in the order of columns."""
+
+
+_QUANTILE = re.compile(r"(.+)_p(\d+(?:\.\d+)?)")
+
+
+def quantile(name: str, level: float) -> str:
+    """Return the name of a quantile of a quantity: ``time_s_p95``."""
+    return f"{name}_p{100 * level:g}"
+
+
+def base_of(name: str) -> str:
+    """Return the quantity that a name is of, or that it is a quantile of; empty where there is none."""
+    if name in QUANTITIES:
+        return name
+    match = _QUANTILE.fullmatch(name)
+    return match[1] if match and match[1] in QUANTITIES and varies(match[1]) else ""
+
+
+def varies(name: str) -> bool:
+    """Return whether a quantity is an answer in numbers: what may have quantiles."""
+    return QUANTITIES[name].masked and not QUANTITIES[name].words
+
+
+ENDS = tuple(name for name in QUANTITIES if re.search("_(low|high)(_|$)", name))
+"""Quantities that are ends of intervals."""

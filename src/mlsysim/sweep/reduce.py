@@ -18,7 +18,7 @@ from mlsysim.registry import nearest
 from mlsysim.sweep.expressions import Expression, parse
 from mlsysim.sweep.grid import NUMBERS, WORDS
 from mlsysim.sweep.points import ASKED, Array, Points, known_names, place
-from mlsysim.sweep.quantities import QUANTITIES
+from mlsysim.sweep.quantities import QUANTITIES, base_of
 
 Group = tuple[Any, ...]
 """Values of the fields that points are grouped by."""
@@ -415,8 +415,9 @@ def checked_name(name: str, field: str) -> str:
         There is none of that name.
     """
     numbers = [ASKED.get(n, n) for n in NUMBERS]
-    known = [n for n, quantity in QUANTITIES.items() if not quantity.words] + numbers
-    if name not in known:
+    base = base_of(name)
+    if name not in numbers and (not base or QUANTITIES[base].words):
+        known = [n for n, quantity in QUANTITIES.items() if not quantity.words] + numbers
         raise UnknownName(field, name, nearest(name, known), "known: " + ", ".join(known))
     return name
 

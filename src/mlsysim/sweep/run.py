@@ -13,11 +13,11 @@ from mlsysim.registry import nearest
 from mlsysim.sweep.columns import Columns, assembled
 from mlsysim.sweep.describe import about
 from mlsysim.sweep.evaluate import Values, evaluate
-from mlsysim.sweep.fields import grid_of
+from mlsysim.sweep.fields import DRAWS, grid_of
 from mlsysim.sweep.grid import Block, Grid
 from mlsysim.sweep.points import single
 from mlsysim.sweep.pools import opened, ordered
-from mlsysim.sweep.quantities import QUANTITIES
+from mlsysim.sweep.quantities import ENDS, QUANTITIES
 from mlsysim.sweep.reduce import Pareto, Reduction, Top
 from mlsysim.sweep.store import Store
 from mlsysim.sweep.work import Job, Outcome, merge
@@ -73,11 +73,12 @@ def sweep(
     dask: str | None = None,
     progress: Progress | None = None,
     confirm: bool | Callable[[int], bool] = False,
+    quantiles: Sequence[float] | None = None,
+    draws: int = DRAWS,
 ) -> Columns | Reduced | Stored:
     """Answer every combination of what the fields hold; see :meth:`Engine.sweep`."""
-    grid = grid_of(models, hardware, fields)
-    reductions = _reductions(reduce)
-    job = Job(grid, _kept(keep), reductions, None if to is None else Store(to))
+    grid = grid_of(models, hardware, fields, quantiles, draws)
+    job = Job(grid, _kept(keep, grid), _reductions(reduce), None if to is None else Store(to))
     _allowed(grid, job, confirm)
     if job.store is not None:
         job.store.open(about(grid, job.keep), resume)
@@ -136,7 +137,7 @@ def _finished(job: Job, reduction: Reduction, state: Any) -> Columns | list[dict
     for number, at in reduction.rows(state):
         block = job.grid.block(number)
         box = single(block, at)
-        parts.append((block.part(box), evaluate(block, box, job.keep)))
+        parts.append((block.part(box), evaluate(job.grid, box, job.keep)))
     return Columns(job.grid, parts, job.keep)
 
 
@@ -146,8 +147,8 @@ def _reductions(reduce: Reduction | Sequence[Reduction] | None) -> tuple[Reducti
     return tuple(reduce) if isinstance(reduce, Sequence) else (reduce,)
 
 
-def _kept(keep: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the quantities that columns are made of, all by default.
+def _kept(keep: Sequence[str] | None, grid: Grid) -> tuple[str, ...]:
+    """Return the quantities that columns are made of, all by default; ends of intervals where there are no quantiles.
 
     Raises
     ------
@@ -155,7 +156,7 @@ def _kept(keep: Sequence[str] | None) -> tuple[str, ...]:
         There is no quantity of that name.
     """
     if keep is None:
-        return tuple(QUANTITIES)
+        return tuple(name for name in QUANTITIES if not grid.uncertain or name not in ENDS)
     for name in keep:
         if name not in QUANTITIES:
             raise UnknownName("quantity", name, nearest(name, QUANTITIES), "known: " + ", ".join(QUANTITIES))

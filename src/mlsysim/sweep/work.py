@@ -64,7 +64,7 @@ class Job:
         wanted = self.wanted
         for box in task.boxes:
             block = self.grid.block(box.block)
-            points = Points(block, box, evaluate(block, box, wanted))
+            points = Points(block, box, evaluate(self.grid, box, wanted))
             if self.reductions:
                 merge(self.reductions, outcome.states, [reduction.of(points) for reduction in self.reductions])
             elif self.store is None:
