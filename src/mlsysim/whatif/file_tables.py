@@ -97,7 +97,7 @@ class SectionTable:
     context: Whole | None = None
     """Tokens already in the KV cache at decode."""
     precision: Word | None = None
-    """Number format: fp8, w4a16kv8, q4_k_m, ...; the 16-bit format of the device if left out."""
+    """Number format: fp8, w4a16kv8, q4_k_m and others; the 16-bit format of the device if left out."""
     efficiency: Number | None = None
     """End-to-end eta in (0, 1], "predicted", a calibration, or the log of a run; predicted if left out."""
     devices: Whole | None = None
