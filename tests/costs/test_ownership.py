@@ -1,6 +1,7 @@
 """The cost of owning by hand, as laws, and against rent."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from mlsysim.costs.ownership import Ownership, default
 from mlsysim.costs.prices import price_range
 from mlsysim.errors import InvalidValue, UnknownName
+from mlsysim.hardware import Hardware
 from mlsysim.results import Interval
 
 PLAIN = Ownership(
@@ -17,34 +19,58 @@ PLAIN = Ownership(
 SHARE = st.floats(0.01, 1.0)
 
 
+HOST = 0.4678 * (10_200 - 8 * 700) / 8
+"""Watts a device that a DGX H100 draws beside its eight: the middle share of what its rating leaves."""
+
+
 def test_by_hand():
-    # 43,800 USD over 5 years without interest is 1 USD/h owned; 1 kW x 1.5 x 0.10 is 0.15 USD/h in use, idle 70 / 700
-    # of that (figures of the registry). Used half: 1 / 0.5 + 0.15 x (0.1 + 0.9 x 0.5) / 0.5.
+    # 43,800 USD over 5 years without interest is 1 USD/h owned; 1 kW x 1.5 x 0.10 is 0.15 USD/h in use; at rest the
+    # device draws its 70 W and the host as much as in use.
+    rest = 0.15 * (70 + HOST) / 1000
     cost = PLAIN.usd_per_device_hour("h100", utilisation=0.5, usd=43_800, usd_per_kwh=0.10, power_w=1000)
     assert cost.capital.value == pytest.approx(2.0)
-    assert cost.power.value == pytest.approx(0.165)
+    assert cost.power.value == pytest.approx(0.15 + rest)
     assert cost.facility.value == cost.maintenance.value == 0
     assert cost.total == Interval(*[cost.capital.value + cost.power.value] * 3)
-    assert cost.running.value == pytest.approx(0.135)
-    assert cost.fixed.value == pytest.approx(1.015)
+    assert cost.running.value == pytest.approx(0.15 - rest)
+    assert cost.fixed.value == pytest.approx(1 + rest)
 
 
 def test_each_part_by_hand():
-    # 10,000 USD with 5 % of repair a year; 1.275 kW (10.2 kW of a DGX H100 / 8) at 100 USD a month.
+    # 10,000 USD with 5 % of repair a year; space for 1.275 kW (10.2 kW of a DGX H100 / 8) at 100 USD a month.
     owned = Ownership(discount_rate=0, maintenance_share=0.05, facility_usd_per_kw_month=100, pue=1.0)
     cost = owned.usd_per_device_hour("h100", utilisation=1, usd=10_000, usd_per_kwh=0.1)
     assert cost.maintenance.value == pytest.approx(500 / 8760)
     assert cost.facility.value == pytest.approx(1.275 * 1200 / 8760)
-    assert cost.power.value == pytest.approx(0.1275)
+    assert cost.power.value == pytest.approx((700 + HOST) / 1000 * 0.1)
     assert cost.capital.value == pytest.approx(2000 / 8760)
 
 
 def test_break_even_by_hand():
-    # 1.015 USD/h owned and 0.135 more in use against 2.165: half of the hours.
-    meet = PLAIN.break_even("h100", rent=2.165, usd=43_800, usd_per_kwh=0.10, power_w=1000)
+    # 1 USD/h and the power at rest, owned; the rest of 0.15 USD/h more in use; against twice the first and the second.
+    rest = 0.15 * (70 + HOST) / 1000
+    rent = 2 * (1 + rest) + 0.15 - rest
+    meet = PLAIN.break_even("h100", rent=rent, usd=43_800, usd_per_kwh=0.10, power_w=1000)
     assert meet.utilisation.value == pytest.approx(0.5)
-    dear = PLAIN.break_even("h100", rent=0.10, usd=43_800, usd_per_kwh=0.10, power_w=1000)
+    dear = PLAIN.break_even("h100", rent=0.05, usd=43_800, usd_per_kwh=0.10, power_w=1000)
     assert dear.utilisation.value == math.inf
+
+
+def test_a_power_below_that_at_rest_is_drawn_all_the_time():
+    cost = PLAIN.usd_per_device_hour("h100", utilisation=0.5, usd=43_800, usd_per_kwh=0.10, power_w=100)
+    assert cost.running.value == 0
+    assert cost.power.value == pytest.approx(0.015 / 0.5)
+
+
+def test_a_processor_has_no_host_and_an_unrated_device_draws_what_is_stated():
+    told = Ownership().usd_per_device_hour("epyc-9654", utilisation=1, usd=10_000, usd_per_kwh=0.1).assumptions
+    assert told["host_power_w"].value == 0
+    assert told["power_w"].value == told["rated_power_w"].value == 360
+    unrated = replace(Hardware["h100"], name="mine", tdp_w=None)
+    drawn = Ownership().usd_per_device_hour(unrated, utilisation=1, usd=10_000, usd_per_kwh=0.1, power_w=500)
+    assert drawn.assumptions["idle_power_w"].value == 500
+    with pytest.raises(InvalidValue, match="power_w must be one for which the rated power of mine is known, got None"):
+        Ownership().usd_per_device_hour(unrated, utilisation=1, usd=10_000, usd_per_kwh=0.1)
 
 
 @given(utilisation=SHARE, rent=st.floats(0.2, 20.0))
@@ -84,7 +110,8 @@ def test_every_default_is_told_with_its_source():
     assert told["rated_power_w"].value == 1275
     assert "host_share" not in told  # the node's own power was known
     assert told["electricity"].of == "us-virginia"
-    assert told["idle_share"].source.startswith("derived")
+    assert told["idle_power_w"].source.startswith("derived")
+    assert told["power_w"].value == pytest.approx(700 + HOST, rel=1e-3)
     assert all(figure.source for figure in told.values())
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from mlsysim.costs.facilities import Facility, pue_of
 from mlsysim.costs.figures import CostFigure, figures, number, stated
+from mlsysim.costs.power import host_power_w, idle_power_w
 from mlsysim.costs.prices import Price, price_range, purchase_price
 from mlsysim.costs.regions import SECTORS, Region, region
 from mlsysim.errors import InvalidValue
@@ -18,6 +19,8 @@ from mlsysim.hardware.spec import HardwareSpec
 from mlsysim.physics import economics
 from mlsysim.results import Interval
 
+HOSTLESS = frozenset({"mcu", "cpu"})
+"""Kinds of device that have no host beside them."""
 _MONTHS = 12.0
 
 
@@ -98,7 +101,8 @@ class Ownership:
 
         The price of electricity is that of the region ``where``, from industrial to commercial, or ``usd_per_kwh``.
         ``usd`` states the purchase price of a device with its share of the node, ``power_w`` its mean power in use
-        with its share of the host; else that is the rated power, an upper bound.
+        with its share of the host; else that is the device's rating, an upper bound, and what hosts of such devices
+        draw. At rest the device idles and the host draws the same.
 
         Raises
         ------
@@ -111,11 +115,12 @@ class Ownership:
         told: dict[str, CostFigure | Price] = {name: self._told(name) for name in _FIELDS}
         told["pue"] = pue = pue_of(self.pue, place)
         bought = told["purchase"] = _purchase(spec, usd)
-        rated = told["rated_power_w"] = _rated(spec, self.host_share)
-        if _node_share(spec.name):
+        drawn = _drawn(spec, self.host_share, power_w)
+        told |= drawn
+        if _host_known(spec):
             del told["host_share"]  # it decided nothing
-        busy = told["power_w"] = rated if power_w is None else stated(number(power_w, "power_w"), of=spec.name)
-        idle = told["idle_share"] = _idle_share(spec)
+        rated, busy = drawn["rated_power_w"], drawn["power_w"]
+        idle = drawn["idle_power_w"].value / busy.value
         price, told["electricity"] = _electricity(place, usd_per_kwh)
 
         capital = bought.interval * economics.per_hour(self._capital_share())
@@ -123,9 +128,9 @@ class Ownership:
         kilowatts = rated.value / 1000
         space = _exactly(economics.per_hour(kilowatts * self.facility_usd_per_kw_month * _MONTHS))
         full = _each(price, lambda p: economics.electricity_per_hour(busy.value, pue.value, p))
-        at_rest, running = full * idle.value, full * (1 - idle.value)
+        at_rest, running = full * idle, full * (1 - idle)
         fixed = _sum(capital, maintenance, space, at_rest)
-        mean = full * economics.mean_power(1.0, idle.value, use)
+        mean = full * economics.mean_power(1.0, idle, use)
         capital, mean, space, maintenance = (part * (1 / use) for part in (capital, mean, space, maintenance))
         total = _sum(capital, mean, space, maintenance)
         return OwnershipCost(total, capital, mean, space, maintenance, fixed, running, told)
@@ -190,23 +195,73 @@ def _node_share(device: str) -> CostFigure | None:
     return None
 
 
-def _rated(spec: HardwareSpec, host_share: float) -> CostFigure:
-    if shared := _node_share(spec.name):
-        return shared
-    if spec.tdp_w is None:
+def _drawn(spec: HardwareSpec, host_share: float, power_w: float | None) -> dict[str, CostFigure]:
+    """Return the powers that decide a cost, by name: what is paid for as space, and what is drawn in use and at rest.
+
+    Raises
+    ------
+    InvalidValue
+        Neither a rating of the device nor ``power_w`` is known.
+    """
+    if spec.tdp_w is None and power_w is None:
         raise InvalidValue("power_w", f"one for which the rated power of {spec.name} is known", None)
-    value = spec.tdp_w.value * (1 + host_share)
-    note = f"rated power of the device x (1 + host_share {host_share:g}), an upper bound"
-    return CostFigure(value, f"{value:g} W", "", spec.name, "", spec.tdp_w.source, spec.tdp_w.retrieved, note)
+    found: dict[str, CostFigure] = {}
+    if spec.tdp_w is None:
+        busy = _watts(number(power_w, "power_w", 1e-9), spec, "stated")
+        return {"rated_power_w": busy, "power_w": busy, "idle_power_w": busy}
+    host = found["host_power_w"] = _host(spec, host_share)
+    shared = _node_share(spec.name)
+    note = "rated power of the device and what its host draws"
+    found["rated_power_w"] = shared or _watts(spec.tdp_w.value + host.value, spec, spec.tdp_w.source, note)
+    if power_w is not None:
+        busy = _watts(number(power_w, "power_w", 1e-9), spec, "stated")
+    else:
+        busy = _watts(spec.tdp_w.value + host.value, spec, spec.tdp_w.source, f"{note}, an upper bound")
+    idle = _idle(spec, host)
+    found["power_w"] = busy
+    found["idle_power_w"] = idle if idle.value <= busy.value else busy
+    return found
 
 
-def _idle_share(spec: HardwareSpec) -> CostFigure:
-    if spec.idle_w is None or spec.tdp_w is None:
-        return CostFigure(1.0, "1", "", spec.name, "", "assumed: idle power is not known, it draws as in use")
-    share = spec.idle_w.value / spec.tdp_w.value
-    source = f"derived: idle / rated power of the device; {spec.idle_w.source}"
-    note = "taken for the host too, which rests less"
-    return CostFigure(share, f"{share:.3g}", "", spec.name, "", source, spec.idle_w.retrieved, note)
+def _host_known(spec: HardwareSpec) -> bool:
+    """Return whether nothing follows from ``host_share``: what the host draws is published, or there is none."""
+    return spec.kind in HOSTLESS or node_host_w(spec.name) is not None
+
+
+def _host(spec: HardwareSpec, host_share: float) -> CostFigure:
+    """Return what a host draws beside a device [W]."""
+    if spec.kind in HOSTLESS:
+        return _watts(0.0, spec, "no part of a node")
+    drawn = node_host_w(spec.name)
+    if drawn:
+        source = "https://arxiv.org/abs/2412.08602, https://arxiv.org/abs/2506.14551, https://smc.co/mlperfv40"
+        note = f"of the node's rating beside its devices, {drawn.low:.4g} to {drawn.high:.4g} W"
+        return _watts(drawn.value, spec, f"derived: share drawn by three nodes, {source}", note)
+    assert spec.tdp_w is not None
+    note = f"host_share {host_share:g} of the rated power of the device"
+    return _watts(spec.tdp_w.value * host_share, spec, f"derived: {default('host_share').source}", note)
+
+
+@lru_cache(maxsize=256)
+def node_host_w(device: str) -> Interval | None:
+    """Return what the host in a node of such devices draws beside each [W], None where no node's rating tells."""
+    for name in Nodes:
+        if Nodes.row(name)["device"] == device and (drawn := host_power_w(Nodes[name])):
+            return drawn * (1.0 / Nodes[name].devices)
+    return None
+
+
+def _idle(spec: HardwareSpec, host: CostFigure) -> CostFigure:
+    """Return what device and host draw at rest [W]: the host as much as in use."""
+    idle = idle_power_w(spec)
+    assert idle is not None
+    source = spec.idle_w.source if spec.idle_w else "the share of the rating that devices of its kind idle at"
+    note = "the device at idle and its host, which is taken to draw as much as in use"
+    return _watts(idle + host.value, spec, f"derived: {source}", note)
+
+
+def _watts(value: float, spec: HardwareSpec, source: str, note: str = "") -> CostFigure:
+    return CostFigure(value, f"{value:,.4g} W", "", spec.name, "", source, "", note)
 
 
 def _electricity(place: Region | None, usd_per_kwh: float | None) -> tuple[Interval, CostFigure]:
