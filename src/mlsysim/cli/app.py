@@ -25,6 +25,7 @@ COMMANDS = (
     "transfer",
     "whatif",
     "compare",
+    "sweep",
     "check",
     "schema",
     "sensitivity",

@@ -98,6 +98,9 @@ _DEVICES = (click.option("--devices", type=Word(), help="identical devices that 
 _ETA = (
     click.option("--usd-per-hour", help="price of one device, for the cost of a step"),
     click.option("--efficiency", type=Word(), help="end-to-end eta in (0, 1]; left out, it is predicted"),
+    click.option("--plan", help="how devices share the work and what runs it: 'tp8 pp4', 'engine=vllm tp=2'"),
+    click.option("--region", help="where it runs, for carbon and water: sweden, virginia, us-east-1, ..."),
+    click.option("--pue", type=Word(), help="what the building takes over the equipment  [default: the operator's]"),
     click.option("--strict", is_flag=True, help="refuse an eta above the roofline ceiling"),
 )
 

@@ -78,6 +78,11 @@ class Columns(Mapping[str, Array]):
         """Return the names of the columns that say which point a row is."""
         return self._coordinates
 
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Return the levels of quantiles that stand beside medians; none where nothing was drawn."""
+        return self._grid.uncertain.levels if self._grid.uncertain else ()
+
     def unit(self, name: str) -> str:
         """Return the unit of a column; empty for words and pure numbers."""
         if base := base_of(name):
