@@ -15,7 +15,7 @@ from typing import Any
 from mlsysim.errors import InvalidValue, UnknownName, UsageError
 from mlsysim.registry import nearest
 from mlsysim.sweep.literals import FLAGS, LITERAL, SLIPS, WORDS, quoted, units_of, with_unit
-from mlsysim.sweep.quantities import QUANTITIES
+from mlsysim.sweep.quantities import QUANTITIES, base_of
 from mlsysim.sweep.terms import (
     OPPOSITES,
     All,
@@ -229,7 +229,7 @@ class _Reader:
 
     def name(self, node: ast.Name) -> Name:
         """Return a known name."""
-        if node.id not in self.known:
+        if node.id not in self.known and base_of(node.id) not in self.known:  # a quantile of what is known is too
             near = nearest(node.id, sorted(self.known))
             listed = "`mlsysim schema --quantities` lists all" if near else "known: " + ", ".join(sorted(self.known))
             raise UnknownName(f"quantity in {self.field}:", node.id, near, listed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mlsysim.errors import UsageError
-from mlsysim.sweep.quantities import QUANTITIES
+from mlsysim.sweep.quantities import QUANTITIES, base_of
 from mlsysim.sweep.terms import Chosen, Name, Number, Term
 from mlsysim.units import scale
 
@@ -62,7 +62,8 @@ def units_of(term: Term) -> frozenset[str]:
     if isinstance(term, Number):
         return term.units
     if isinstance(term, Name):
-        unit = QUANTITIES[term.name].unit if term.name in QUANTITIES else _FIELDS.get(term.name)
+        base = base_of(term.name)
+        unit = QUANTITIES[base].unit if base else _FIELDS.get(term.name)
         return frozenset() if unit is None else frozenset({_SAME.get(unit, unit)})
     if isinstance(term, Chosen):
         return next((units for units in map(units_of, term.among) if units), frozenset())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,10 +11,12 @@ import numpy as np
 from mlsysim.errors import InvalidValue
 from mlsysim.sweep.columns import NO_ROOM, WHOLE
 from mlsysim.sweep.expressions import Coded, Expression, Truth, parse
+from mlsysim.sweep.fields import LEVELS
 from mlsysim.sweep.literals import FLAGS
 from mlsysim.sweep.points import ASKED, Array, Points, known_names
+from mlsysim.sweep.quantities import quantile
 from mlsysim.sweep.reduce import checked_name
-from mlsysim.sweep.terms import All, Any_, Comparison, Condition, Not
+from mlsysim.whatif.margins import slack
 
 ENDS: Mapping[str, tuple[str, str]] = {
     "time_s": ("time_low_s", "time_high_s"),
@@ -125,15 +127,19 @@ class Counts:
 
 @dataclass(frozen=True)
 class Tally:
-    """A reduction (see :mod:`mlsysim.sweep.reduce`) that counts where an assertion holds."""
+    """A reduction (see :mod:`mlsysim.sweep.reduce`) that counts where an assertion holds.
+
+    Where what is uncertain is ``drawn``, values are medians, and the ends of intervals quantiles.
+    """
 
     assertion: Assertion
+    drawn: bool = False
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Return the names that are looked at."""
         names, by = self.assertion.that.names, self.assertion.by.removeprefix("-")
-        bases = sorted({FOLLOWS[name] for name in names if name in FOLLOWS} | {"time_s"})
+        bases = () if self.drawn else sorted({FOLLOWS[name] for name in names if name in FOLLOWS} | {"time_s"})
         ends = [name for base in bases for name in (base, *ENDS[base])]
         room = ROOM if names & {*FLAGS} else ()
         return tuple(dict.fromkeys((*sorted(names), *room, *ends, *([by] if by else []))))
@@ -147,8 +153,8 @@ class Tally:
         known, *ends = (_Looked(points, looked, end) for end in (None, 0, 1))
         truth, *at_ends = (_shaped(that.truth(values), shape) for values in (known, *ends))
         holds = truth.holds & asked
-        slack, *end_slacks = (_flat(_slack(that.condition, values), shape, asked) for values in (known, *ends))
-        edge = np.fmin(slack, np.fmin(*end_slacks))
+        gap, *end_gaps = (_flat(slack(that.condition, values), shape, asked) for values in (known, *ends))
+        edge = np.fmin(gap, np.fmin(*end_gaps))
         pick = _Pick(points, known, ends)
         return Counts(
             asked=points.box.points,
@@ -157,9 +163,9 @@ class Tally:
             sure=int((holds & at_ends[0].holds & at_ends[1].holds).sum()),
             unknown=int((asked & ~truth.holds & ~truth.fails).sum()),
             first=pick.first((asked & ~holds).reshape(-1)),
-            worst=pick.least(slack),
+            worst=pick.least(gap),
             edge=pick.least(edge),
-            nearest=pick.least(-slack),
+            nearest=pick.least(-gap),
             nearest_edge=pick.least(-edge),
             best=pick.least(self._by(points, asked)),
             sample=pick.first(asked.reshape(-1)),
@@ -203,7 +209,12 @@ class _Looked(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         value = self._default(name) if name in DEFAULTED else self._known[name]
-        if self._end is None or value is None or name not in FOLLOWS:
+        if self._end is None or value is None:
+            return value
+        quantiles = [quantile(name, level) for level in (LEVELS[::-1] if name in FALLS else LEVELS)]
+        if quantiles[0] in self._points.values:
+            return self._known[quantiles[self._end]]
+        if name not in FOLLOWS or ENDS[FOLLOWS[name]][0] not in self._points.values:
             return value
         base = FOLLOWS[name]
         with np.errstate(all="ignore"):
@@ -273,24 +284,3 @@ def _shaped(truth: Truth, shape: tuple[int, ...]) -> Truth:
 def _flat(values: Any, shape: tuple[int, ...], asked: Array) -> Array:
     """Return a number a point, NaN where it is not asked for."""
     return np.where(asked, np.broadcast_to(np.asarray(values, dtype=float), shape), np.nan).reshape(-1)
-
-
-def _slack(condition: Condition, values: Mapping[str, Any]) -> Any:
-    """Return how far a condition is from failing, as a share of its bounds; negative where it fails.
-
-    Of what is joined by ``and`` the least counts, of ``or`` the most; words hold by any distance, or fail by any.
-    """
-    with np.errstate(all="ignore"):
-        if isinstance(condition, Comparison):
-            return Expression("", condition, frozenset()).margin(values)
-        if isinstance(condition, Not):
-            return -_slack(condition.part, values)
-        if isinstance(condition, (All, Any_)):
-            join: Callable[..., Any] = np.minimum if isinstance(condition, All) else np.maximum
-            found = [np.asarray(_slack(part, values), dtype=float) for part in condition.parts]
-            whole = found[0]
-            for more in found[1:]:
-                whole = join(whole, more)
-            return whole
-        truth = condition.truth(values)
-        return np.where(truth.holds, np.inf, np.where(truth.fails, -np.inf, np.nan))

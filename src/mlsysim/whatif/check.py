@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 from mlsysim.errors import InvalidValue
 from mlsysim.sweep.expressions import Expression
+from mlsysim.sweep.fields import LEVELS
 from mlsysim.sweep.literals import FLAGS
 from mlsysim.sweep.points import ASKED
+from mlsysim.sweep.quantities import base_of
 from mlsysim.whatif.assertions import ROOM, Assertion, Counts, Found, Tally
 from mlsysim.whatif.scenario_file import ScenarioFile, Section, read_scenarios
 
@@ -112,10 +114,27 @@ def check(path: str | Path | ScenarioFile, **how: Any) -> list[Verdict]:
 def _verdicts(section: Section, how: Mapping[str, Any]) -> Iterator[Verdict]:
     if not section.assertions:
         return
-    kept = section.sweep(keep=(), reduce=[Tally(a) for a in section.assertions], **how).kept
+    levels = _levels(section)
+    drawing = {"quantiles": levels} if levels else {}
+    tallies = [Tally(asserted, drawn=bool(levels)) for asserted in section.assertions]
+    kept = section.sweep(**drawing, keep=(), reduce=tallies, **how).kept
     swept = {ASKED.get(name, name) for name in section.grid.swept}
     for asserted, (counts,) in zip(section.assertions, kept, strict=True):
         yield _verdict(section.name, asserted, counts, swept)
+
+
+def _levels(section: Section) -> list[float]:
+    """Return the quantiles that assertions name, with the ends of intervals; none where nothing is to be drawn."""
+    names = [name for a in section.assertions for name in a.that.names]
+    named = {level for name in names if (level := _level(name)) is not None}
+    if not named and section.grid.uncertain is None:
+        return []
+    return sorted({*named, *LEVELS})
+
+
+def _level(name: str) -> float | None:
+    """Return the level of a quantile that is named, ``time_s_p95``; None where none is."""
+    return float(name.rpartition("_p")[2]) / 100 if base_of(name) not in {name, ""} else None
 
 
 def _verdict(name: str, asserted: Assertion, counts: Counts, swept: set[str]) -> Verdict:

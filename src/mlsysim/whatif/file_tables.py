@@ -126,6 +126,10 @@ class SectionTable:
     """Tokens drafted a step."""
     acceptance: Number | None = None
     """Share of drafted tokens that is kept, in (0, 1]."""
+    quantiles: list[float] | None = None
+    """Levels: all that is uncertain is drawn, and answers come as medians with these quantiles, `time_s_p95`."""
+    draws: int | None = None
+    """How many times that is drawn; 256 if left out."""
     assert_: str | list[str | AssertionTable] | None = None
     """What must hold: conditions, at every feasible point unless a table says for which."""
     keep: Word | None = None
@@ -146,7 +150,7 @@ class FileTable(SectionTable):
 
 SCHEMA = "$schema"
 """The key by which a JSON file names its schema to editors."""
-OWN = (SCHEMA, "name", "description", "assert", "keep", "reduce", "scenario")
+OWN = (SCHEMA, "name", "description", "quantiles", "draws", "assert", "keep", "reduce", "scenario")
 """Keys that are no fields of a question."""
 
 TABLES: Mapping[str, type[Any]] = {"assert": AssertionTable, "reduce": ReductionTable, "scenario": SectionTable}
@@ -162,6 +166,7 @@ _RULES = {
     "reduce": "a list of tables such as {top = 10, by = 'usd_per_million'}",
     "scenario": "a list of tables: [[scenario]]",
     "top": "a whole number of at least 1",
+    "draws": "a whole number",
     "pareto": "a list of quantities",
     "quantiles": "a list of levels from 0 to 1",
     "of": "a quantity or a list of them",

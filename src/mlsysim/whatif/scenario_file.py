@@ -46,7 +46,8 @@ _FILES = ("model", "hardware", "draft")
 class Section:
     """One scenario of a file: a question or a sweep, what is kept of it, and what must hold.
 
-    ``fields`` are those of :meth:`Engine.sweep`, ``model`` and ``hardware`` among them.
+    ``fields`` are those of :meth:`Engine.sweep`, ``model`` and ``hardware`` among them; ``drawing`` says how what is
+    uncertain is drawn: its ``quantiles`` and ``draws``, where the file states them.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Section:
     assertions: tuple[Assertion, ...] = ()
     keep: tuple[str, ...] | None = None
     reduce: tuple[Conditional, ...] = ()
+    drawing: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def grid(self) -> Grid:
@@ -62,13 +64,13 @@ class Section:
         from mlsysim.sweep.fields import grid_of
 
         fields = dict(self.fields)
-        return grid_of(fields.pop("model"), fields.pop("hardware"), fields)
+        return grid_of(fields.pop("model"), fields.pop("hardware"), fields, **self.drawing)
 
     def sweep(self, **how: Any) -> Any:
         """Return the answers, as :meth:`Engine.sweep` does; ``how`` are its arguments other than fields."""
         from mlsysim.engine import Engine
 
-        stated = {"keep": self.keep, "reduce": self.reduce or None, **how}
+        stated = {"keep": self.keep, "reduce": self.reduce or None, **self.drawing, **how}
         return Engine.sweep(**self.fields, **stated)
 
 
@@ -153,6 +155,7 @@ class _Reader:
             assertions=tuple(self.assertions(both)),
             keep=self.kept(both),
             reduce=tuple(self.reductions(both)),
+            drawing={name: both[name] for name in ("quantiles", "draws") if name in both},
         )
         if len(self.checks.problems) == before:
             self.ask(found)
@@ -192,10 +195,10 @@ class _Reader:
 
     def kept(self, both: Mapping[str, Any]) -> tuple[str, ...] | None:
         """Return the quantities that are kept."""
-        from mlsysim.sweep.quantities import QUANTITIES
+        from mlsysim.sweep.quantities import QUANTITIES, base_of
 
         for name in listed(both.get("keep")):
-            if name not in QUANTITIES:
+            if not base_of(name):
                 known = "known: " + ", ".join(QUANTITIES)
                 self.checks.add(
                     UnknownName(f"quantity in {self.at('keep')}keep:", name, nearest(name, QUANTITIES), known)

@@ -83,7 +83,6 @@ def _tables() -> Mapping[str, Any]:
     """Return the schemas of the tables that stand in place of a number."""
     end = {"type": ["number", "string"]}
     ends = {"from": end, "to": end}
-    pair = {"type": "array", "items": end, "minItems": 2, "maxItems": 2}
 
     def table(description: str, properties: Mapping[str, Any], required: list[str]) -> dict[str, Any]:
         return {
@@ -93,6 +92,9 @@ def _tables() -> Mapping[str, Any]:
             "required": required,
             "additionalProperties": False,
         }
+
+    def numbers(count: int) -> dict[str, Any]:
+        return {"type": "array", "items": end, "minItems": count, "maxItems": count}
 
     steps = {"step": "Numbers this far apart.", "factor": "Each number this many times the last.", "count": "So many."}
     ranges = [table(said, {**ends, key: end}, ["from", "to", key]) for key, said in steps.items()]
@@ -105,8 +107,14 @@ def _tables() -> Mapping[str, Any]:
                     "A calibration by its name (`mlsysim calibrations`) or file.", {"calibration": run}, ["calibration"]
                 ),
                 table("The log of a run, relative to this file.", {"log": run}, ["log"]),
-                table("Anything between two ends, each as likely.", {"low": end, "high": end}, ["low", "high"]),
-                table("A normal distribution: its mean and standard deviation.", {"normal": pair}, ["normal"]),
+                table(
+                    "Between two numbers in 90 % of cases.",
+                    {"low": end, "high": end, "median": end},
+                    ["low", "high"],
+                ),
+                table("Normal: mean and standard deviation.", {"normal": numbers(2)}, ["normal"]),
+                table("As likely anywhere between two numbers.", {"uniform": numbers(2)}, ["uniform"]),
+                table("Least, most likely and most.", {"triangular": numbers(3)}, ["triangular"]),
             ]
         },
     }
