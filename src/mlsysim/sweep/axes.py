@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlsysim.errors import InvalidValue, UnknownName
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 _FORMS = "'1..256*2' (a factor), '1..256+16' (a step) or '0.3..0.5/101' (a count)"
 _ENDS = ("from", "to")
 _STEPS = ("step", "factor", "count")
-_SLACK = 1e-9
-"""Relative slack in which the last step of a range still counts as having reached its end."""
+_ROUNDING = 16 * math.ulp(1.0)
+"""Relative error of the steps of a range: its ends and step are rounded to floats, and so is their quotient."""
+_LARGEST = sys.float_info.max
+MOST = 2**53
+"""Values that a range may have: they are numbered in floats."""
 
 
 class Axis(Protocol):
@@ -82,12 +86,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Spaced:
-    """``count`` numbers from ``low``, ``step`` apart or each ``factor`` times the last; made when asked for."""
+    """``count`` numbers from ``low``, ``step`` apart or each ``factor`` times the last; made when asked for.
+
+    The last one is ``end`` where that is given: not what rounded steps come to.
+    """
 
     low: float
     count: int
     step: float = 0.0
     factor: float = 1.0
+    end: float | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -97,7 +105,10 @@ class Spaced:
         import numpy as np
 
         n = np.arange(start, stop, dtype=float)
-        return self.low * self.factor**n if self.factor != 1.0 else self.low + n * self.step
+        found = self.low * self.factor**n if self.factor != 1.0 else self.low + n * self.step
+        if self.end is not None and start < self.count <= stop:
+            found[self.count - 1 - start] = self.end
+        return found
 
     @property
     def whole(self) -> bool:
@@ -123,6 +134,8 @@ def geometric(low: float, high: float, factor: float) -> Spaced:
 def axis_of(value: object, field: str) -> Axis | None:
     """Return the values that a field is given, None where it is one value.
 
+    Sets are taken in ascending order: theirs is another one each time Python starts.
+
     Raises
     ------
     InvalidValue, UnknownName
@@ -136,23 +149,28 @@ def axis_of(value: object, field: str) -> Axis | None:
         return _spaced(field, value, value)
     if isinstance(value, range):
         return _of_range(value, field)
-    if hasattr(value, "tolist"):  # arrays and series
-        value = value.tolist()
-    if not isinstance(value, (list, tuple, set, frozenset)):
-        return None
-    found = tuple(value)
-    if not found:
-        raise InvalidValue(field, "one value or more", value)
-    for one in found:
+    for listing in ("tolist", "to_list"):  # arrays and series
+        if hasattr(value, listing):
+            value = getattr(value, listing)()
+            break
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value, key=lambda one: (isinstance(one, str), str(one) if isinstance(one, str) else one))
+    return _listed(value, field, value) if isinstance(value, (list, tuple)) else None
+
+
+def _listed(values: Sequence[Any], field: str, shown: object) -> Listed:
+    if not values:
+        raise InvalidValue(field, "one value or more", shown)
+    for one in values:
         if isinstance(one, float) and not math.isfinite(one):
             raise InvalidValue(field, "finite numbers", one)
-    return Listed(found)
+    return Listed(tuple(values))
 
 
 def _of_range(value: range, field: str) -> Spaced:
-    if not len(value) or value.step < 0:
+    if not value or value.step < 0:
         raise InvalidValue(field, "a range that goes up", value)
-    return Spaced(float(value.start), len(value), float(value.step))
+    return Spaced(float(value.start), _counted((value[-1] - value[0]) // value.step, field, value), float(value.step))
 
 
 def _written(text: str, field: str) -> Axis | None:
@@ -163,8 +181,12 @@ def _written(text: str, field: str) -> Axis | None:
         low, high, sign, by = match.groups()
         kind = {"*": "factor", "x": "factor", "+": "step", "/": "count"}[sign]
         return _spaced(field, {"from": low, "to": high, kind: by}, text)
-    if "," in text:
-        return Listed(tuple(_number(part.strip()) for part in text.split(",") if part.strip()))
+    if "," in text and field != "plan":  # a plan is one text, commas or not
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        for part in parts:
+            if re.fullmatch(r"0\d+", part):
+                raise InvalidValue(field, "numbers without leading zeros, a comma between each two", text)
+        return _listed([_number(part) for part in parts], field, text)
     return None
 
 
@@ -189,23 +211,41 @@ def _spaced(field: str, table: Mapping[Any, Any], shown: object) -> Spaced:
     low, high, by = (_finite(table[key], f"{field}.{key}", shown) for key in (*_ENDS, given[0]))
     if high < low:
         raise InvalidValue(field, "a range that goes up", shown, f"{high:g} to {low:g} is the same, upwards")
+    if not math.isfinite(high - low) or (given[0] == "factor" and low > 0 and math.isinf(high / low)):
+        raise InvalidValue(field, "a range of numbers that are not that far apart", shown)
     if given[0] == "count":
         count = int(by)
         if count != by or count < 1 or (count == 1 and high > low):
             raise InvalidValue(f"{field}.count", "a whole number of at least 2 for two ends", table["count"])
-        return Spaced(low, count, (high - low) / (count - 1) if count > 1 else 0.0)
+        return Spaced(low, _counted(count - 1, field, shown), (high - low) / max(1, count - 1), end=high)
     if given[0] == "step":
         if by <= 0:
             raise InvalidValue(f"{field}.step", "greater than 0", table["step"])
-        return Spaced(low, int((high - low) / by * (1 + _SLACK) + _SLACK) + 1, by)
+        steps, slack = (high - low) / by, _ROUNDING * max(abs(low), abs(high)) / by
+        return _to_end(Spaced(low, _counted(steps + slack, field, shown), step=by), high)
     if by <= 1 or low <= 0:
         rule = "greater than 1" if by <= 1 else "that of a range that starts above 0"
         raise InvalidValue(f"{field}.factor", rule, table["factor"] if by <= 1 else shown)
-    return Spaced(low, int(math.log(high / low) / math.log(by) * (1 + _SLACK) + _SLACK) + 1, factor=by)
+    steps = (math.log(high) - math.log(low)) / math.log(by)
+    slack = _ROUNDING * (1 + max(abs(math.log(high)), abs(math.log(low)))) / math.log(by)
+    return _to_end(Spaced(low, _counted(steps + slack, field, shown), factor=by), high)
+
+
+def _counted(steps: float, field: str, shown: object) -> int:
+    """Return the number of values of a range that takes so many steps."""
+    if not steps < MOST:
+        raise InvalidValue(field, f"a range of at most {MOST:.1e} values", shown)
+    return int(steps) + 1
+
+
+def _to_end(axis: Spaced, high: float) -> Spaced:
+    """Return a range whose last value is the end that was written, where rounding alone keeps it from that."""
+    near = not axis.whole and math.isclose(axis.last, high, rel_tol=1e-12, abs_tol=1e-12 * axis.step)
+    return replace(axis, end=high) if near or axis.last > high else axis
 
 
 def _finite(value: object, field: str, shown: object) -> float:
     number = _number(value) if isinstance(value, str) else value
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
-        raise InvalidValue(field, "a finite number", value, f"in {shown}" if shown is not value else "")
-    return float(number)
+    if isinstance(number, (int, float)) and not isinstance(number, bool) and -_LARGEST <= number <= _LARGEST:
+        return float(number)
+    raise InvalidValue(field, "a finite number", value, f"in {shown}" if shown is not value else "")

@@ -38,7 +38,7 @@ def _made(value: Any) -> bool:
 
 def _axis(axis: Axis) -> Any:
     if isinstance(axis, Spaced):
-        return {"from": axis.low, "count": axis.count, "step": axis.step, "factor": axis.factor}
+        return {"from": axis.low, "count": axis.count, "step": axis.step, "factor": axis.factor, "to": axis.last}
     values = [float(v) for v in axis.values(0, len(axis))]
     if len(values) <= _LISTED:
         return values
