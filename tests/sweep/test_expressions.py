@@ -247,3 +247,53 @@ def test_unknown_names_are_answered_with_the_nearest(text, said):
 def test_what_would_break_a_parser_is_refused(text):
     with pytest.raises(InvalidValue, match="where must be a condition such as"):
         parse(text, KNOWN)
+
+
+TOKENS = [
+    *("tpot_s", "fits", "bound", "hardware", "devices", "tpot_s_p95", "'memory'", "'h100'", "'50 ms'", "50 ms", "3"),
+    *(
+        "<",
+        "<=",
+        "==",
+        "!=",
+        "and",
+        "or",
+        "not",
+        "in",
+        "(",
+        ")",
+        ",",
+        "+",
+        "-",
+        "*",
+        "/",
+        "min",
+        "abs",
+        "%",
+        "GB",
+        "1e-3",
+    ),
+]
+
+
+@given(st.lists(st.sampled_from(TOKENS), max_size=9).map(" ".join))
+def test_whatever_is_written_is_read_or_refused(text):
+    try:
+        found = parse(text, KNOWN)
+    except (InvalidValue, UnknownName):
+        return
+    values = {"tpot_s": 0.04, "tpot_s_p95": NAN, "fits": True, "bound": "memory", "hardware": "b200", "devices": 8}
+    truth = found.truth(values)
+    assert not (truth.holds and truth.fails)
+    arrays = {n: np.array([v]) if isinstance(v, (float, bool, int)) else v for n, v in values.items()}
+    assert bool(np.all(found(arrays))) is bool(truth.holds)
+
+
+def test_a_quantile_of_a_quantity_is_a_quantity():
+    late = parse("tpot_s_p99 < 50 ms", KNOWN)
+    assert late({"tpot_s_p99": 0.04})
+    assert late.names == {"tpot_s_p99"}
+    with pytest.raises(InvalidValue, match="one side is in s, the other in B"):
+        parse("tpot_s_p99 < 1 GB", KNOWN)
+    with pytest.raises(UnknownName, match="unknown quantity in where: 'weights_bytes_p99'"):  # no answer: it has none
+        parse("weights_bytes_p99 < 1 GB", KNOWN)

@@ -266,6 +266,15 @@ def test_what_is_no_scenario_file_is_refused(name, text, said):
     assert found.startswith(said)
 
 
+def test_what_is_null_is_left_out_and_an_empty_list_of_scenarios_is_refused():
+    stated = {**tomllib.loads(CHAT), "context": None, "scenario": [{"batch_size": None}], "assert": None}
+    (section,) = read_scenarios(write(json.dumps(stated), "plan.json")).scenarios
+    assert section.fields == {"model": "llama-3.1-8b", "hardware": "h100", "phase": "decode"}
+    assert problems(json.dumps({**stated, "scenario": []}), "plan.json") == [
+        "plan.json: scenario must be a list of one table or more, got []"
+    ]
+
+
 def test_a_missing_file_is_told():
     with pytest.raises(InvalidValue, match=r"scenario file must be a file that can be read, got 'none.toml'"):
         read_scenarios("none.toml")

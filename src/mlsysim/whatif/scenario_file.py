@@ -96,13 +96,16 @@ def read_scenarios(path: str | Path) -> ScenarioFile:
     file = Path(path).expanduser()
     if file.suffix.lower() not in ENDINGS:
         raise InvalidValue("scenario file", f"one that ends with {', '.join(ENDINGS)}", str(path))
-    raw = read_fields(file, "scenario file")
+    raw = _stated(read_fields(file, "scenario file"))
     checks = Checks()
     for problem in problems_of(raw, file):
         checks.add(problem)
     checks.done()
-    listed = enumerate(raw["scenario"]) if "scenario" in raw else [(None, {})]
-    sections = [_Reader(raw, own, number, file, checks).section() for number, own in listed]
+    own_tables = raw.get("scenario", [{}])
+    if not own_tables:
+        raise InvalidValue(f"{file.name}: scenario", "a list of one table or more", own_tables)
+    numbered = enumerate(own_tables) if "scenario" in raw else [(None, {})]
+    sections = [_Reader(raw, own, number, file, checks).section() for number, own in numbered]
     names = [section.name for section in sections]
     for n, name in enumerate(names):
         if name in names[:n]:
@@ -218,6 +221,15 @@ class _Reader:
             told.add(name)
 
 
+def _stated(value: Any) -> Any:
+    """Return tables without the keys that hold nothing (``null``): they are left out."""
+    if isinstance(value, list):
+        return [_stated(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _stated(one) for key, one in value.items() if one is not None}
+    return value
+
+
 def _unmatched(sections: Sequence[Section]) -> Iterator[UnknownName]:
     """Yield the words of conditions that no point has: by a slip, one would hold everywhere or nowhere."""
     known: dict[str, list[str]] = {}
@@ -250,8 +262,11 @@ def _near(name: str, path: Path) -> str | None:
 
     if name in Hardware or name in Models:
         return None
-    found = path.parent / Path(name).expanduser()
-    return str(found) if found.exists() else None
+    try:
+        found = path.parent / Path(name).expanduser()
+        return str(found) if found.exists() else None
+    except (OSError, RuntimeError):  # a name that no file can have, or of the folder of a user who is none
+        return None
 
 
 def _efficiency(value: Any, path: Path, given: Mapping[str, Any]) -> Any:
