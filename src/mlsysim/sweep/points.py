@@ -16,6 +16,8 @@ from mlsysim.sweep.quantities import QUANTITIES, base_of
 
 Array = npt.NDArray[Any]
 COORDINATES = (*WORDS, *NUMBERS)
+COUNTED = ("devices", "lora_rank", "target_len", "steps", "draft_tokens")
+"""Fields of blocks that are whole numbers."""
 ASKED = {"efficiency": "efficiency_asked"}
 """Columns of coordinates whose name a quantity has already."""
 
@@ -41,7 +43,8 @@ class Points(NamedTuple):
                 along = np.asarray(axis.values(self.box.start[n], self.box.stop[n]))
                 shape = [-1 if m == n else 1 for m in range(len(self.box.shape))]
                 return np.broadcast_to(along.reshape(shape), self.box.shape)
-        return np.broadcast_to(np.nan, self.box.shape)
+        fixed = fixed_of(self.block, name)
+        return np.broadcast_to(fixed if isinstance(fixed, (int, float)) else np.nan, self.box.shape)
 
     def flat(self, name: str) -> Array:
         """Return a quantity or a coordinate of numbers, a value a point."""
@@ -65,15 +68,24 @@ class _Known(Mapping[str, Any]):
         if name in points.values:
             words = QUANTITIES[base_of(name)].words
             return Coded(points.shaped(name), words) if words else points.shaped(name)
-        if name in points.block.words:
-            return points.block.words[name]
-        return points.shaped(name)
+        return fixed_of(points.block, name) if name in WORDS else points.shaped(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter((*self.points.values, *self.points.block.words, *NUMBERS))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
+
+
+def fixed_of(block: Block, name: str) -> Any:
+    """Return what a field is in all points of a block: as given, as checked, or its default; None where it is neither.
+
+    Whole numbers are numbers, although blocks hold their labels.
+    """
+    found = block.word(name)
+    if found is None and block.scenario is not None:
+        found = block.scenario.defaults.get(name)
+    return int(found) if name in COUNTED and found is not None else found
 
 
 def known_names() -> tuple[str, ...]:
@@ -87,10 +99,12 @@ def quantities_of(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(base for name in names if (base := base_of(name))))
 
 
-def place(box: Box, block_shape: Sequence[int], within: int) -> int:
-    """Return where in its block the point is that is ``within`` its box, both counted in the order of the grid."""
+def places(box: Box, block_shape: Sequence[int], within: Array) -> Array:
+    """Return where in its block points are that are ``within`` its box, both counted in the order of the grid."""
+    if not box.shape:
+        return np.zeros(len(within), dtype=np.int64)
     at = np.unravel_index(within, box.shape)
-    return int(np.ravel_multi_index([int(a) + b for a, b in zip(at, box.start, strict=True)], block_shape))
+    return np.asarray(np.ravel_multi_index([a + b for a, b in zip(at, box.start, strict=True)], tuple(block_shape)))
 
 
 def single(block: Block, at: int) -> Box:

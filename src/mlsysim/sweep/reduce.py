@@ -16,8 +16,9 @@ import numpy as np
 from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.registry import nearest
 from mlsysim.sweep.expressions import Expression, parse
+from mlsysim.sweep.front import on_front
 from mlsysim.sweep.grid import NUMBERS, WORDS
-from mlsysim.sweep.points import ASKED, Array, Points, known_names, place
+from mlsysim.sweep.points import ASKED, Array, Points, fixed_of, known_names, places
 from mlsysim.sweep.quantities import QUANTITIES, base_of
 
 Group = tuple[Any, ...]
@@ -53,7 +54,7 @@ class Ranked(NamedTuple):
 def _ranked(points: Points, columns: Sequence[Array], keep: Array) -> Ranked:
     """Return the points of a box that are kept, by one or several columns of numbers."""
     within = np.flatnonzero(keep)
-    at = np.array([place(points.box, points.block.shape, int(n)) for n in within], dtype=np.int64)
+    at = places(points.box, points.block.shape, within)
     values = np.stack([column[within] for column in columns], axis=1)
     return Ranked(values, np.full(len(within), points.block.number), at)
 
@@ -76,6 +77,7 @@ class Top:
     per: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "per", listed(self.per))
         if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
             raise InvalidValue("top", "a whole number of at least 1", self.count)
         checked_name(self.by, "by")
@@ -134,6 +136,7 @@ class Pareto:
     where: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "objectives", listed(self.objectives))
         if len(self.objectives) < 2:
             raise InvalidValue("pareto", "two objectives or more", list(self.objectives))
         for name in self.objectives:
@@ -172,42 +175,6 @@ class Pareto:
         return [(int(state.block[n]), int(state.at[n])) for n in order]
 
 
-def on_front(values: Array) -> Array:
-    """Return the indices of the rows that no other row beats: is at most as large in all and less in one; in order.
-
-    Rows that are equal are all kept. Sorted by the first column, a row is beaten only by an earlier one, so that one
-    pass over blocks of rows against the front so far is enough.
-    """
-    order = np.lexsort(values.T[::-1])
-    ranked = values[order]
-    chosen = _front_of_two(ranked) if values.shape[1] == 2 else _front_of_many(ranked)
-    return np.sort(order[chosen])
-
-
-def _front_of_two(ranked: Array) -> Array:
-    """Return which of rows sorted by both columns are on the front: those below all earlier ones, and their equals."""
-    second = ranked[:, 1]
-    least = np.minimum.accumulate(second)
-    before = np.concatenate(([np.inf], least[:-1]))
-    new = second < before
-    first_of = np.maximum.accumulate(np.where(new, np.arange(len(ranked)), 0))
-    return np.flatnonzero((ranked == ranked[first_of]).all(axis=1))
-
-
-def _front_of_many(ranked: Array) -> Array:
-    chosen: list[int] = []
-    front = np.empty((0, ranked.shape[1]))
-    left = np.arange(len(ranked))
-    while len(left):
-        best = left[0]
-        row = ranked[best]
-        chosen.append(int(best))
-        front = np.vstack((front, row))
-        beaten = (row <= ranked[left]).all(axis=1) & (row < ranked[left]).any(axis=1)
-        left = left[~beaten][1:]
-    return np.array(chosen, dtype=np.int64)
-
-
 BINS = 10
 """Bits of a float's fraction that tell bins of :class:`Quantiles` apart: 1,024 a factor of two, 0.1 % wide."""
 _SHIFT = np.int64(52 - BINS)
@@ -217,7 +184,7 @@ _SHIFT = np.int64(52 - BINS)
 class Quantiles:
     """Quantiles ``at`` some levels of some quantities, in all or in each group of ``per``; to 0.1 %.
 
-    Positive values are counted in bins 0.1 % wide: counts can be added in any order, and take the same room however
+    Values are counted in bins 0.1 % wide, zeros apart: counts can be added in any order, and take the same room however
     many there are.
     """
 
@@ -227,12 +194,15 @@ class Quantiles:
     where: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "quantities", listed(self.quantities))
+        object.__setattr__(self, "per", listed(self.per))
         for name in self.quantities:
             checked_name(name, "of")
         checked_groups(self.per)
         condition(self.where)
+        object.__setattr__(self, "at", tuple(self.at))
         for level in self.at:
-            if not 0 <= level <= 1:
+            if isinstance(level, (bool, str)) or not 0 <= level <= 1:
                 raise InvalidValue("quantiles", "levels from 0 to 1", level)
 
     @property
@@ -273,15 +243,17 @@ class Quantiles:
 
 
 def _counts(values: Array, keep: Array) -> dict[int, int]:
-    """Return how many positive values are in each bin."""
-    chosen = np.ascontiguousarray(values[keep & (values > 0)], dtype=np.float64)
+    """Return how many values are in each bin, zeros in the first; what is not known is in none."""
+    zeros = int((keep & (values == 0)).sum())
+    found = {0: zeros} if zeros else {}
+    chosen = np.ascontiguousarray(values[keep & (values > 0) & np.isfinite(values)], dtype=np.float64)
     if not chosen.size:
-        return {}
+        return found
     bins = chosen.view(np.int64) >> _SHIFT
     low = bins.min()
     counts = np.bincount(bins - low)
     used = np.flatnonzero(counts)
-    return dict(zip((used + low).tolist(), counts[used].tolist(), strict=True))
+    return found | dict(zip((used + low).tolist(), counts[used].tolist(), strict=True))
 
 
 def _level(bins: Mapping[int, int], level: float) -> float:
@@ -292,6 +264,8 @@ def _level(bins: Mapping[int, int], level: float) -> float:
     wanted, passed = level * total, 0
     for key in sorted(bins):
         if passed + bins[key] >= wanted:
+            if key == 0:
+                return 0.0
             low, high = (np.array([k << 52 - BINS], dtype=np.int64).view(np.float64)[0] for k in (key, key + 1))
             return float(low + (high - low) * (wanted - passed) / bins[key])
         passed += bins[key]
@@ -307,6 +281,8 @@ class Summary:
     where: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "quantities", listed(self.quantities))
+        object.__setattr__(self, "per", listed(self.per))
         for name in self.quantities:
             checked_name(name, "summary")
         checked_groups(self.per)
@@ -357,7 +333,7 @@ class Summary:
 def _sums(values: Array, keep: Array | None) -> tuple[int, float, float, float]:
     chosen = values if keep is None else values[keep]
     low, total, high = (float(f(chosen)) if chosen.size else 0.0 for f in (np.min, np.sum, np.max))
-    if total != total:  # some are not known  # noqa: PLR0124
+    if not np.isfinite(total):  # some are not known
         chosen = chosen[np.isfinite(chosen)]
         low, total, high = (float(f(chosen)) if chosen.size else 0.0 for f in (np.min, np.sum, np.max))
     return (chosen.size, low, total, high) if chosen.size else (0, np.inf, 0.0, -np.inf)
@@ -369,7 +345,7 @@ def groups(points: Points, per: Sequence[str]) -> list[tuple[Group, tuple[Any, .
     axes = {ASKED.get(field, field): n for n, (field, _) in enumerate(points.block.axes)}
     for name in per:
         if name not in axes:
-            label = points.block.words.get(name)
+            label = fixed_of(points.block, name)
             found = [((*group, label), part) for group, part in found]
             continue
         n = axes[name]
@@ -392,6 +368,11 @@ def _meets(points: Points, where: str) -> Array:
     feasible = points.feasible
     found = condition(where)
     return feasible if found is None else feasible & np.broadcast_to(found(points.known()), points.box.shape)
+
+
+def listed(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Return several names, or one that stands alone, as a tuple."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 @lru_cache(maxsize=64)
