@@ -6,6 +6,7 @@ depends on none of the arrays stays a number.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -59,7 +60,7 @@ class Solution:
 
     ``efficiency`` is what is said of eta; ``usd_per_hour`` the price of one device, in place of published ones;
     ``site`` where it runs. With ``draws``, intervals are not carried: each of eta, power and price that has one is
-    taken so many standard deviations from its value.
+    taken so many standard deviations from its value. Where ``masked``, points that do not fit have NaN for an answer.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Solution:
         setup: Setup = UNKNOWN,
         site: Site | None = None,
         draws: Mapping[str, Real] = NOT_DRAWN,
+        masked: bool = False,
     ) -> None:
         self.scenario = scenario
         self.stated = efficiency
@@ -77,6 +79,7 @@ class Solution:
         self.setup = setup
         self.site = site
         self.draws = draws
+        self.masked = masked
 
     @lazy
     def work(self) -> Work:
@@ -107,12 +110,26 @@ class Solution:
         """Return the time of the step [s]."""
         roof, estimate = self.roof, self.estimate
         if estimate.asked is not None:
-            time_s = performance.step_time(roof.flops, roof.peak_flops, minimum(estimate.asked, roof.ceiling))
+            time_s = self._of_feasible(performance.step_time(roof.flops, roof.peak_flops, self._stated_eta))
             return Interval(time_s, time_s, time_s)
         reached, fixed = estimate.attainment, estimate.overhead
-        value = roof.time_s(reached.value, fixed.value)
+        value = self._of_feasible(roof.time_s(reached.value, fixed.value))
+        if reached.exact and fixed.exact:
+            return Interval(value, value, value)
         low, high = roof.time_s(reached.high, fixed.low), roof.time_s(reached.low, fixed.high)
         return Interval(value, minimum(low, value), maximum(high, value))
+
+    @lazy
+    def _stated_eta(self) -> Any:
+        """Return the eta that was stated, never above the ceiling."""
+        return minimum(self.estimate.asked, self.roof.ceiling)  # type: ignore[arg-type]  # asked for where it is stated
+
+    def _of_feasible(self, value: Any) -> Any:
+        """Return an answer without those of points that do not fit, where that is asked for; what follows has none."""
+        if not self.masked:
+            return value
+        fits = self.memory.fits
+        return value if at_least(fits, True) else where(fits, value, math.nan)
 
     @lazy
     def breakdown_s(self) -> dict[str, Any]:
@@ -140,7 +157,7 @@ class Solution:
         if asked is None:
             eta = self.time_s.reciprocal(roof.compute_s).capped(roof.ceiling)
         else:
-            stated = minimum(asked, roof.ceiling)
+            stated = self._of_feasible(self._stated_eta)
             eta = Interval(stated, stated, stated)
         return Eta(self.estimate.kind, asked, roof.ceiling, eta.value, eta.value / roof.ceiling, eta.low, eta.high)
 

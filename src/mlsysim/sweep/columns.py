@@ -11,7 +11,7 @@ import numpy as np
 from mlsysim.errors import InvalidValue, MissingExtra, UnknownName
 from mlsysim.registry import nearest
 from mlsysim.sweep.evaluate import FEASIBLE, Values
-from mlsysim.sweep.grid import NUMBERS, Block, Box, Grid
+from mlsysim.sweep.grid import NUMBERS, Block, Grid
 from mlsysim.sweep.points import ASKED, Array
 from mlsysim.sweep.quantities import QUANTITIES, base_of
 
@@ -60,7 +60,7 @@ class Columns(Mapping[str, Array]):
             if name not in tuple(self):
                 raise UnknownName("column", name, nearest(name, tuple(self)), "there are " + ", ".join(self))
             codes, words = self.codes(name) if self.is_words(name) else (self._numbers(name), ())
-            self._made[name] = np.asarray(words)[codes] if words else codes
+            self._made[name] = np.array(words, dtype=object)[codes] if self.is_words(name) else codes
         return self._made[name]
 
     def __repr__(self) -> str:
@@ -113,11 +113,11 @@ class Columns(Mapping[str, Array]):
             why = words.setdefault(block.reason, len(words)) if block.reason else 1
             fits = np.broadcast_to(values[FEASIBLE], block.shape).reshape(-1)
             codes.append(np.where(fits, 0, why).astype(np.int32))
-        return np.concatenate(codes), tuple(words)
+        return _joined(codes, np.int32), tuple(words)
 
     def _numbers(self, name: str) -> Array:
         parts = [self._shaped(block, values, name).reshape(-1) for block, values in self._parts]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else _joined(parts, bool if name == FEASIBLE else float)
 
     def _shaped(self, block: Block, values: Values, name: str) -> Array:
         if name in values:
@@ -234,6 +234,11 @@ class Columns(Mapping[str, Array]):
         write_table(self.to_arrow(), path)
 
 
+def _joined(parts: Sequence[Array], kind: type) -> Array:
+    """Return the values of all parts, none where there are no parts."""
+    return np.concatenate(parts) if parts else np.empty(0, dtype=kind)
+
+
 def _told(grid: Grid, name: str) -> bool:
     """Return whether a field of words is worth a column: the question itself, and what was given."""
     return name in {"model", "hardware", "phase", "precision", "devices"} or grid.words[name][0][0] is not None
@@ -246,39 +251,3 @@ def _library(name: str, purpose: str) -> Any:
         return import_module(name)
     except ImportError:
         raise MissingExtra(name, "tables", purpose) from None
-
-
-def assembled(grid: Grid, answers: Sequence[tuple[Box, Values]]) -> list[tuple[Block, Values]]:
-    """Return the answers of whole blocks, put together from those of their boxes, in the order of the grid."""
-    parts: list[tuple[Block, Values]] = []
-    for box, values in answers:
-        block = grid.block(box.block)
-        if box.shape == block.shape:
-            parts.append((block, values))
-            continue
-        if not parts or parts[-1][0].number != block.number:
-            parts.append((block, {}))
-        _put(parts[-1][1], block, box, values)
-    return parts
-
-
-def _put(whole: Values, block: Block, box: Box, values: Values) -> None:
-    """Write the answers of a box into those of its block.
-
-    Along an axis that the box spans, what does not vary is kept once; along others, boxes may differ.
-    """
-    for name, value in values.items():
-        array = np.asarray(value)
-        array = array.reshape(array.shape or (1,) * len(block.shape))
-        spans = [own == full for own, full in zip(box.shape, block.shape, strict=True)]
-        shape = tuple(
-            1 if once and own == 1 else full for once, own, full in zip(spans, array.shape, block.shape, strict=True)
-        )
-        held = whole.get(name)
-        if held is None:
-            held = whole[name] = np.empty(shape, dtype=array.dtype)
-        elif any(h < n for h, n in zip(held.shape, shape, strict=True)):
-            wider = tuple(max(h, n) for h, n in zip(held.shape, shape, strict=True))
-            held = whole[name] = np.broadcast_to(held, wider).copy()
-        part = zip(box.start, box.stop, held.shape, strict=True)
-        held[tuple(slice(a, b) if size > 1 else slice(0, 1) for a, b, size in part)] = array

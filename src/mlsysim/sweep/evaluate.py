@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -11,6 +12,7 @@ from mlsysim.calibration import Calibration, Profile
 from mlsysim.efficiency.equations import EQUATIONS
 from mlsysim.efficiency.predict import prediction
 from mlsysim.errors import InvalidValue
+from mlsysim.physics.elementwise import at_least, where
 from mlsysim.scenario import Scenario
 from mlsysim.setup import Setup
 from mlsysim.solution import NOT_DRAWN, SOURCES, Solution, Stated
@@ -79,6 +81,12 @@ class _Asking(NamedTuple):
 
     def answers(self, numbers: Mapping[str, Any]) -> Values:
         """Return the answers for values along each axis, in the shape of their grid."""
+        import numpy as np
+
+        with np.errstate(invalid="ignore"):  # infeasible points are NaN on purpose
+            return self._answers(numbers)
+
+    def _answers(self, numbers: Mapping[str, Any]) -> Values:
         more = 1 if self.uncertain else 0
         axes = len(numbers) + more
         shaped = {name: _along(values, n, axes) for n, (name, values) in enumerate(numbers.items())}
@@ -92,14 +100,15 @@ class _Asking(NamedTuple):
         price = shaped.pop("usd_per_hour", None)
         assert self.block.scenario is not None
         scenario = _with(self.block.scenario, shaped)
-        solution = Solution(scenario, eta, price, self.block.setup, self.block.site, draws)
+        solution = Solution(scenario, eta, price, self.block.setup, self.block.site, draws, True)
         fits = solution.memory.fits
         found: Values = {FEASIBLE: fits}
         for name in self.wanted:
             quantity = QUANTITIES[name]
             value = quantity.of(solution)
-            found[name] = _nothing(quantity) if value is None else value
-        found = _masked(found, fits)
+            if quantity.words and not at_least(fits, True):
+                value = where(fits, value, -1)
+            found[name] = math.nan if value is None else value
         return _quantiles(found, self.uncertain, axes) if self.uncertain else found
 
 
@@ -125,7 +134,9 @@ def _quantiles(found: Values, uncertain: Uncertain, axes: int) -> Values:
             reduced[name] = value[..., 0] if drawn else _without_draws(value)
         else:
             levels = (0.5, *uncertain.levels)
-            parts = np.quantile(value, levels, axis=-1, method="hazen") if drawn else [_without_draws(value)] * len(levels)
+            parts = (
+                np.quantile(value, levels, axis=-1, method="hazen") if drawn else [_without_draws(value)] * len(levels)
+            )
             reduced[name] = parts[0]
             reduced |= {quantile(name, at): part for at, part in zip(uncertain.levels, parts[1:], strict=True)}
     return reduced
@@ -136,27 +147,8 @@ def _without_draws(value: Any) -> Any:
     return value[..., 0] if getattr(value, "ndim", 0) else value
 
 
-def _masked(found: Values, fits: Any) -> Values:
-    """Return quantities without those that would be an answer where there is none."""
-    if isinstance(fits, bool):
-        return found if fits else {n: _nothing(QUANTITIES[n]) if _hides(n) else v for n, v in found.items()}
-    if fits.all():
-        return found
-    import numpy as np
-
-    masked: dict[int, Any] = {}  # quantities that are one array stay one
-    for name, value in found.items():
-        if _hides(name) and id(value) not in masked:
-            masked[id(value)] = np.where(fits, value, _nothing(QUANTITIES[name]))
-    return {n: masked[id(v)] if _hides(n) else v for n, v in found.items()}
-
-
-def _hides(name: str) -> bool:
-    return name != FEASIBLE and QUANTITIES[name].masked
-
-
 def _nothing(quantity: Quantity) -> Any:
-    return -1 if quantity.words else float("nan")
+    return -1 if quantity.words else math.nan
 
 
 def _along(values: Any, axis: int, axes: int) -> Any:

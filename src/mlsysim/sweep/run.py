@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, NamedTuple
 
 from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.registry import nearest
-from mlsysim.sweep.columns import Columns, assembled
+from mlsysim.sweep.assembly import Assembly
+from mlsysim.sweep.columns import Columns
 from mlsysim.sweep.describe import about
 from mlsysim.sweep.evaluate import Values, evaluate
 from mlsysim.sweep.fields import DRAWS, grid_of
@@ -24,8 +26,8 @@ from mlsysim.sweep.work import Job, Outcome, merge
 
 MANY = 10**10
 """Points from which a sweep is confirmed before it starts: minutes to hours on one machine."""
-IN_MEMORY = 4 * 10**8
-"""Numbers that columns in memory may hold: 3.2 GB."""
+IN_MEMORY = 0.5
+"""Share of this machine's memory that columns may take."""
 Progress = Callable[[int, int], None]
 """What is told how many points are done, of how many."""
 
@@ -82,8 +84,10 @@ def sweep(
     _allowed(grid, job, confirm)
     if job.store is not None:
         job.store.open(about(grid, job.keep), resume)
-    runner = _Runner(job, progress)
     with opened(executor, workers, dask) as (pool, count, anew):
+        if pool is None or isinstance(pool, ThreadPoolExecutor):
+            job = replace(job, assembly=Assembly(grid))
+        runner = _Runner(job, progress)
         try:
             for outcome in ordered(job, grid.tasks(), pool, count, anew):
                 runner.take(outcome)
@@ -99,13 +103,14 @@ class _Runner:
 
     def __init__(self, job: Job, progress: Progress | None) -> None:
         self.job, self.progress = job, progress
-        self.answers: list[Any] = []
+        self.assembly = job.assembly or Assembly(job.grid)
         self.states: list[Any] = []
         self.points = 0
 
     def take(self, outcome: Outcome) -> None:
         """Take what a task gave."""
-        self.answers += outcome.answers
+        for box, values in outcome.answers:
+            self.assembly.add(box, values)
         if outcome.states:
             merge(self.job.reductions, self.states, outcome.states)
         self.points += outcome.points
@@ -125,7 +130,7 @@ class _Runner:
             return Reduced(kept, self.points, job.grid.points)
         if job.store is not None:
             return Stored(str(job.store.path), self.points, len(job.store.parts()))
-        return Columns(job.grid, assembled(job.grid, self.answers), job.keep)
+        return Columns(job.grid, self.assembly.parts, job.keep)
 
 
 def _finished(job: Job, reduction: Reduction, state: Any) -> Columns | list[dict[str, Any]]:
@@ -176,8 +181,16 @@ def _allowed(grid: Grid, job: Job, confirm: bool | Callable[[int], bool]) -> Non
         most = sorted(grid.swept, key=lambda n: -len(grid.numbers.get(n, grid.words.get(n, ()))))[:3]
         hint = f"the longest fields are {', '.join(most)}; confirm=True (--yes) starts it all the same"
         raise InvalidValue("points", f"confirmed from {MANY:.0e} on", f"{float(points):.3g}", hint)
-    if job.store is None and not job.reductions and points * len(job.keep) > IN_MEMORY:
-        size = points * len(job.keep) * 8 / 1e9
+    size, room = 8.0 * points * len(job.keep), IN_MEMORY * memory_bytes()
+    if job.store is None and not job.reductions and size > room:
         hint = "keep fewer quantities (keep), reduce them on the way (reduce), or write them to disk (to)"
-        rule = f"at most {IN_MEMORY // len(job.keep):,} in memory"
-        raise InvalidValue("points", rule, points, f"{size:,.0f} GB; {hint}")
+        rule = f"at most {room / 8 / len(job.keep):,.0f} in memory"
+        raise InvalidValue("points", rule, points, f"they take {size / 1e9:,.0f} GB; {hint}")
+
+
+def memory_bytes() -> float:
+    """Return the memory of this machine [B]; 8 GB where it does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return 8e9

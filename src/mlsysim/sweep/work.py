@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlsysim.sweep.allocator import keep_freed_memory
+from mlsysim.sweep.assembly import Assembly
 from mlsysim.sweep.columns import Columns
 from mlsysim.sweep.evaluate import Values, evaluate
 from mlsysim.sweep.grid import Box, Grid, Task
@@ -30,13 +32,14 @@ class Job:
     """A sweep as workers see it. Calling it with a task does the task.
 
     ``keep`` are the quantities of columns; ``store`` where they are written, else they are returned unless there are
-    ``reductions``.
+    ``reductions``: at once into ``assembly`` where workers share memory.
     """
 
     grid: Grid
     keep: tuple[str, ...]
     reductions: tuple[Reduction, ...] = ()
     store: Store | None = None
+    assembly: Assembly | None = None
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -47,6 +50,7 @@ class Job:
 
     def __call__(self, task: Task) -> Outcome:
         """Return what a task gives."""
+        keep_freed_memory()
         outcome = Outcome([], [], task.points)
         parts = self._boxes(task, outcome)
         if self.store is None:
@@ -67,6 +71,8 @@ class Job:
             points = Points(block, box, evaluate(self.grid, box, wanted))
             if self.reductions:
                 merge(self.reductions, outcome.states, [reduction.of(points) for reduction in self.reductions])
+            elif self.assembly is not None:
+                self.assembly.add(box, points.values)
             elif self.store is None:
                 outcome.answers.append((box, points.values))
             yield points

@@ -1,0 +1,151 @@
+"""How many points a second a sweep answers, against bare numpy, a loop, Dask, and another tool.
+
+    python benchmarks/sweep.py [--points 1e7] [--dask] [--memory] [--reference COMMAND]
+
+All ratios are of one run. The question is decode of a transformer with grouped-query attention on one device: batch,
+context and eta each along an axis, or batch and context with eta predicted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlsysim import Engine, Hardware, Models
+from mlsysim.sweep.reduce import Summary
+
+MODEL, DEVICE = Models.LLAMA_3_1_8B, Hardware.H100
+THREE = ("time_s", "cost_usd", "energy_j")
+
+
+def grid(points: float) -> dict[str, Any]:
+    """Return fields whose points all fit: a context is a whole number."""
+    eta, batch = 250, 16
+    context = max(2, round(points / eta / batch))
+    return {
+        "phase": "decode",
+        "precision": "fp16",
+        "batch_size": range(1, batch + 1),
+        "context": range(1, context + 1),
+        "efficiency": f"0.0005..0.02/{eta}",
+    }
+
+
+def seconds(function: Callable[[], Any], runs: int = 3) -> float:
+    """Return the least wall time of several runs [s]."""
+    found = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        function()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def bare(fields: dict[str, Any]) -> np.ndarray:
+    """Return the time of every point as one would write it by hand: roofline and eta, on the whole grid."""
+    b, c = np.array(fields["batch_size"], float), np.array(fields["context"], float)
+    low, rest = fields["efficiency"].split("..")
+    high, count = rest.split("/")
+    b, c, eta = np.meshgrid(b, c, np.linspace(float(low), float(high), int(count)), indexing="ij")
+    layers, heads, kv_heads, width, weights = 32, 32, 8, 128, 7_504_924_672.0
+    flops = 2.0 * b * weights + 4.0 * b * (c + 1.0) * layers * heads * width
+    traffic = 2.0 * weights + 4.0 * b * (c + 1.0) * layers * kv_heads * width
+    compute, memory = flops / 989e12, traffic / 3.35e12
+    ceiling = np.minimum(1.0, compute / np.maximum(compute, memory))
+    return flops / (989e12 * np.minimum(eta, ceiling))
+
+
+def full(fields: dict[str, Any], **how: Any) -> Any:
+    """Return all quantities of every point, each column made."""
+    found = Engine.sweep(MODEL, DEVICE, **fields, **how)
+    return [found[name] for name in found]
+
+
+def three(fields: dict[str, Any], **how: Any) -> Any:
+    """Return number, least, mean and most of three quantities."""
+    return Engine.sweep(MODEL, DEVICE, **fields, reduce=Summary(THREE), confirm=True, **how)
+
+
+def peak_bytes(points: float) -> float:
+    """Return the largest resident size of a process that reduces so many points [B]."""
+    code = (
+        f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]; import sweep; sweep.three(sweep.grid({points}))"
+    )
+    code += "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
+    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+
+
+def with_dask(points: float) -> tuple[float, float]:
+    """Return the wall time of one process and of two Dask workers of one thread [s]."""
+    from distributed import LocalCluster
+
+    fields = grid(points)
+    one = seconds(lambda: three(fields, workers=1), 1)
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        three(grid(1e6), dask=cluster.scheduler_address)  # imports
+        two = seconds(lambda: three(fields, dask=cluster.scheduler_address), 1)
+    return one, two
+
+
+def main() -> None:
+    """Print one row a figure."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--points", type=float, default=5e6)
+    parser.add_argument("--dask", type=float, default=0.0, help="points for one process against two Dask workers")
+    parser.add_argument("--memory", type=float, default=0.0, help="points up to which memory is looked at")
+    parser.add_argument("--reference", type=float, default=0.0, help="points a second of another tool, measured apart")
+    args = parser.parse_args()
+    fields = grid(args.points)
+    points = len(fields["batch_size"]) * len(fields["context"]) * 250
+    by_hand = seconds(lambda: bare(fields))
+    rows: list[tuple[str, float, str]] = [("bare numpy, time alone", points / by_hand / 1e6, "M points/s")]
+    small = grid(1e5)
+    answered = Engine.sweep(MODEL, DEVICE, **small, keep=["time_s"])["time_s"]
+    assert np.allclose(np.sort(answered), np.sort(bare(small).reshape(-1)), rtol=5e-3), "the two count the same work"
+    all_of_it = seconds(lambda: full(fields))
+    rows.append(("all quantities as columns", points / all_of_it / 1e6, "M points/s"))
+    rows.append(("  times bare numpy's time", all_of_it / by_hand, "x"))
+    reduced = seconds(lambda: three(fields))
+    rows.append(("three quantities reduced, threads", points / reduced / 1e6, "M points/s"))
+    rows.append(
+        (
+            "three quantities reduced, one process",
+            points / seconds(lambda: three(fields, workers=1)) / 1e6,
+            "M points/s",
+        )
+    )
+    predicted = {n: v for n, v in grid(args.points * 25).items() if n != "efficiency"}
+    many = len(predicted["batch_size"]) * len(predicted["context"])
+    rows.append(("predicted: all quantities as columns", many / seconds(lambda: full(predicted)) / 1e6, "M points/s"))
+    rows.append(("predicted: three quantities reduced", many / seconds(lambda: three(predicted)) / 1e6, "M points/s"))
+    loop = (
+        seconds(
+            lambda: [Engine.solve(MODEL, DEVICE, phase="decode", batch_size=b, efficiency=0.002) for b in range(1, 501)]
+        )
+        / 500
+    )
+    rows.append(("Engine.solve in a loop", 1e-6 / loop, "M points/s"))
+    if args.reference:
+        rows.append(("all quantities, over the other tool", points / all_of_it / args.reference, "x"))
+        rows.append(("three reduced, over the other tool", points / reduced / args.reference, "x"))
+    if args.memory:
+        small, large = peak_bytes(1e6), peak_bytes(args.memory)
+        rows.append(("peak memory at 1e6 points", small / 1e6, "MB"))
+        rows.append((f"peak memory at {args.memory:.0e} points", large / 1e6, "MB"))
+        rows.append(("  ratio", large / small, "x"))
+    if args.dask:
+        one, two = with_dask(args.dask)
+        rows.append((f"two Dask workers over one process at {args.dask:.0e}", one / two, "x"))
+    for what, value, unit in rows:
+        print(f"{what:<50}{value:12.4g} {unit}")
+
+
+if __name__ == "__main__":
+    main()
