@@ -196,7 +196,7 @@ class _Reader:
 
     def of_words(self, name: ast.Name, other: ast.expr) -> bool:
         """Return whether a name is compared as a word: it always is one, or stands beside one in quotes."""
-        always = name.id in WORDS or bool(name.id in QUANTITIES and QUANTITIES[name.id].words)
+        always = _always_word(name.id)
         if always or not _is_word(other):
             return always
         return (
@@ -238,6 +238,8 @@ class _Reader:
     def term(self, node: ast.expr) -> Term:
         """Return what a part that is a number stands for."""
         if isinstance(node, ast.Name):
+            if _always_word(node.id):
+                raise self.refuse(node, f"{node.id} is a word, and no number")
             return self.literals[node.id][1] if node.id in self.literals else self.name(node)
         if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
             return Number(float(node.value))
@@ -273,6 +275,10 @@ class _Reader:
 
 def _flat(parts: tuple[Condition, ...]) -> tuple[Condition, ...]:
     return tuple(p for part in parts for p in (part.parts if isinstance(part, All) else (part,)))
+
+
+def _always_word(name: str) -> bool:
+    return name in WORDS or bool(name in QUANTITIES and QUANTITIES[name].words)
 
 
 def _is_word(node: ast.expr) -> bool:
