@@ -25,6 +25,8 @@ COMMANDS = (
     "transfer",
     "whatif",
     "compare",
+    "choose",
+    "cost",
     "sweep",
     "check",
     "schema",

@@ -21,6 +21,10 @@ from mlsysim.results import Interval
 
 HOSTLESS = frozenset({"mcu", "cpu"})
 """Kinds of device that have no host beside them."""
+_HOSTS = (
+    "derived: share drawn by three nodes, https://arxiv.org/abs/2412.08602, https://arxiv.org/abs/2506.14551,"
+    " https://smc.co/mlperfv40/results/llama2-70b-lora"
+)
 _MONTHS = 12.0
 
 
@@ -234,9 +238,8 @@ def _host(spec: HardwareSpec, host_share: float) -> CostFigure:
         return _watts(0.0, spec, "no part of a node")
     drawn = node_host_w(spec.name)
     if drawn:
-        source = "https://arxiv.org/abs/2412.08602, https://arxiv.org/abs/2506.14551, https://smc.co/mlperfv40"
         note = f"of the node's rating beside its devices, {drawn.low:.4g} to {drawn.high:.4g} W"
-        return _watts(drawn.value, spec, f"derived: share drawn by three nodes, {source}", note)
+        return _watts(drawn.value, spec, _HOSTS, note)
     assert spec.tdp_w is not None
     note = f"host_share {host_share:g} of the rated power of the device"
     return _watts(spec.tdp_w.value * host_share, spec, f"derived: {default('host_share').source}", note)

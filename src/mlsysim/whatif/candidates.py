@@ -231,8 +231,13 @@ def _why(name: str, wanted: Wanted, options: _Options, fitting: Counts, counts: 
     looked = [n for n in wanted.written if near.known(n) is not None] if near.result.fits else []
     values = ", ".join(f"{n} = {shown(near.value(n), unit_of(n, near.solution), 4)}" for n in looked)
     by = abs(counts.nearest.by)
-    far = f", off by {100 * by:.3g} %" if by < float("inf") else ""
+    far = f", {_far(by)}" if by < float("inf") else ""
     return Left(name, "misses", f"{near.label}: {values}{far}", -by)
+
+
+def _far(by: float) -> str:
+    """Return in words by what share of a bound it is missed."""
+    return f"off by {100 * by:.3g} %" if by < 1 else f"{1 + by:.3g} times the bound"
 
 
 def limits_of(o: Option, wanted: Wanted) -> bool | None:

@@ -1,0 +1,83 @@
+"""``mlsysim choose MODEL --where "tpot_s < 50 ms" --by usd_per_million``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from mlsysim.cli import options
+from mlsysim.cli.options import Word
+
+
+@click.command("choose", short_help="Choose hardware: the cheapest that meets a condition, and the front.")
+@click.argument("model")
+@click.option(
+    "--on", default="all", help="devices with commas, a kind (gpu, tpu, npu, cpu, mcu) or all  [default: all]"
+)
+@click.option("--by", default="usd_per_million", help="what is to be least; -throughput for the most")
+@click.option("--where", default="", help="what must be met: 'tpot_s < 50 ms and devices <= 8'")
+@click.option("--pareto", default="", help="objectives of the front, with commas: time_s,-throughput,usd_per_million")
+@click.option("--front", is_flag=True, help="show the front in place of the best of each hardware")
+@click.option("--rent", help="on-demand, hyperscaler, specialist, marketplace, spot or reserved  [default: on-demand]")
+@click.option("--price", multiple=True, help="what you pay: 2.5 for every device, or h100=2.5 for one [USD/h]")
+@click.option("--tokens", type=Word(), help="tokens that a training run reads in all, for run_s and run_usd")
+@click.option("--region", help="where it runs, for carbon and water")
+@click.option("--plan", help="how devices share the work and what runs it: 'tp8', 'engine=vllm tp=2'")
+@click.option("--efficiency", type=Word(), help="end-to-end eta in (0, 1]; left out, it is predicted")
+@click.option("--plot", help="draw the front to this file: .png, .svg or .pdf")
+@options.question
+@options.output
+def command(
+    model: str,
+    on: str,
+    output: str,
+    pareto: str,
+    price: tuple[str, ...],
+    front: bool,
+    plot: str | None,
+    **question: Any,
+) -> None:
+    """Choose hardware for a question: the best option of each device by one quantity, best first.
+
+    Sizes and devices may be lists (1,2,4,8) or ranges (1..256*2). Options whose ratio may be 1 are said to be
+    indistinguishable, with what would settle it. Exits with 1 where nothing meets the condition, and says what misses
+    it by least.
+    """
+    from mlsysim.report.choices import choices_table, front_table
+    from mlsysim.report.tables import emit
+    from mlsysim.whatif.choose import OBJECTIVES, choose
+
+    objectives = tuple(name.strip() for name in pareto.split(",") if name.strip()) or OBJECTIVES
+    found = choose(model, on, pareto=objectives, usd_per_hour=_prices(price), **question)
+    if plot:
+        found.plot(plot)
+    data = found.to_dict()
+    rows = data["front" if front else "options"]
+    emit(output, rows if output == "csv" else data, front_table(found) if front else choices_table(found))
+    if found.best is None:
+        print(f"mlsysim: {found.why_none()}", file=sys.stderr)
+    else:
+        options.say_notes(found.best.result.notes)
+    sys.exit(0 if found.best else 1)
+
+
+def _prices(given: tuple[str, ...]) -> Any:
+    """Return what was stated of prices: one for all, or one by device.
+
+    Raises
+    ------
+    InvalidValue
+        Both, or several for all.
+    """
+    from mlsysim.errors import InvalidValue
+
+    pairs = [text.rpartition("=") for text in given]
+    if not pairs:
+        return None
+    if len(pairs) == 1 and not pairs[0][1]:
+        return options.number(given[0])
+    if any(not equals for _, equals, _ in pairs):
+        raise InvalidValue("price", "one for all devices, or DEVICE=PRICE for each", " ".join(given))
+    return {name: options.number(value) for name, _, value in pairs}
