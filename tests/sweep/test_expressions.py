@@ -201,7 +201,7 @@ REFUSED = [
     ("fits == 'yes'", "\"fits == 'yes'\"; \"'yes'\" cannot be part of one"),
     ("hardware == h100", "'hardware == h100'; words stand in quotes: hardware == 'h100'"),
     ("hardware < 'h100'", "\"hardware < 'h100'\"; hardware is a word, and is only == or != to another"),
-    ("tpot_s < hardware", "'tpot_s < hardware'; hardware is a word, and no number"),
+    ("tpot_s + hardware < 1", "'tpot_s + hardware < 1'; hardware is a word, and no number"),
     ("tpot_s < 50 GB", "'tpot_s < 50 GB'; one side is in s, the other in B"),
     ("tpot_s + 1 GB < 5", "'tpot_s + 1 GB < 5'; one side is in s, the other in B"),
     ("efficiency < 5 ms", "'efficiency < 5 ms'; one side is in pure numbers, the other in s"),
