@@ -21,6 +21,8 @@ COLOURS = ("#1f5f8b", "#c2410c", "#15703a", "#7a3e9d", "#b7791f", "#0f8b8d", "#9
 OTHERS = "#b6bec7"
 LABELS = 9
 """Points of the front that are named at most."""
+ROOM = 0.25
+"""Share of the width that is left for names."""
 APART = 26.0
 """How far two names lie apart at least [points of the page]."""
 _STYLE = {"font.family": "DejaVu Sans", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "mlsysim"}
@@ -43,7 +45,8 @@ def dots_of(c: Choices, across: str, up: str) -> list[Dot]:
 
     from mlsysim.sweep.front import on_front
 
-    known = [(o, o.known(across), o.known(up)) for o in dict.fromkeys((*c.front, *c.options))]
+    once = {(o.label, str(o.pay)): o for o in (*c.options, *c.front)}
+    known = [(o, o.known(across), o.known(up)) for o in once.values()]
     found = [(o, x, y) for o, x, y in known if x is not None and y is not None]
     if not found:
         return []
@@ -86,6 +89,7 @@ def pareto(c: Choices, across: str | None = None, up: str | None = None) -> Any:
         _joined(axes, dots)
         for axis, name, unit in ((axes.xaxis, names[0], units[0]), (axes.yaxis, names[1], units[1])):
             _scaled(axis, name, unit, [(d.x if axis is axes.xaxis else d.y).value for d in dots])
+        _widened(axes, names[0])
         axes.grid(visible=True, color="#e6e9ed", linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
@@ -161,6 +165,13 @@ def _scaled(axis: Any, name: str, unit: str, values: Sequence[float]) -> None:
     axis.set_tick_params(colors=MUTED)
 
 
+def _widened(axes: Any, across: str) -> None:
+    """Leave room for the names of points on the side where they stand."""
+    low, high = axes.get_xlim()
+    room = (high / low) ** ROOM
+    axes.set_xlim(*((low, high * room) if better_if_more(across) else (low / room, high)))
+
+
 def _titled(figure: Any, c: Choices, names: tuple[str, str]) -> None:
     model = (c.front or c.options)[0].result
     about = f"{model.model}, {model.phase}" + (f", where {c.where}" if c.where else "")
@@ -188,4 +199,5 @@ def _named(axes: Any, dots: Sequence[Dot], names: tuple[str, str]) -> None:
             va="bottom" if above else "top",
             fontsize=7.5,
             color=INK,
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
         )
