@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlsysim.calibration import Calibration, Profile
-    from mlsysim.calibration.calibrate import calibrate
+    from mlsysim.calibration import Calibration, Profile, calibrate
     from mlsysim.calibration.from_log import calibrate_log
     from mlsysim.calibration.live.run import measure
+    from mlsysim.costs.ownership import Ownership
     from mlsysim.efficiency.guide import Efficiency
     from mlsysim.engine import Engine
     from mlsysim.hardware import Cluster, Hardware, HardwareSpec, Nodes
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from mlsysim.models.importers.jax_function import from_jax
     from mlsysim.models.importers.torch_module import from_torch
     from mlsysim.results import Interval, Result
-    from mlsysim.whatif.compare import compare
+    from mlsysim.sweep.distributions import Between, Normal, Triangular, Uniform
+    from mlsysim.sweep.reduce import Pareto, Quantiles, Summary, Top
+    from mlsysim.whatif import compare
+    from mlsysim.whatif.inverse import need
+    from mlsysim.whatif.sensitivity import sensitivity
     from mlsysim.workload import Workload
 
 __version__ = "0.1.0"
@@ -31,25 +35,37 @@ _HOMES = {
     "Profile": "calibration",
     "calibrate": "calibration",
     "calibrate_log": "calibration.from_log",
-    "Cluster": "hardware",
+    "measure": "calibration.live.run",
+    "Ownership": "costs.ownership",
     "Efficiency": "efficiency.guide",
     "Engine": "engine",
+    "Cluster": "hardware",
     "Hardware": "hardware",
     "HardwareSpec": "hardware",
+    "Nodes": "hardware",
     "Models": "models",
     "NetworkSpec": "models",
-    "Nodes": "hardware",
     "TransformerSpec": "models",
-    "Interval": "results",
-    "Result": "results",
-    "Workload": "workload",
-    "compare": "whatif",
+    "load_model": "models.importers",
     "from_jax": "models.importers.jax_function",
     "from_torch": "models.importers.torch_module",
-    "load_model": "models.importers",
-    "measure": "calibration.live.run",
+    "Interval": "results",
+    "Result": "results",
+    "Between": "sweep.distributions",
+    "Normal": "sweep.distributions",
+    "Triangular": "sweep.distributions",
+    "Uniform": "sweep.distributions",
+    "Pareto": "sweep.reduce",
+    "Quantiles": "sweep.reduce",
+    "Summary": "sweep.reduce",
+    "Top": "sweep.reduce",
+    "compare": "whatif",
+    "need": "whatif.inverse",
+    "sensitivity": "whatif.sensitivity",
+    "Workload": "workload",
 }
 __all__ = [
+    "Between",
     "Calibration",
     "Cluster",
     "Efficiency",
@@ -60,9 +76,17 @@ __all__ = [
     "Models",
     "NetworkSpec",
     "Nodes",
+    "Normal",
+    "Ownership",
+    "Pareto",
     "Profile",
+    "Quantiles",
     "Result",
+    "Summary",
+    "Top",
     "TransformerSpec",
+    "Triangular",
+    "Uniform",
     "Workload",
     "calibrate",
     "calibrate_log",
@@ -71,6 +95,8 @@ __all__ = [
     "from_torch",
     "load_model",
     "measure",
+    "need",
+    "sensitivity",
 ]
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
 from mlsysim.calibration import Calibration, Profile
-from mlsysim.costs.prices import price_range
 from mlsysim.efficiency.basis import Basis
 from mlsysim.efficiency.estimate import above_ceiling, checked_efficiency
 from mlsysim.errors import Checks, InvalidValue
@@ -130,7 +129,7 @@ class Engine:
         notes = [
             *solution.estimate.notes(),
             *_memory_notes(memory, changes),
-            *_cost_notes(solution),
+            *solution.cost_notes(),
             *scenario.notes(),
         ]
         return Result(
@@ -280,24 +279,6 @@ def stated_site(region: str | Region | None, pue: float | str | None) -> Site | 
     if pue is not None:
         raise InvalidValue("pue", "left out where no region is given", pue, "energy_j is that of the devices alone")
     return None
-
-
-def _cost_notes(solution: Solution) -> list[Note]:
-    """Say which price a cost rests on where it is not the caller's own, and what a footprint takes in."""
-    found = []
-    scenario, site = solution.scenario, solution.site
-    known = None if solution.usd_per_hour is not None else price_range(scenario.hardware)
-    if known is not None:
-        wide = f", {known.low:g} to {known.high:g}" if known.low < known.high else ""
-        about = known.note or f"published {known.kind} prices, {known.date}"
-        found.append(Note("price-taken", f"{known.value:g} USD/h for one {scenario.hardware.name}{wide}: {about}"))
-    if site is not None:
-        message = (
-            f"{site.region.carbon()}; a PUE of {site.pue.value:g} ({site.pue.of or 'stated'}); hosts beside the devices"
-            " are in carbon and water, not in the energy"
-        )
-        found.append(Note("footprint-taken", message))
-    return found
 
 
 def _memory_notes(memory: Memory, changes: tuple[str, ...]) -> list[Note]:

@@ -19,7 +19,7 @@ from mlsysim.efficiency.predict import predicted
 from mlsysim.models import Work
 from mlsysim.physics import performance
 from mlsysim.physics.elementwise import Real, at_least, binade, maximum, minimum, where
-from mlsysim.results import Eta, Interval, Memory
+from mlsysim.results import Eta, Interval, Memory, Note
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.setup import UNKNOWN, Setup
 
@@ -224,6 +224,23 @@ class Solution:
         if self.price is None:
             return None
         return (self.price * (self.scenario.devices / 3600.0)).times(self.time_s)
+
+    def cost_notes(self) -> list[Note]:
+        """Say which price a cost rests on where it is not the caller's own, and what a footprint takes in."""
+        found = []
+        device, site = self.scenario.hardware, self.site
+        known = None if self.usd_per_hour is not None else price_range(device)
+        if known is not None:
+            wide = f", {known.low:g} to {known.high:g}" if known.low < known.high else ""
+            about = known.note or f"published {known.kind} prices, {known.date}"
+            found.append(Note("price-taken", f"{known.value:g} USD/h for one {device.name}{wide}: {about}"))
+        if site is not None:
+            message = (
+                f"{site.region.carbon()}; a PUE of {site.pue.value:g} ({site.pue.of or 'stated'}); hosts beside the"
+                " devices are in carbon and water, not in the energy"
+            )
+            found.append(Note("footprint-taken", message))
+        return found
 
     @lazy
     def footprint(self) -> Footprint | None:

@@ -203,6 +203,7 @@ def _emit(output: str, title: str, keep: Sequence[str] | None, result: Columns |
             if output == "csv":
                 sweeps.write_csv(part, sys.stdout)
                 continue
+            options.say_notes(part.notes)
             table = sweeps.columns_table(part, keep, title)
             emit(output, list(sweeps.columns_rows(part)) if output == "json" else [], table)
         else:

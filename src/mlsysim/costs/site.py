@@ -58,7 +58,7 @@ def footprint(energy_j: Interval, time_s: Real, scenario: Scenario, site: Site) 
 
     The host draws what published nodes of such devices draw beside them; where none is, a usual share of the devices'.
     """
-    each, share = host_of(scenario.hardware)
+    each, share = _host_of(scenario.hardware.name, scenario.hardware.kind)
     it_energy = energy_j * (1.0 + share)
     if each:
         beside: Any = scenario.devices * each * time_s
@@ -72,12 +72,16 @@ def footprint(energy_j: Interval, time_s: Real, scenario: Scenario, site: Site) 
     return Footprint(wall, carbon, it_energy * (LITRES * water))
 
 
-@lru_cache(maxsize=256)
 def host_of(device: HardwareSpec) -> tuple[float, float]:
     """Return what the host draws beside a device: a power [W], and a share of the device's own; one of them is 0."""
-    if device.kind in HOSTLESS:
+    return _host_of(device.name, device.kind)
+
+
+@lru_cache(maxsize=256)
+def _host_of(device: str, kind: str) -> tuple[float, float]:
+    if kind in HOSTLESS:
         return 0.0, 0.0
     for name in Nodes:
-        if Nodes.row(name)["device"] == device.name and (drawn := host_power_w(Nodes[name])):
+        if Nodes.row(name)["device"] == device and (drawn := host_power_w(Nodes[name])):
             return drawn.value / Nodes[name].devices, 0.0
     return 0.0, default("host_share").value

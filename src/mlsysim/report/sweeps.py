@@ -85,7 +85,9 @@ def number(value: float, unit: str) -> str:
         return ""
     if unit in _FREE or unit.startswith("USD"):
         return f"{value:,.0f}" if value >= 1e4 or (value >= 1 and value.is_integer()) else f"{value:.4g}"
-    return f"{value:,.0f}" if unit == "tokens" else si(value, unit.replace("1/s", "/s"))
+    if unit == "1/s":
+        return f"{value:,.0f} /s" if value >= 1000 else f"{value:.4g} /s"
+    return f"{value:,.0f}" if unit == "tokens" else si(value, unit)
 
 
 def columns_rows(columns: Columns) -> Iterator[dict[str, Any]]:

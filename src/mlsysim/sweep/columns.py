@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlsysim.errors import InvalidValue, MissingExtra, UnknownName
 from mlsysim.registry import nearest
+from mlsysim.results import Note
 from mlsysim.sweep.evaluate import FEASIBLE, Values
 from mlsysim.sweep.grid import NUMBERS, Block, Grid
+from mlsysim.sweep.notes import notes_of
 from mlsysim.sweep.points import ASKED, Array
 from mlsysim.sweep.quantities import QUANTITIES, base_of
 
@@ -77,6 +80,11 @@ class Columns(Mapping[str, Array]):
     def coordinates(self) -> tuple[str, ...]:
         """Return the names of the columns that say which point a row is."""
         return self._coordinates
+
+    @cached_property
+    def notes(self) -> tuple[Note, ...]:
+        """Return what must be said about the points: what was not given, which prices they rest on."""
+        return notes_of(self._grid)
 
     @property
     def levels(self) -> tuple[float, ...]:

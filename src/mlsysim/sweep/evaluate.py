@@ -131,7 +131,8 @@ def _quantiles(found: Values, uncertain: Uncertain, axes: int) -> Values:
         if name == FEASIBLE:
             reduced[name] = value.all(axis=-1) if drawn else _without_draws(value)
         elif not varies(name):
-            reduced[name] = value[..., 0] if drawn else _without_draws(value)
+            middle = value[..., 0] if drawn and QUANTITIES[name].words else np.median(value, axis=-1) if drawn else None
+            reduced[name] = _without_draws(value) if middle is None else middle
         else:
             levels = (0.5, *uncertain.levels)
             parts = (

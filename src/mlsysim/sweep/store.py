@@ -18,8 +18,8 @@ from mlsysim.files import write_whole
 if TYPE_CHECKING:
     import pyarrow
 
-ABOUT = "sweep.json"
-"""What a folder's parts are of."""
+ABOUT = "_sweep.json"
+"""What a folder's parts are of; readers of Parquet pass over names that start so."""
 _PART = "part-{:07d}.parquet"
 
 

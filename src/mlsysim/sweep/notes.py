@@ -1,0 +1,29 @@
+"""What must be said about a sweep: what was not given, and which prices and grids its costs rest on."""
+
+from __future__ import annotations
+
+from mlsysim.results import Note
+from mlsysim.solution import Solution
+from mlsysim.sweep.grid import Grid
+
+LOOKED_AT = 2000
+"""Blocks that are looked at for what is said of devices."""
+
+
+def notes_of(grid: Grid) -> tuple[Note, ...]:
+    """Return what must be said, each once: defaults of the first block of a phase, prices and grids of each device."""
+    found: dict[Note, None] = {}
+    said: set[tuple[str, str]] = set()
+    priced = "usd_per_hour" in grid.numbers or bool(grid.uncertain and "usd_per_hour" in grid.uncertain.fields)
+    for number in range(min(grid.blocks, LOOKED_AT)):
+        block = grid.block(number)
+        scenario = block.scenario
+        if scenario is None or (scenario.hardware.name, scenario.phase) in said:
+            continue
+        said.add((scenario.hardware.name, scenario.phase))
+        defaults = scenario.defaults
+        if given := ", ".join(f"{name} = {value}" for name, value in defaults.items() if name != "devices"):
+            found[Note("defaults-used", f"not given, so assumed: {given}")] = None
+        solution = Solution(scenario, block.efficiency, 1.0 if priced else None, block.setup, block.site)
+        found |= dict.fromkeys(solution.cost_notes())
+    return tuple(found)
