@@ -85,7 +85,7 @@ def _caption(c: Choices, most: int) -> list[str]:
         lines += [f"{p.second}: {p.settle}" for p in alike]
     elif c.pairs:
         lines.append(f"{c.options[0].label} is told apart from all that it was held against")
-    return [*lines, *_left(c)]
+    return [*lines, *c.cautions(), *_left(c)]
 
 
 def _left(c: Choices) -> list[str]:

@@ -144,10 +144,17 @@ def errors_of(first: Option, second: Option) -> Errors:
     both = [points[0], points[1]]
     known, noise = [k.point for k in measured], [k.noise for k in measured]
     left = left_unknown(known, noise, both)
-    tail = _tail(both, known)
     correlation = float(left[0, 1]) / math.sqrt(float(left[0, 0] * left[1, 1]))
-    after = [_half(left_unknown([*known, p], [*noise, 0.0], both), tail) for p in both]
-    return Errors(SHARED, _half(left, tail), correlation, *after)
+    after = [half_width(both, [*known, p], [*noise, 0.0]) for p in both]
+    return Errors(SHARED, half_width(both, known, noise), correlation, *after)
+
+
+def half_width(both: Sequence[Point], known: Sequence[Point] = (), noise: Sequence[float] = ()) -> float:
+    """Return the half-width of the 90 % interval of the ratio of two times [ln], after some runs were measured.
+
+    ``noise`` is the standard deviation of each measured run [ln].
+    """
+    return _half(left_unknown(known, noise, both), _tail(both, known))
 
 
 def _half(left: Any, tail: float) -> float:
@@ -157,10 +164,14 @@ def _half(left: Any, tail: float) -> float:
 
 
 def _tail(both: Sequence[Point], known: Sequence[Point]) -> float:
-    """Return by what the interval of a ratio is wider than a normal one: what the moves between the two have shown."""
+    """Return by what the interval of a ratio is wider than a normal one: what the moves between the two have shown.
+
+    And those from what was measured, of what was not measured itself.
+    """
     regime = both[1].place.regime
     between = [share_of(regime, move).tail for move in moves(both[0].place, both[1].place)]
-    away = [tail_of(p, known) for p in both] if known else []
+    places = [k.place for k in known]
+    away = [tail_of(p, known) for p in both if places and p.place not in places]
     return max([*between, *away], default=prior_of(regime).tail)
 
 

@@ -73,13 +73,13 @@ def candidates_of(
     UsageError
         A field breaks a rule, or no hardware can be asked.
     """
-    devices = list(dict.fromkeys(hardware_list(hardware)))
+    devices = _once(hardware_list(hardware))
     prices = prices_of(devices, rent, usd_per_hour)
     given = {name: value for name, value in {**fields, "phase": wanted.phase}.items() if value is not None}
     whole = grid_of(model, devices, given)  # what no hardware can be asked is told here
     found = Candidates([], [], [], whole.points)
-    for device in devices:
-        _ask(model, device, prices[device], wanted, given, _varied(whole), found)
+    for device, pay in zip(devices, prices, strict=True):
+        _ask(model, device, pay, wanted, given, _varied(whole), found)
     return found
 
 
@@ -106,12 +106,21 @@ def hardware_list(hardware: Any) -> Iterator[Any]:
             yield name if cluster_of(name) else _registered(hardware_of(name))
 
 
+def _once(devices: Iterable[Any]) -> list[Any]:
+    """Return devices without those that were named before; specs are compared, for they have no hash."""
+    found: list[Any] = []
+    for device in devices:
+        if device not in found:
+            found.append(device)
+    return found
+
+
 def _registered(spec: HardwareSpec) -> Any:
     """Return the name of a device of the registry, else the device."""
     return spec.name if spec.name in Hardware and Hardware[spec.name] == spec else spec
 
 
-def prices_of(devices: Sequence[Any], rent: str | None, usd_per_hour: Any) -> dict[Any, Pay]:
+def prices_of(devices: Sequence[Any], rent: str | None, usd_per_hour: Any) -> list[Pay]:
     """Return how each device is paid for: at a price that is stated, of it or of all, else at a kind of published one.
 
     Raises
@@ -122,12 +131,12 @@ def prices_of(devices: Sequence[Any], rent: str | None, usd_per_hour: Any) -> di
     usual = Pay(kind_of(rent))
     if not isinstance(usd_per_hour, Mapping):
         pay = usual if usd_per_hour is None else paid(usd_per_hour=usd_per_hour)
-        return dict.fromkeys(devices, pay)
+        return [pay] * len(devices)
     stated = {hardware_of(name).name: paid(usd_per_hour=price) for name, price in usd_per_hour.items()}
     names = {device_of(device).name for device in devices}
     if unused := sorted(set(stated) - names):
         raise InvalidValue("usd_per_hour", "of devices that are asked", unused[0])
-    return {device: stated.get(device_of(device).name, usual) for device in devices}
+    return [stated.get(device_of(device).name, usual) for device in devices]
 
 
 def _varied(grid: Grid) -> tuple[str, ...]:
@@ -222,17 +231,17 @@ def _why(name: str, wanted: Wanted, options: _Options, fitting: Counts, counts: 
     sample = options.of(fitting.sample.at)
     for quantity in (wanted.by_name, *wanted.written):
         try:
-            sample.interval(quantity) if quantity not in {*WORDS, *NUMBERS, "fits", "feasible"} else None
+            sample.value(quantity)
         except InvalidValue as problem:
             return Left(name, "not known", f"{quantity}: {problem.hint}")
     if counts is None or counts.nearest is None:
-        return Left(name, "misses", f"{name}: meets {wanted.where} nowhere", None)
+        return Left(name, "misses", f"{name} meets {wanted.where} nowhere")
     near = options.of(counts.nearest.point.at)
-    looked = [n for n in wanted.written if near.known(n) is not None] if near.result.fits else []
-    values = ", ".join(f"{n} = {shown(near.value(n), unit_of(n, near.solution), 4)}" for n in looked)
     by = abs(counts.nearest.by)
-    far = f", {_far(by)}" if by < float("inf") else ""
-    return Left(name, "misses", f"{near.label}: {values}{far}", -by)
+    if not near.result.fits or not wanted.written or not math.isfinite(by):
+        return Left(name, "misses", f"{name} meets {wanted.where} nowhere")
+    values = ", ".join(f"{n} = {shown(near.value(n), unit_of(n, near.solution), 4)}" for n in wanted.written)
+    return Left(name, "misses", f"{near.label}: {values}, {_far(by)}", -by)
 
 
 def _far(by: float) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from mlsysim.hardware import HardwareSpec
 from mlsysim.results import Interval
 from mlsysim.sweep.front import on_front
-from mlsysim.whatif.apart import Pair, pair
+from mlsysim.whatif.apart import EXACT, Pair, pair
 from mlsysim.whatif.asked import shown
 from mlsysim.whatif.candidates import Candidates, Left, candidates_of, limits_of
 from mlsysim.whatif.option import Option
@@ -93,7 +93,13 @@ class Choices:
         lines = [f"{most} {name}{met}: {best.label}, {_told(best, name, value.value)}{ends}"]
         if self.sure[0] is False:
             lines.append(f"at an end of its interval it does not meet {self.where}")
-        return [*lines, *map(str, self.pairs)]
+        return [*lines, *map(str, self.pairs), *self.cautions()]
+
+    def cautions(self) -> list[str]:
+        """Say what the ratios do not hold."""
+        if any(p.ratio.errors.kind == EXACT for p in self.pairs):
+            return ["one stated eta is used for all hardware: how far each is from it is not in these intervals"]
+        return []
 
     def why_none(self) -> str:
         """Say that nothing meets the condition, and what misses it by least."""
@@ -194,9 +200,9 @@ def _front(found: Candidates) -> tuple[Option, ...]:
 def _off_front(found: Candidates, asked: Wanted) -> tuple[tuple[str, str], ...]:
     """Return the hardware that was answered but of which an objective is not known, each with which."""
     off = []
-    on = {each.option.fields["hardware"] for each in found.front}
+    on = {each.option.device for each in found.front}
     for o in found.best:
-        if o.fields["hardware"] in on:
+        if o.device in on:
             continue
         unknown = [n for n in (name.removeprefix("-") for name in asked.asked_objectives) if o.known(n) is None]
         if unknown:

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 from mlsysim.errors import InvalidValue
 from mlsysim.sweep.expressions import Expression, parse
 from mlsysim.sweep.points import known_names
+from mlsysim.sweep.quantities import QUANTITIES
 from mlsysim.sweep.reduce import checked_name
 from mlsysim.units import positive
 from mlsysim.whatif.asked import PHASE_OF, RUN
 from mlsysim.whatif.option import Option
+from mlsysim.workload.named import phase_of
 
 RUN_NAMES = {"run_s": "-throughput", "run_usd": "usd_per_million", "run_j": "joules_per_item"}
 """Quantities of a training run, and what of a sweep ranks as they do."""
@@ -25,7 +27,8 @@ _RUN_TERMS = {
 class Wanted(NamedTuple):
     """What is asked for: as written, and in the names of a sweep.
 
-    ``by`` and ``objectives`` are for reductions; ``where`` is the condition, None where there is none.
+    ``by`` and ``objectives`` are for reductions, ``where`` is the condition. ``written`` are the quantities that it was
+    written with.
     """
 
     by_name: str
@@ -59,14 +62,13 @@ def wanted_of(by: str, where: str, pareto: tuple[str, ...], tokens: Any, phase: 
         asked for without its tokens.
     """
     read = None if tokens is None else positive(tokens, "tokens")
-    written = tuple(sorted(set(re.findall(r"[A-Za-z_]\w*", where)) & {*known_names(), *RUN}))
+    written = tuple(sorted(set(re.findall(r"[A-Za-z_]\w*", where)) & {*QUANTITIES, *RUN}))
     names = (by.removeprefix("-"), *written, *(name.removeprefix("-") for name in pareto))
     if read is None and (run := next((n for n in names if n in RUN), None)):
         raise InvalidValue("tokens", f"stated where {run} is asked: tokens the training run reads in all", None)
     if len(pareto) < 2:
         raise InvalidValue("pareto", "two objectives or more", list(pareto))
-    chosen = phase or ("training" if read is not None else None)
-    chosen = chosen or next((PHASE_OF[n] for n in names if n in PHASE_OF), None)
+    chosen = _phase(phase, (by.removeprefix("-"), *written), names, read is not None)
     text = _in_terms(where, read)
     ranks = _ranked(by, "by")
     return Wanted(
@@ -81,6 +83,22 @@ def wanted_of(by: str, where: str, pareto: tuple[str, ...], tokens: Any, phase: 
         read,
         chosen,
     )
+
+
+def _phase(stated: str | None, decisive: tuple[str, ...], names: tuple[str, ...], run: bool) -> str | None:
+    """Return the phase that is asked: as stated, else the one that alone has a quantity of those.
+
+    Raises
+    ------
+    InvalidValue
+        What decides is of another phase.
+    """
+    chosen = None if stated is None else phase_of(stated)
+    chosen = chosen or ("training" if run else next((PHASE_OF[n] for n in (*decisive, *names) if n in PHASE_OF), None))
+    other = next((n for n in decisive if PHASE_OF.get(n, chosen) != chosen), None)
+    if other is not None:
+        raise InvalidValue("phase", f"{PHASE_OF[other]}, which alone has {other}", chosen)
+    return chosen
 
 
 def _ranked(name: str, field: str) -> str:
