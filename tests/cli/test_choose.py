@@ -1,0 +1,132 @@
+"""The commands ``choose`` and ``cost``: what they print, and how they exit."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from conftest import output_of
+
+CHOOSE = "mlsysim choose llama-3.1-8b --on h100,b200,l40s,a30 --batch 1..64*8 --devices 1,2"
+
+
+def test_choose_ranks_and_says_what_it_cannot_tell_apart():
+    got, code = output_of(f"{CHOOSE} --where 'tpot_s < 50 ms' --rent specialist")
+    assert code == 0
+    assert "rent for a million tokens, images or samples: least of each hardware that meets tpot_s < 50 ms" in got
+    assert "= cannot be told from 1 x h100-sxm, batch 64: the interval of the ratio holds 1" in got
+    assert "not a30: no specialist price is known: state usd_per_hour" in got
+    assert "[defaults-used]" in got
+
+
+def test_choose_as_json_csv_and_markdown():
+    got, _ = output_of(f"{CHOOSE} --phase decode -o json")
+    data = json.loads(got[: got.rindex("\n}") + 2])
+    assert {"options", "pairs", "front", "left", "by", "objectives"} <= set(data)
+    assert data["pairs"][0]["ratio"].keys() == {"value", "low", "high"}
+    got, _ = output_of(f"{CHOOSE} --phase decode -o csv")
+    rows = list(csv.DictReader(io.StringIO(got[: got.index("[")])))
+    assert [r["hardware"] for r in rows] == [o["hardware"] for o in data["options"]]
+    assert float(rows[0]["usd_per_million.value"]) == data["options"][0]["usd_per_million"]["value"]
+    got, _ = output_of(f"{CHOOSE} --phase decode -o markdown")
+    assert got.startswith("| option | usd_per_million | times the best |")
+
+
+def test_the_front_and_its_plot(tmp_path: Path):
+    pytest.importorskip("matplotlib")
+    got, code = output_of(f"{CHOOSE} --phase decode --front --plot {tmp_path / 'front.png'}")
+    assert code == 0
+    assert "options that no other beats in all of least time_s, most throughput" in got
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+    got, code = output_of(f"{CHOOSE} --plot {tmp_path / 'front.doc'}")
+    assert code == 2
+    assert "plot must be a file that ends with .png, .svg or .pdf" in got
+
+
+def test_nothing_meets_the_condition():
+    got, code = output_of(f"{CHOOSE} --where 'tpot_s < 1 ms'")
+    assert code == 1
+    assert "mlsysim: nothing meets tpot_s < 1 ms: the nearest is 2 x b200, batch 1: tpot_s = 3." in got
+    got, code = output_of(f"{CHOOSE} --where 'tpot_s < 1 ms' -o json")
+    assert code == 1
+    assert json.loads(got[: got.rindex("\n}") + 2])["options"] == []
+
+
+def test_prices_of_ones_own():
+    got, code = output_of(f"{CHOOSE} --phase decode --price h100=2 --price b200=9 -o json")
+    assert code == 0
+    data = json.loads(got[: got.rindex("\n}") + 2])
+    assert {o["hardware"]: o["usd_per_device_hour"]["value"] for o in data["options"]}["b200"] == 9
+    got, code = output_of(f"{CHOOSE} --price 2 --price 3")
+    assert code == 2
+    assert "price must be one for all devices, or DEVICE=PRICE for each, got '2 3'" in got
+    got, code = output_of("mlsysim choose llama-3.1-8b --on h100,b200 --price 2.5 --phase decode -o csv")
+    assert code == 0
+
+
+def test_a_training_run():
+    got, code = output_of(
+        "mlsysim choose llama-3.1-8b --on h100,b200 --tokens 1e12 --by run_usd --where 'run_s < 60 days'"
+        " --devices 64,256 --batch 1024 --seq-len 4096 --pareto run_s,run_usd"
+    )
+    assert code == 0
+    assert "rent of the devices for a training run: least of each hardware that meets run_s < 60 days" in got
+
+
+def test_slips_of_choose():
+    got, code = output_of(f"{CHOOSE} --by usd_per_milion")
+    assert code == 2
+    assert "did you mean usd_per_million" in got
+    got, code = output_of("mlsysim choose llama-3.1-8b --on h1000")
+    assert code == 2
+    got, code = output_of("mlsysim chose llama-3.1-8b")
+    assert code == 2
+    assert "Did you mean choose" in got
+
+
+COST = "mlsysim cost h100 --region virginia --utilisation 0.7"
+
+
+def test_cost_prints_rent_ownership_and_where_they_meet():
+    got, code = output_of(f"{COST} --devices 8")
+    assert code == 0
+    assert "an hour of use of 8 x h100-sxm in Virginia" in got
+    for row in ("rent, specialist", "owned", "capital", "owning beats specialist from", "carbon, embodied", "water"):
+        assert row in got
+    assert "recalled or assumed: discount_rate, residual_share, maintenance_share" in got
+
+
+def test_cost_lists_every_assumption_with_its_source():
+    got, code = output_of(f"{COST} --assumptions -o json")
+    assert code == 0
+    rows = json.loads(got)
+    assert {"years", "purchase", "power_w", "electricity", "rent, spot", "carbon_intensity"} <= {
+        r["assumption"] for r in rows
+    }
+    assert all(r["source"] for r in rows)
+    got, _ = output_of(f"{COST} --assumptions")
+    assert "source: recalled (Barroso" in got
+
+
+def test_cost_as_data():
+    got, _ = output_of(f"{COST} -o json")
+    data = json.loads(got)
+    assert data["owned_usd_per_hour"]["total"]["value"] == pytest.approx(2.51, abs=0.01)
+    assert data["break_even_utilisation"]["specialist"]["value"] == pytest.approx(0.43, abs=0.01)
+    got, _ = output_of(f"{COST} -o csv")
+    assert got.startswith("device,devices,utilisation,region,rent_usd_per_hour.on-demand.value,")
+
+
+def test_cost_of_what_is_not_known_and_slips():
+    got, code = output_of("mlsysim cost a30")
+    assert code == 1
+    assert "not known: rent: no price of a30 is known" in got
+    got, code = output_of("mlsysim cost h100 --region virgina")
+    assert code == 2
+    assert "did you mean" in got
+    got, code = output_of("mlsysim cost h100 --utilisation 70")
+    assert code == 2
+    assert "utilisation must be in (0, 1], got 70" in got
+    got, code = output_of("mlsysim cost h100 --years 0")
+    assert code == 2
