@@ -17,12 +17,16 @@ class Assembly:
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
+        self._whole: dict[int, tuple[Block, Values]] = {}
         self._held: dict[int, dict[str, _Held]] = {}
         self._lock = Lock()
 
     def add(self, box: Box, values: Values) -> None:
         """Take the answers of a box."""
         block = self.grid.block(box.block)
+        if box.shape == block.shape:
+            self._whole[box.block] = (block, values)
+            return
         with self._lock:
             held = self._held.setdefault(box.block, {})
             for name, value in values.items():
@@ -35,10 +39,11 @@ class Assembly:
     @property
     def parts(self) -> list[tuple[Block, Values]]:
         """Return the blocks in the order of the grid."""
-        return [
-            (self.grid.block(n), {name: held.array for name, held in found.items()})
-            for n, found in sorted(self._held.items())
-        ]
+        put = {
+            n: (self.grid.block(n), {name: held.array for name, held in found.items()})
+            for n, found in self._held.items()
+        }
+        return [part for _, part in sorted({**self._whole, **put}.items(), key=lambda item: item[0])]
 
 
 class _Held:

@@ -124,6 +124,8 @@ class Columns(Mapping[str, Array]):
         return _joined(codes, np.int32), tuple(words)
 
     def _numbers(self, name: str) -> Array:
+        if self._single and base_of(name) in self._keep:
+            return np.array([_plain(values[name]) for _, values in self._parts])
         parts = [self._shaped(block, values, name).reshape(-1) for block, values in self._parts]
         return parts[0] if len(parts) == 1 else _joined(parts, bool if name == FEASIBLE else float)
 
@@ -139,6 +141,11 @@ class Columns(Mapping[str, Array]):
                 shape = [-1 if m == n else 1 for m in range(len(block.shape))]
                 return np.broadcast_to(along.reshape(shape), block.shape)
         return np.broadcast_to(0 if name in WHOLE else np.nan, block.shape)
+
+    @cached_property
+    def _single(self) -> bool:
+        """Return whether every part is one point."""
+        return all(size == 1 for size in self._sizes())
 
     def _sizes(self) -> list[int]:
         return [math.prod(block.shape) for block, _ in self._parts]
@@ -240,6 +247,10 @@ class Columns(Mapping[str, Array]):
         from mlsysim.sweep.store import write_table
 
         write_table(self.to_arrow(), path)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else value
 
 
 def _joined(parts: Sequence[Array], kind: type) -> Array:
