@@ -166,10 +166,12 @@ def _half(left: Any, tail: float) -> float:
 def _tail(both: Sequence[Point], known: Sequence[Point]) -> float:
     """Return by what the interval of a ratio is wider than a normal one: what the moves between the two have shown.
 
-    And those from what was measured, of what was not measured itself.
+    And those from what was measured, of what was not measured itself. Of a move there and back the wider one counts:
+    a ratio turned round is as uncertain.
     """
     regime = both[1].place.regime
-    between = [share_of(regime, move).tail for move in moves(both[0].place, both[1].place)]
+    ways = (both, tuple(reversed(both)))
+    between = [share_of(b.place.regime, move).tail for a, b in ways for move in moves(a.place, b.place)]
     places = [k.place for k in known]
     away = [tail_of(p, known) for p in both if places and p.place not in places]
     return max([*between, *away], default=prior_of(regime).tail)

@@ -12,7 +12,7 @@ from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.registry import nearest
 from mlsysim.results import Interval
 from mlsysim.whatif.apart import ratio
-from mlsysim.whatif.asked import better_if_more, quantity
+from mlsysim.whatif.asked import better_if_more, quantity, shown
 from mlsysim.whatif.feasible import Range, ranges
 from mlsysim.whatif.lines import OVER, Line, label_over, line_of
 from mlsysim.whatif.option import Option, option, width_of
@@ -58,11 +58,13 @@ class BreakEven:
         """Return it in a sentence or two."""
         better = "more" if better_if_more(self.of) else "less"
         head = f"{self.second} has {better} {self.of} than {self.first}"
+        if self.over == "tokens":
+            head = f"{self.second} costs less in all than {self.first}"
         if self.value is None:
             return f"{head} {self.side}: {self.reason}"
         words = {"from": "from {} on", "up to": "up to {}", "between": "from {} up to {}"}[self.side]
         found = words.format(*(self._shown(v) for v in (self.value, self.until) if v is not None))
-        lines = [f"{head}, by {self.over.replace('_', ' ')}, {found}"]
+        lines = [f"{head} {found}" if self.over == "tokens" else f"{head}, by {self.over.replace('_', ' ')}, {found}"]
         if self.interval != (self.value, self.value):
             maybe, surely = self.interval
             side = "up to" if self.side == "up to" else "from"
@@ -71,6 +73,8 @@ class BreakEven:
         return "; ".join([*lines, *([self.reason] if self.reason else [])])
 
     def _shown(self, value: float) -> str:
+        if self.over == "tokens":
+            return shown(value, self.unit)
         return f"{value:,.4g}{f' {self.unit}' if self.unit else ''}"
 
     def __repr__(self) -> str:
