@@ -1,7 +1,8 @@
 """What a field of a sweep may hold: one value, a list, or a range that is made piece by piece.
 
 In files and on the command line a range is written as text: ``1..256*2`` (each twice the last), ``1024..8192+1024`` (in
-steps) or ``0.3..0.5/101`` (so many, evenly); or as a table: ``{from = 1, to = 256, factor = 2}``.
+steps), ``1..64`` (all whole numbers) or ``0.3..0.5/101`` (so many, evenly); or as a table, ``{from = 1, to = 256,
+factor = 2}``.
 """
 
 from __future__ import annotations
@@ -175,6 +176,8 @@ def _of_range(value: range, field: str) -> Spaced:
 
 def _written(text: str, field: str) -> Axis | None:
     if ".." in text and not re.search("[/\\\\]\\.\\.|\\.\\.[/\\\\]", text):
+        if plain := re.fullmatch(r"\s*(\d+)\s*\.\.\s*(\d+)\s*", text):
+            return _spaced(field, {"from": plain[1], "to": plain[2], "step": 1}, text)
         match = re.fullmatch(r"\s*(\S+?)\s*\.\.\s*(\S+?)\s*([*x+/])\s*(\S+)\s*", text)
         if match is None:
             raise InvalidValue(field, f"a range such as {_FORMS}", text)

@@ -54,10 +54,13 @@ def grid_of(
     numbers: dict[str, Axis] = {}
     drawn: dict[str, Distribution] = {}
     for name, value in given.items():
+        before = len(check.problems)
         if name in NUMBERS and (found := check(_drawn, name, value)) is not None:
             drawn[name] = found
             continue
-        axis = check(axis_of, value, name)
+        axis = check(axis_of, value, name) if len(check.problems) == before else None
+        if len(check.problems) > before:
+            continue
         values = axis if axis is not None else Listed((value,))
         if name in NUMBERS and not _of_words(name, values):
             if (checked := check(_numbers, name, values)) is not None:
