@@ -15,9 +15,10 @@ from mlsysim.efficiency.deviations import LEAST_NOISE, NORMAL_90
 from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.hardware import Hardware
 from mlsysim.results import Interval
-from mlsysim.whatif.apart import APART, EXACT, REPEATS, SHARED, errors_of, pair, ratio
+from mlsysim.whatif.apart import REPEATS, pair, ratio
 from mlsysim.whatif.choose import choose
-from mlsysim.whatif.option import Option, option, width_of
+from mlsysim.whatif.option import Option, Width, option, width_of
+from mlsysim.whatif.shared import APART, EXACT, SHARED, Errors, errors_of, together
 
 STEP = {"phase": "decode", "batch_size": [1, 8, 64], "devices": [1, 2]}
 DEVICES = ("h100", "b200", "l40s", "a100")
@@ -191,6 +192,17 @@ def test_no_hardware_and_unknown_hardware():
         choose(MODEL, "h1000")
 
 
+def test_carbon_where_it_runs():
+    c = choose(MODEL, "h100,b200", region=["virginia", "france"], by="carbon_kg", where="carbon_kg < 1", phase="decode")
+    assert {o.fields["region"] for o in c.options} != {"virginia"}
+    r = Engine.solve(MODEL, c.best.device, phase="decode", region="france")
+    assert c.best.interval("carbon_kg") == pytest.approx(r.carbon_kg, rel=1e-12)
+    assert "region france" in c.best.label
+    run = choose(MODEL, "b200", region="virginia", tokens=1e12, by="run_usd", where="run_kg < 100", batch_size=64)
+    step = Engine.solve(MODEL, "b200", phase="training", batch_size=64, region="virginia")
+    assert run.nearest.reason.split("run_kg = ")[1].startswith(f"{step.carbon_kg.value * 1e12 / (64 * 2048):.4g}"[:4])
+
+
 # Told apart or not
 
 
@@ -234,18 +246,35 @@ def test_shared_errors_of_times_narrow_the_ratio():
     apart = math.hypot(wide[0].down, wide[1].up)
     found = ratio(a, b, "time_s").interval
     assert math.log(found.high / found.value) < apart
-    assert errors.after_first < errors.half
-    assert errors.after_second < errors.half
+    assert errors.after_first < apart
+    assert errors.after_second < apart
 
 
 def test_the_width_of_a_ratio_by_hand():
-    from mlsysim.efficiency.deviations import covariance, share_of
-    from mlsysim.whatif.apart import _point
+    # Of two that share nothing squares add; of two that share all, what is left is the difference.
+    a, b = Width(0.3, 0.4), Width(0.6, 1.2)
+    assert together(a, b, Errors(APART)) == pytest.approx((math.hypot(0.6, 0.4), math.hypot(1.2, 0.3)))
+    assert together(a, a, Errors(SHARED, 1.0)) == Width(0.0, 0.0)
+    assert together(a, b, Errors(SHARED, 1.0)) == pytest.approx((0.3, 0.8))
+    half = math.sqrt(0.5 * 0.3**2 + 0.5 * (0.6**2 + 0.4**2))
+    assert together(a, b, Errors(SHARED, 0.5)).down == pytest.approx(half)
+    alike = together(Width(0.3, 0.3), Width(0.5, 0.5), Errors(SHARED, 0.8))
+    assert alike == pytest.approx([math.sqrt(0.3**2 + 0.5**2 - 2 * 0.8 * 0.3 * 0.5)] * 2)
+    # Moves of heavy tails ask for more, but never for more than two that share nothing.
+    assert together(a, b, Errors(SHARED, 0.5, 0.7)).down == pytest.approx(0.7)
+    assert together(a, b, Errors(SHARED, 0.5, 9.0)).down == pytest.approx(math.hypot(0.6, 0.4))
+
+
+def test_the_correlation_is_that_of_the_deviations():
+    from mlsysim.efficiency.deviations import covariance
+    from mlsysim.whatif.shared import _point
 
     a, b = (_point(at(d)) for d in ("h100", "h200"))
-    variance = covariance(a, a) + covariance(b, b) - 2 * covariance(a, b)
-    tail = share_of(a.place.regime, "same-family/hbm").tail
-    assert errors_of(at("h100"), at("h200")).half == pytest.approx(NORMAL_90 * tail * math.sqrt(variance))
+    expected = covariance(a, b) / math.sqrt(covariance(a, a) * covariance(b, b))
+    assert errors_of(at("h100"), at("h200")).correlation == pytest.approx(expected)
+    assert errors_of(at("h100"), at("h100", usd_per_hour=3)).correlation == pytest.approx(1.0)
+    assert errors_of(at("h100"), at("h200")).at_least == 0
+    assert errors_of(at("h100"), at("h100", precision="fp8")).at_least > 0
 
 
 def test_what_no_equation_was_fitted_to_is_taken_as_independent():

@@ -10,10 +10,11 @@ from typing import Any
 from mlsysim.hardware import HardwareSpec
 from mlsysim.results import Interval
 from mlsysim.sweep.front import on_front
-from mlsysim.whatif.apart import EXACT, Pair, pair
+from mlsysim.whatif.apart import Pair, pair
 from mlsysim.whatif.asked import shown
 from mlsysim.whatif.candidates import Candidates, Left, candidates_of, limits_of
 from mlsysim.whatif.option import Option
+from mlsysim.whatif.shared import EXACT
 from mlsysim.whatif.wanted import Wanted, wanted_of
 
 OBJECTIVES = ("time_s", "-throughput", "usd_per_million", "joules_per_item")

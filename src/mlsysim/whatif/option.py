@@ -25,6 +25,7 @@ BASES: Mapping[str, str] = {
 """Quantities that move in proportion to one that has an interval."""
 FALLS = ("throughput", "efficiency", "attainment", "achieved_flops")
 """Those of them that fall where it grows."""
+_FOOTPRINT = {"carbon_kg": "carbon_kg", "run_kg": "carbon_kg", "water_l": "water_l"}
 PARTS: Mapping[str, tuple[str, ...]] = {
     "time_s": ("time",),
     "cost_usd": ("time", "price"),
@@ -128,10 +129,20 @@ class Option:
             return self.solution.power_w
         if name not in BASES:
             return Interval(value, value, value)
-        whole: Interval = getattr(self.solution, BASES[name])
+        whole = self._whole(name)
         if name in FALLS:
             return Interval(value, value * whole.value / whole.high, value * whole.value / whole.low)
         return Interval(value, value * whole.low / whole.value, value * whole.high / whole.value)
+
+    def _whole(self, name: str) -> Interval:
+        """Return the interval that a quantity is in proportion to; of a footprint its own."""
+        found: Interval
+        footprint = self.solution.footprint
+        if footprint is not None and name in _FOOTPRINT:
+            found = getattr(footprint, _FOOTPRINT[name])
+        else:
+            found = getattr(self.solution, BASES[name])
+        return found
 
     def unit(self, name: str) -> str:
         """Return the unit of a quantity."""
@@ -140,7 +151,7 @@ class Option:
     def widths(self, name: str) -> dict[str, Width]:
         """Return what the interval of a quantity is made of: ``time``, ``price``, ``power``, those that bear on it.
 
-        Their squares add to that of the interval.
+        Their squares add to that of the interval; of a footprint to that of the energy, which is a little wider.
         """
         found = {part: self._width(part, BASES[name]) for part in PARTS.get(BASES.get(name, ""), ())}
         return {part: width.turned for part, width in found.items()} if name in FALLS else found

@@ -21,6 +21,7 @@ _RUN_TERMS = {
     "run_s": "({tokens!r} / throughput)",
     "run_usd": "(usd_per_million * {millions!r})",
     "run_j": "(joules_per_item * {tokens!r})",
+    "run_kg": "(carbon_kg * {tokens!r} / (throughput * time_s))",
 }
 
 
