@@ -103,7 +103,7 @@ FORMS = "'1..256*2' (a factor), '1..256+16' (a step) or '0.3..0.5/101' (a count)
         ("1,024", "context must be numbers without leading zeros, a comma between each two, got '1,024'"),
         ([1.0, math.nan], "context must be finite numbers, got nan"),
         (np.array([math.inf]), "context must be finite numbers, got inf"),
-        ("0.1..0.2", f"context must be a range such as {FORMS}, got '1..2'"),
+        ("0.1..0.2", f"context must be a range such as {FORMS}, got '0.1..0.2'"),
         ("..2", f"context must be a range such as {FORMS}, got '..2'"),
         ("1..2+", f"context must be a range such as {FORMS}, got '1..2+'"),
         ("a..b+1", "context.from must be a finite number, got 'a'; in a..b+1"),

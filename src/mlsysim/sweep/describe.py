@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from mlsysim.sweep.axes import Axis, Spaced
@@ -15,15 +16,18 @@ _LISTED = 64
 
 def about(grid: Grid, keep: Sequence[str]) -> dict[str, Any]:
     """Return what decides the parts of a sweep, ready for JSON: fields, quantities, and how the grid is cut."""
+    drawn = grid.uncertain
     return {
-        "points": grid.points,
         "fields": {
             **{name: _words(values) for name, values in grid.words.items()},
             **{name: _axis(axis) for name, axis in grid.numbers.items()},
+            **({name: repr(value) for name, value in drawn.fields.items()} if drawn else {}),
         },
-        **({"uncertain": repr(grid.uncertain)} if grid.uncertain else {}),
+        "points": grid.points,
+        **({"draws": drawn.draws, "quantiles": list(drawn.levels)} if drawn else {}),
         "quantities": list(keep),
         "pieces": [BOX, TASK, TASK_BOXES],
+        "version": import_module("mlsysim").__version__,
     }
 
 

@@ -1,26 +1,29 @@
-"""A sweep on disk: a folder of Parquet files, one a task, each whole or not there, and what the sweep was.
+"""A sweep on disk: a folder of Parquet files, one a task, each whole or not there; each says of which sweep it is.
 
-Any reader of Parquet reads the folder as one table. A run that was cut short goes on where it stopped: parts that are
-there are kept, and the rest is worked out.
+There is nothing else in the folder, so that any reader of Parquet reads it as one table. A run that was cut short goes
+on where it stopped: parts that are there are kept, and the rest is worked out.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlsysim.errors import InvalidValue, MissingExtra, MlsysimError
-from mlsysim.files import write_whole
 
 if TYPE_CHECKING:
     import pyarrow
 
-ABOUT = "_sweep.json"
-"""What a folder's parts are of; readers of Parquet pass over names that start so."""
+ABOUT = b"mlsysim.sweep"
+"""The key in a part's metadata under which it is said, in JSON, of which sweep it is."""
 _PART = "part-{:07d}.parquet"
+_PARTS = "part-*.parquet"
+_NOTHING: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 class NotWritten(MlsysimError):
@@ -30,43 +33,52 @@ class NotWritten(MlsysimError):
 
 
 class Store:
-    """A folder of parts. ``about`` describes the sweep: a folder takes the parts of one sweep alone."""
+    """A folder of parts of one sweep. Open it before it is written to."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).expanduser()
+        self._about = b"{}"
 
     def open(self, about: Mapping[str, Any], resume: bool) -> None:
-        """Begin or go on.
+        """Begin or go on; ``about`` describes the sweep, ready for JSON.
 
         Raises
         ------
         InvalidValue
             The folder holds something else; or a sweep, and ``resume`` was not asked for.
         NotWritten
-            The folder cannot be made.
+            The folder cannot be made or written into.
         """
         _pyarrow()
-        known = self.path / ABOUT
-        if known.exists():
-            self._same(json.loads(known.read_text()), about, resume)
-            return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise InvalidValue("to", "an empty or new folder", str(self.path), "there is something else in it")
+        self._about = json.dumps(about).encode()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(known, (json.dumps(about, indent=1) + "\n").encode())
+            for left in self.path.glob(f".{_PARTS}.*"):  # of a process that was killed
+                left.unlink(missing_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+            others = [one.name for one in self.path.iterdir() if not one.match(_PARTS)]
+        except FileExistsError:
+            raise InvalidValue("to", "an empty or new folder", str(self.path), "that is a file") from None
         except OSError as error:
             raise NotWritten(f"cannot write to {self.path}: {error.strerror}") from None
-
-    def _same(self, held: Mapping[str, Any], about: Mapping[str, Any], resume: bool) -> None:
-        about = json.loads(json.dumps(about))
-        if held != about:
-            keys = sorted({*held, *about}, key=str)
-            differ = next(k for k in keys if held.get(k) != about.get(k))
-            was, wanted = _short(held.get(differ)), _short(about.get(differ))
-            hint = f"it holds another sweep: its {differ} is {was}, not {wanted}"
+        if others:
+            hint = f"there is something else in it, such as {min(others)}"
             raise InvalidValue("to", "an empty or new folder", str(self.path), hint)
-        if not resume and any(self.path.glob("part-*.parquet")):
+        self._same(resume)
+
+    def _same(self, resume: bool) -> None:
+        """Refuse parts of another sweep, and those of this one that nobody said are to be kept."""
+        parts, about = self.parts(), json.loads(self._about)
+        for part in parts[:1]:
+            held = _about(part)
+            if held is None:
+                raise InvalidValue("to", "an empty or new folder", str(self.path), f"{part.name} is no part of a sweep")
+            if held != about:
+                where, was, wanted = _difference(held, about)
+                hint = f"it holds another sweep: its {where} is {_short(was)}, not {_short(wanted)}"
+                raise InvalidValue("to", "an empty or new folder", str(self.path), hint)
+        if parts and not resume:
             hint = "go on with resume=True (--resume), or name another folder"
             raise InvalidValue("to", "an empty or new folder", str(self.path), f"it holds parts of this sweep; {hint}")
 
@@ -80,7 +92,7 @@ class Store:
 
     def parts(self) -> Sequence[Path]:
         """Return the files that are there."""
-        return sorted(self.path.glob("part-*.parquet"))
+        return sorted(self.path.glob(_PARTS))
 
     def write(self, task: int, tables: Iterator[pyarrow.Table]) -> int:
         """Write a part, table by table, and return its rows.
@@ -90,7 +102,10 @@ class Store:
         NotWritten
             The disk is full, or may not be written to; nothing is left of the part.
         """
-        return _write(self.part(task), tables)
+        try:
+            return _write(self.part(task), tables, {ABOUT: self._about})
+        except NotWritten as problem:
+            raise NotWritten(f"{problem}; what was written is whole: resume=True (--resume) goes on") from None
 
 
 def write_table(table: pyarrow.Table, path: str | os.PathLike[str]) -> None:
@@ -104,16 +119,17 @@ def write_table(table: pyarrow.Table, path: str | os.PathLike[str]) -> None:
     _write(Path(path).expanduser(), iter([table]))
 
 
-def _write(path: Path, tables: Iterator[pyarrow.Table]) -> int:
+def _write(path: Path, tables: Iterator[pyarrow.Table], metadata: Mapping[bytes, bytes] = _NOTHING) -> int:
     parquet = _pyarrow()
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     rows = 0
     try:
         first = next(tables)
-        with parquet.ParquetWriter(temporary, first.schema, compression="zstd", compression_level=1) as writer:
+        schema = first.schema.with_metadata(dict(metadata))
+        with parquet.ParquetWriter(temporary, schema, compression="zstd", compression_level=1) as writer:
             table: pyarrow.Table | None = first
             while table is not None:
-                writer.write_table(table)
+                writer.write_table(table.cast(schema))
                 rows += table.num_rows
                 table = next(tables, None)
         with temporary.open("rb+") as file:
@@ -126,6 +142,26 @@ def _write(path: Path, tables: Iterator[pyarrow.Table]) -> int:
         temporary.unlink(missing_ok=True)
         raise
     return rows
+
+
+def _about(part: Path) -> Any:
+    """Return of which sweep a part is, None where it does not say or cannot be read."""
+    try:
+        metadata = _pyarrow().read_schema(part).metadata or {}
+        return json.loads(metadata[ABOUT])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _difference(held: Any, about: Any, at: str = "") -> tuple[str, Any, Any]:
+    """Return where two sweeps differ first, and what each has there."""
+    for key in dict.fromkeys([*about, *held]):
+        one, other = held.get(key), about.get(key)
+        if one != other and isinstance(one, dict) and isinstance(other, dict) and key == "fields":
+            return _difference(one, other)
+        if one != other:
+            return key, one, other
+    return at, held, about
 
 
 def _short(value: object) -> str:

@@ -10,7 +10,7 @@ from mlsysim.sweep.allocator import keep_freed_memory
 from mlsysim.sweep.assembly import Assembly
 from mlsysim.sweep.columns import Columns
 from mlsysim.sweep.evaluate import Values, evaluate
-from mlsysim.sweep.grid import Box, Grid, Task
+from mlsysim.sweep.grid import BOX, Box, Grid, Task
 from mlsysim.sweep.points import Points, quantities_of
 from mlsysim.sweep.reduce import Reduction
 from mlsysim.sweep.store import Store
@@ -57,7 +57,7 @@ class Job:
             for _ in parts:
                 pass
         elif not self.store.has(task.number):
-            self.store.write(task.number, (self._table(points) for points in parts))
+            self.store.write(task.number, self._tables(parts))
         elif self.reductions:
             for _ in parts:
                 pass
@@ -77,8 +77,21 @@ class Job:
                 outcome.answers.append((box, points.values))
             yield points
 
-    def _table(self, points: Points) -> pyarrow.Table:
-        return Columns(self.grid, [(points.block.part(points.box), points.values)], self.keep).to_arrow()
+    def _tables(self, parts: Iterator[Points]) -> Iterator[pyarrow.Table]:
+        """Yield tables of some boxes each: a Parquet file of many small ones would be large and slow."""
+        held: list[Points] = []
+        rows = 0
+        for points in parts:
+            held.append(points)
+            rows += points.box.points
+            if rows >= BOX:
+                yield self._table(held)
+                held, rows = [], 0
+        if held:
+            yield self._table(held)
+
+    def _table(self, held: Sequence[Points]) -> pyarrow.Table:
+        return Columns(self.grid, [(each.block.part(each.box), each.values) for each in held], self.keep).to_arrow()
 
 
 def merge(reductions: Sequence[Reduction], states: list[Any], more: Sequence[Any]) -> None:
