@@ -28,6 +28,7 @@ COMMANDS = (
     "choose",
     "cost",
     "sweep",
+    "price",
     "check",
     "schema",
     "sensitivity",

@@ -11,6 +11,7 @@ from mlsysim.units import si
 
 if TYPE_CHECKING:
     from mlsysim.report.first_light import FirstLight
+    from mlsysim.whatif.token_prices import TokenPrices
 
 
 def result_table(r: Result) -> Table:
@@ -131,6 +132,22 @@ def ends(interval: Interval, unit: str) -> str:
 
 def _and(*parts: str) -> str:
     return "; ".join(filter(None, parts))
+
+
+def prices_table(prices: TokenPrices) -> Table:
+    """Return what a million tokens cost, read, written, and both as requests have them."""
+    told = (
+        ("read", prices.input, f"prefill, a prompt of {prices.prompt:,} tokens at a time"),
+        ("written", prices.output, f"decode, {prices.decode.batch_size} sequences at once"),
+        ("both", prices.blended, f"requests of {prices.prompt:,} tokens read and {prices.answer:,} written"),
+    )
+    rows = [(what, f"{price.value:.3g} USD", _range(price), how) for what, price, how in told]
+    title = f"a million tokens of {prices.decode.model} on {prices.decode.devices} x {prices.decode.hardware}"
+    return Table(title, ("tokens", "price", "90 % interval", "how"), rows, frozenset({"price"}))
+
+
+def _range(price: Interval) -> str:
+    return f"{price.low:.3g} to {price.high:.3g}" if price.low < price.high else "none"
 
 
 def _per_million(r: Result, usd: float) -> float:
