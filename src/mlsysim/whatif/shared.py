@@ -16,7 +16,7 @@ from mlsysim.whatif.option import Option, Width
 
 EXACT, SHARED, APART = "stated", "partly shared", "taken as independent"
 """What is known of the errors of two times."""
-HEAVY = frozenset({"model", "precision", "engine", "sparse", "phase"})
+HEAVY = frozenset({"model", "precision", "devices", "engine", "sparse", "phase"})
 """Moves over which pairs of published runs lie farther apart than what they share says."""
 
 
@@ -67,13 +67,12 @@ def errors_of(first: Option, second: Option) -> Errors:
 def common(both: Sequence[Point], known: Sequence[Point] = (), noise: Sequence[float] = ()) -> Errors:
     """Return what the deviations of two runs have in common, after others were measured, with their noise [ln].
 
-    Held against pairs of published runs: over a move to another device or another number of devices the correlation
-    alone gives intervals that hold nine in ten. Over others the spread that such pairs have shown is asked for too.
+    Held against pairs of published runs: over a move to another device the correlation alone gives intervals that hold
+    nine in ten. Over other moves the spread that such pairs have shown is asked for too.
     """
     left = left_unknown(known, noise, both)
     correlation = float(left[0, 1]) / math.sqrt(float(left[0, 0] * left[1, 1]))
-    heavy = HEAVY.intersection(moves(both[0].place, both[1].place))
-    at_least = NORMAL_90 * _tail(both[0], both[1]) * _apart(left) if heavy else 0.0
+    at_least = NORMAL_90 * _heavy_tail(*both) * _apart(left)
     after = [_after(both, known, noise, n) for n in (0, 1)]
     return Errors(SHARED, min(max(correlation, -1.0), 1.0), at_least, *after)
 
@@ -81,7 +80,7 @@ def common(both: Sequence[Point], known: Sequence[Point] = (), noise: Sequence[f
 def _after(both: Sequence[Point], known: Sequence[Point], noise: Sequence[float], n: int) -> float:
     """Return the half-width of the ratio of two times once one of them is measured [ln], as a calibration gives it."""
     left = left_unknown([*known, both[n]], [*noise, 0.0], both)
-    return NORMAL_90 * share_tail(both[n], both[1 - n]) * _apart(left)
+    return NORMAL_90 * _tail(both[n], both[1 - n]) * _apart(left)
 
 
 def _apart(left: Any) -> float:
@@ -89,12 +88,13 @@ def _apart(left: Any) -> float:
     return math.sqrt(max(float(left[0, 0] + left[1, 1] - 2.0 * left[0, 1]), 0.0))
 
 
+def _heavy_tail(a: Point, b: Point) -> float:
+    """Return the widest tail of the heavy moves, there and back: a ratio turned round is as uncertain; 0 if none is."""
+    heavy = HEAVY.intersection(moves(a.place, b.place))
+    return max((share_of(p.place.regime, move).tail for move in heavy for p in (a, b)), default=0.0)
+
+
 def _tail(a: Point, b: Point) -> float:
-    """Return the wider of the tails there and back: a ratio turned round is as uncertain."""
-    return max(share_tail(a, b), share_tail(b, a))
-
-
-def share_tail(a: Point, b: Point) -> float:
     """Return by what intervals are wider than normal ones that say of one run what another has shown."""
     regime = b.place.regime
     found = [share_of(regime, move).tail for move in moves(a.place, b.place)]
