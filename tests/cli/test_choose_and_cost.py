@@ -44,6 +44,21 @@ def test_the_front_and_its_plot(tmp_path: Path):
     assert "plot must be a file that ends with .png, .svg or .pdf" in got
 
 
+def test_the_points_of_a_plot_are_joined_where_no_other_beats_them():
+    from mlsysim.report.pareto import dots_of
+    from mlsysim.whatif.choose import choose
+
+    found = choose("llama-3.1-8b", "h100,b200", phase="decode", batch_size=[1, 8], usd_per_hour=3)
+    dots = dots_of(found, "time_s", "usd_per_million")
+    for d in dots:
+        beaten = any(
+            o.x.value <= d.x.value and o.y.value <= d.y.value and (o.x.value, o.y.value) != (d.x.value, d.y.value)
+            for o in dots
+        )
+        assert d.joined != beaten
+    assert len(dots) == len({d.label for d in dots})
+
+
 def test_nothing_meets_the_condition():
     got, code = output_of(f"{CHOOSE} --where 'tpot_s < 1 ms'")
     assert code == 1

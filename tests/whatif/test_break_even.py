@@ -77,6 +77,15 @@ def test_always_and_throughput():
     assert str(found).startswith("1 x b200, batch 32 has more throughput than 1 x h100-sxm, batch 32 always: at every")
     back = break_even({**STEP, "hardware": "b200"}, {**STEP, "hardware": "h100"}, over="context", of="throughput")
     assert back.side == "never"
+    # The second has less of what should be more: the ratio is told as it is.
+    assert f"with {back.ratio.value:.3g} times the throughput there" in back.reason
+    assert back.ratio.value < 1
+
+
+def test_a_share_of_the_hours_is_told_by_the_day():
+    found = break_even({**STATED, "hardware": "h100"}, {**STATED, "hardware": "b200"})
+    share = PEAKS["h100"] / PEAKS["b200"]
+    assert f"from {share:.3g} ({24 * share:.3g} hours a day) on" in str(found)
 
 
 def test_electricity_and_years_of_what_is_owned():

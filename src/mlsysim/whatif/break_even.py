@@ -75,6 +75,8 @@ class BreakEven:
     def _shown(self, value: float) -> str:
         if self.over == "tokens":
             return shown(value, self.unit)
+        if self.over == "utilisation":
+            return f"{value:.3g} ({24 * value:.3g} hours a day)"
         return f"{value:,.4g}{f' {self.unit}' if self.unit else ''}"
 
     def __repr__(self) -> str:
@@ -144,7 +146,7 @@ def _crossing(line: Line, over: str, of: str, labels: tuple[str, str]) -> BreakE
     best = min(fitting, key=lambda p: (found(p) or (0.0,))[0])
     unit = OVER[over][0]
     if not at_value:
-        reason = _never(over, unit, of, best, found(best), better("low"))
+        reason = _never(over, unit, of, best, _ratio(found(best), sign), better("low"))
         return BreakEven(
             over, unit, of, *labels, "never", None, None, (None, None), (), _ratio(found(best), sign), reason
         )
@@ -186,15 +188,11 @@ def _ratio(logs: tuple[float, float, float] | None, sign: float) -> Interval:
     return Interval(math.exp(sign * logs[0]), ends[0], ends[1])
 
 
-def _never(
-    over: str, unit: str, of: str, best: float, logs: tuple[float, float, float] | None, maybe: list[Range]
-) -> str:
+def _never(over: str, unit: str, of: str, best: float, there: Interval, maybe: list[Range]) -> str:
     """Say why the second option is nowhere better: how near it comes, and whether it may be within the intervals."""
-    assert logs is not None
     where = f"{best:,.4g}{f' {unit}' if unit else ''}"
-    near = f"it comes nearest at {over.replace('_', ' ')} {where}, with {math.exp(abs(logs[0])):.3g} times"
-    words = f"{near} the {of} there" if logs[0] > 0 else near
-    return f"{words}; within the intervals it may" if maybe else f"{words}; nor is it within the intervals"
+    near = f"it comes nearest at {over.replace('_', ' ')} {where}, with {there.value:.3g} times the {of} there"
+    return f"{near}; within the intervals it may" if maybe else f"{near}; nor is it within the intervals"
 
 
 def _beside(over: str, line: Line, value: float) -> str:
