@@ -17,6 +17,7 @@ from mlsysim.sweep.fields import grid_of
 from mlsysim.sweep.grid import NUMBERS, WORDS, Grid
 from mlsysim.sweep.points import known_names
 from mlsysim.sweep.reduce import Pareto, Reduction, Top
+from mlsysim.sweep.run import MANY
 from mlsysim.whatif.asked import shown, unit_of
 from mlsysim.whatif.assertions import Assertion, Counts, Tally
 from mlsysim.whatif.option import FALLS, Option, device_of
@@ -77,6 +78,9 @@ def candidates_of(
     prices = prices_of(devices, rent, usd_per_hour)
     given = {name: value for name, value in {**fields, "phase": wanted.phase}.items() if value is not None}
     whole = grid_of(model, devices, given)  # what no hardware can be asked is told here
+    if whole.points >= MANY:
+        hint = f"over {len(devices)} devices; a sweep with Top and Pareto takes more, once confirmed"
+        raise InvalidValue("points", f"fewer than {MANY:.0e} in a choice", f"{float(whole.points):.3g}", hint)
     found = Candidates([], [], [], whole.points)
     for device, pay in zip(devices, prices, strict=True):
         _ask(model, device, pay, wanted, given, _varied(whole), found)
