@@ -23,7 +23,7 @@ _SCALARS = (float, int)
 def maximum(a: Real, b: Real) -> Any:
     """Return the larger of two, element by element."""
     if isinstance(a, _SCALARS) and isinstance(b, _SCALARS):
-        return a if a >= b else b
+        return a if a >= b or a != a else b  # noqa: PLR0124  # NaN stays, as in arrays
     import numpy as np
 
     return np.maximum(a, b)
@@ -32,7 +32,7 @@ def maximum(a: Real, b: Real) -> Any:
 def minimum(a: Real, b: Real) -> Any:
     """Return the smaller of two, element by element."""
     if isinstance(a, _SCALARS) and isinstance(b, _SCALARS):
-        return a if a <= b else b
+        return a if a <= b or a != a else b  # noqa: PLR0124
     import numpy as np
 
     return np.minimum(a, b)

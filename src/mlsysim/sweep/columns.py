@@ -58,6 +58,9 @@ class Columns(Mapping[str, Array]):
     def __len__(self) -> int:
         return len(self._coordinates) + 2 + len(self._keep)
 
+    def __contains__(self, name: object) -> bool:
+        return name in tuple(self)
+
     def __getitem__(self, name: str) -> Array:
         if name not in self._made:
             if name not in tuple(self):

@@ -1,8 +1,9 @@
 """Numbers that are not known exactly, and the points at which they are drawn.
 
-Draws are those of an additive recurrence in as many dimensions as there are uncertain things (Roberts, The Unreasonable
-Effectiveness of Quasirandom Sequences, 2018): spread evenly, the same each time, so that a few hundred of them do what
-thousands of random ones would.
+Draws are in the order of an additive recurrence in as many dimensions as there are uncertain things (Roberts, The
+Unreasonable Effectiveness of Quasirandom Sequences, 2018), with one draw of each thing in each of equally likely parts
+(McKay, Beckman, Conover, Technometrics 21(2), 1979): spread evenly, the same each time, so that a few hundred of them do
+what thousands of random ones would.
 """
 
 from __future__ import annotations
@@ -197,6 +198,6 @@ def draws_of(sources: Sequence[str], count: int) -> Mapping[str, Array]:
     n = np.arange(1, count + 1)
     found = {}
     for k, source in enumerate(sources):
-        u = (0.5 + n * root ** -(k + 1.0)) % 1.0
-        found[source] = np.array([_NORMAL.inv_cdf(min(max(float(one), 1e-9), 1 - 1e-9)) for one in u])
+        rank = ((n * root ** -(k + 1.0)) % 1.0).argsort().argsort()
+        found[source] = np.array([_NORMAL.inv_cdf((int(one) + 0.5) / count) for one in rank])
     return found

@@ -50,9 +50,9 @@ SIZES = ("batch_size", "seq_len", "context")
 """Numbers that are whole."""
 _NOT_ASKED = ("efficiency", "usd_per_hour")
 """Numbers that are no part of the question itself."""
-BOX = 1 << 17
+BOX = 3 << 13
 """Points of a box: several arrays of them fit in a second-level cache."""
-TASK = 4 * BOX
+TASK = 20 * BOX
 """Points of a task: enough that handing it to a worker costs little beside it."""
 TASK_BOXES = 512
 """Boxes that one task takes at most: small ones are slow for their size."""
