@@ -15,7 +15,7 @@ from mlsysim.results import Note
 from mlsysim.sweep.evaluate import FEASIBLE, Values
 from mlsysim.sweep.grid import NUMBERS, Block, Grid
 from mlsysim.sweep.notes import notes_of
-from mlsysim.sweep.points import ASKED, Array
+from mlsysim.sweep.points import ASKED, COUNTED, Array
 from mlsysim.sweep.quantities import QUANTITIES, base_of
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 REASON = "reason"
 """Why a point is infeasible; empty where it is not."""
 NO_ROOM = "does not fit in memory"
-COUNTED = ("devices", "lora_rank", "target_len", "steps", "draft_tokens")
-"""Fields of blocks that are whole numbers."""
 WHOLE = ("batch_size", "seq_len", "context", *COUNTED)
 """Coordinates that are whole numbers; 0 where a field is not used."""
 _FIELD = {column: field for field, column in ASKED.items()}
@@ -127,10 +125,11 @@ class Columns(Mapping[str, Array]):
         return _joined(codes, np.int32), tuple(words)
 
     def _numbers(self, name: str) -> Array:
-        if self._single and base_of(name) in self._keep:
+        if self._parts and self._single and base_of(name) in self._keep:
             return np.array([_plain(values[name]) for _, values in self._parts])
         parts = [self._shaped(block, values, name).reshape(-1) for block, values in self._parts]
-        return parts[0] if len(parts) == 1 else _joined(parts, bool if name == FEASIBLE else float)
+        kind = bool if name == FEASIBLE else int if self.is_words(name) or name in WHOLE else float
+        return parts[0] if len(parts) == 1 else _joined(parts, kind)
 
     def _shaped(self, block: Block, values: Values, name: str) -> Array:
         if name in values:
@@ -220,10 +219,13 @@ class Columns(Mapping[str, Array]):
         """
         xr = _library("xarray", "a Dataset")
         shapes = {tuple((name, len(axis)) for name, axis in block.axes) for block, _ in self._parts}
-        if len(shapes) != 1:
+        if len(shapes) != 1 or self.points != self._grid.points:
             hint = "ask of each phase apart, or take to_pandas()"
             raise InvalidValue("points", "a regular grid for to_xarray", "points with different fields", hint)
-        words = {name: [label for label, _ in values] for name, values in self._grid.words.items()}
+        words = {
+            ASKED.get(name, name): [int(label) if name in COUNTED else label for label, _ in values]
+            for name, values in self._grid.words.items()
+        }
         lengths = dict(shapes.pop())
         order = {**{n: len(w) for n, w in words.items()}, **{ASKED.get(n, n): size for n, size in lengths.items()}}
         several = [n for n, size in order.items() if size > 1]
