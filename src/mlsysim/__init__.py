@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from mlsysim.sweep.distributions import Between, Normal, Triangular, Uniform
     from mlsysim.sweep.reduce import Pareto, Quantiles, Summary, Top
     from mlsysim.whatif import compare
+    from mlsysim.whatif.break_even import break_even
+    from mlsysim.whatif.choose import choose
     from mlsysim.whatif.inverse import need
     from mlsysim.whatif.sensitivity import sensitivity
+    from mlsysim.whatif.token_prices import token_prices
     from mlsysim.workload import Workload
 
 __version__ = "0.1.0"
@@ -60,8 +63,11 @@ _HOMES = {
     "Summary": "sweep.reduce",
     "Top": "sweep.reduce",
     "compare": "whatif",
+    "break_even": "whatif.break_even",
+    "choose": "whatif.choose",
     "need": "whatif.inverse",
     "sensitivity": "whatif.sensitivity",
+    "token_prices": "whatif.token_prices",
     "Workload": "workload",
 }
 __all__ = [
@@ -88,8 +94,10 @@ __all__ = [
     "Triangular",
     "Uniform",
     "Workload",
+    "break_even",
     "calibrate",
     "calibrate_log",
+    "choose",
     "compare",
     "from_jax",
     "from_torch",
@@ -97,6 +105,7 @@ __all__ = [
     "measure",
     "need",
     "sensitivity",
+    "token_prices",
 ]
 
 

@@ -2,8 +2,8 @@
 
 Draws are in the order of an additive recurrence in as many dimensions as there are uncertain things (Roberts, The
 Unreasonable Effectiveness of Quasirandom Sequences, 2018), with one draw of each thing in each of equally likely parts
-(McKay, Beckman, Conover, Technometrics 21(2), 1979): spread evenly, the same each time, so that a few hundred of them do
-what thousands of random ones would.
+(McKay, Beckman, Conover, Technometrics 21(2), 1979): spread evenly, the same each time, so that a few hundred of them
+do what thousands of random ones would.
 """
 
 from __future__ import annotations
