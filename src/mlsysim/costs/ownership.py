@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from mlsysim.costs.facilities import Facility, pue_of
 from mlsysim.costs.figures import CostFigure, figures, number, stated
-from mlsysim.costs.power import host_power_w, idle_power_w
+from mlsysim.costs.power import HOSTLESS, idle_power_w, node_host_w
 from mlsysim.costs.prices import Price, price_range, purchase_price
 from mlsysim.costs.regions import SECTORS, Region, region
 from mlsysim.errors import InvalidValue
@@ -19,8 +19,6 @@ from mlsysim.hardware.spec import HardwareSpec
 from mlsysim.physics import economics
 from mlsysim.results import Interval
 
-HOSTLESS = frozenset({"mcu", "cpu"})
-"""Kinds of device that have no host beside them."""
 _HOSTS = (
     "derived: share drawn by three nodes, https://arxiv.org/abs/2412.08602, https://arxiv.org/abs/2506.14551,"
     " https://smc.co/mlperfv40/results/llama2-70b-lora"
@@ -246,14 +244,6 @@ def _host(spec: HardwareSpec, host_share: float) -> CostFigure:
 
 
 @lru_cache(maxsize=256)
-def node_host_w(device: str) -> Interval | None:
-    """Return what the host in a node of such devices draws beside each [W], None where no node's rating tells."""
-    for name in Nodes:
-        if Nodes.row(name)["device"] == device and (drawn := host_power_w(Nodes[name])):
-            return drawn * (1.0 / Nodes[name].devices)
-    return None
-
-
 def _idle(spec: HardwareSpec, host: CostFigure) -> CostFigure:
     """Return what device and host draw at rest [W]: the host as much as in use."""
     idle = idle_power_w(spec)

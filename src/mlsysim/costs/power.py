@@ -6,7 +6,7 @@ trusted is in docs/energy.md.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from mlsysim.hardware import Hardware, HardwareSpec, NodeSpec
@@ -16,6 +16,8 @@ from mlsysim.registry import read_table
 from mlsysim.results import Interval
 
 _PACKAGE = "mlsysim.costs"
+HOSTLESS = frozenset({"mcu", "cpu"})
+"""Kinds of device that are no part of a node."""
 _MEASURED_KINDS = ("gpu",)
 """Kinds of device whose power under load is among the measurements."""
 
@@ -112,6 +114,17 @@ def host_power_w(node: NodeSpec) -> Interval | None:
         return None
     share = parameters().host
     return Interval(*(power.host_power(rated.value, device.value, node.devices, s) for s in share))
+
+
+@lru_cache(maxsize=256)
+def node_host_w(device: str) -> Interval | None:
+    """Return what the host in a node of such devices draws beside each [W], None where no node's rating tells."""
+    from mlsysim.hardware.nodes import Nodes
+
+    for name in Nodes:
+        if Nodes.row(name)["device"] == device and (drawn := host_power_w(Nodes[name])):
+            return drawn * (1.0 / Nodes[name].devices)
+    return None
 
 
 def _peak_16(device: HardwareSpec) -> float:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from mlsysim.costs.facilities import facility_of, pue_of
 from mlsysim.costs.figures import CostFigure
 from mlsysim.costs.ownership import default
-from mlsysim.costs.power import host_power_w
+from mlsysim.costs.power import HOSTLESS, node_host_w
 from mlsysim.costs.regions import Region, region
 from mlsysim.hardware import HardwareSpec
-from mlsysim.hardware.nodes import Nodes
 from mlsysim.physics import economics
 from mlsysim.physics.elementwise import Real
 from mlsysim.results import Interval
@@ -19,8 +17,6 @@ from mlsysim.scenario import Scenario
 
 LITRES = 1e3
 """Litres of a cubic metre."""
-HOSTLESS = frozenset({"mcu", "cpu"})
-"""Kinds of device that are no part of a node."""
 
 
 class Site(NamedTuple):
@@ -58,7 +54,7 @@ def footprint(energy_j: Interval, time_s: Real, scenario: Scenario, site: Site) 
 
     The host draws what published nodes of such devices draw beside them; where none is, a usual share of the devices'.
     """
-    each, share = _host_of(scenario.hardware.name, scenario.hardware.kind)
+    each, share = host_of(scenario.hardware)
     it_energy = energy_j * (1.0 + share)
     if each:
         beside: Any = scenario.devices * each * time_s
@@ -74,14 +70,7 @@ def footprint(energy_j: Interval, time_s: Real, scenario: Scenario, site: Site) 
 
 def host_of(device: HardwareSpec) -> tuple[float, float]:
     """Return what the host draws beside a device: a power [W], and a share of the device's own; one of them is 0."""
-    return _host_of(device.name, device.kind)
-
-
-@lru_cache(maxsize=256)
-def _host_of(device: str, kind: str) -> tuple[float, float]:
-    if kind in HOSTLESS:
+    if device.kind in HOSTLESS:
         return 0.0, 0.0
-    for name in Nodes:
-        if Nodes.row(name)["device"] == device and (drawn := host_power_w(Nodes[name])):
-            return drawn.value / Nodes[name].devices, 0.0
-    return 0.0, default("host_share").value
+    drawn = node_host_w(device.name)
+    return (0.0, default("host_share").value) if drawn is None else (drawn.value, 0.0)
