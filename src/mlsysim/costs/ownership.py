@@ -243,7 +243,6 @@ def _host(spec: HardwareSpec, host_share: float) -> CostFigure:
     return _watts(spec.tdp_w.value * host_share, spec, f"derived: {default('host_share').source}", note)
 
 
-@lru_cache(maxsize=256)
 def _idle(spec: HardwareSpec, host: CostFigure) -> CostFigure:
     """Return what device and host draw at rest [W]: the host as much as in use."""
     idle = idle_power_w(spec)
