@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from mlsysim.sweep import grid as pieces
 from mlsysim.sweep.axes import Axis, Spaced
-from mlsysim.sweep.grid import BOX, TASK, TASK_BOXES, Grid
+from mlsysim.sweep.grid import Grid
 
 _LISTED = 64
 """Values up to which a list is written out; of a longer one the ends and a digest are."""
@@ -26,7 +27,7 @@ def about(grid: Grid, keep: Sequence[str]) -> dict[str, Any]:
         "points": grid.points,
         **({"draws": drawn.draws, "quantiles": list(drawn.levels)} if drawn else {}),
         "quantities": list(keep),
-        "pieces": [BOX, TASK, TASK_BOXES],
+        "pieces": [pieces.BOX, pieces.TASK, pieces.TASK_BOXES],
         "version": import_module("mlsysim").__version__,
     }
 
