@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlsysim import Engine
+from mlsysim import Engine, Interval
 from mlsysim.errors import InvalidValue, UnknownName, UsageError
+from mlsysim.setup import Setup
 from mlsysim.sweep.axes import axis_of, geometric, linear
 
 
@@ -83,6 +84,13 @@ def test_arrays_of_other_libraries():
 @pytest.mark.parametrize("one", [5, 0.5, None, "fp16", "../models/llama..v2.json", "a/../b", np.int64(5), np.array(5)])
 def test_one_value_is_no_axis(one):
     assert axis_of(one, "context") is None
+
+
+def test_an_interval_and_a_plan_are_one_value_although_they_are_tuples():
+    assert axis_of(Interval(3.0, 2.0, 5.0), "usd_per_hour") is None
+    assert axis_of(Setup(tp=8), "plan") is None
+    columns = sweep(plan=Setup(tp=8), phase="training", devices=8)
+    assert (columns.points, columns.coordinates[-1]) == (1, "plan")
 
 
 def test_a_plan_with_commas_is_one_plan():

@@ -156,7 +156,9 @@ def axis_of(value: object, field: str) -> Axis | None:
             break
     if isinstance(value, (set, frozenset)):
         value = sorted(value, key=lambda one: (isinstance(one, str), str(one) if isinstance(one, str) else one))
-    return _listed(value, field, value) if isinstance(value, (list, tuple)) else None
+    if not isinstance(value, (list, tuple)) or hasattr(value, "_fields"):  # an interval or a plan is one value
+        return None
+    return _listed(value, field, value)
 
 
 def _listed(values: Sequence[Any], field: str, shown: object) -> Listed:
