@@ -157,6 +157,21 @@ def test_groups_and_conditions_know_what_was_not_given():
     assert row["points"] == 2
 
 
+def test_a_stated_eta_is_known_to_conditions_and_groups_beside_a_prediction():
+    asked = {"models": "gpt2", "hardware": "a100", "batch_size": [1, 2], "efficiency": [None, 0.1, 0.2]}
+    rows = Engine.sweep(**asked, reduce=Summary("time_s", per="efficiency_asked")).kept[0]
+    assert [(row["efficiency_asked"], row["points"]) for row in rows] == [("predicted", 2), (0.1, 2), (0.2, 2)]
+    best = Engine.sweep(**asked, reduce=Top(9, "time_s", where="efficiency_asked < 0.15")).kept[0]
+    assert list(best["efficiency_asked"]) == ["0.1", "0.1"]
+
+
+@pytest.mark.parametrize("reduction", [Top(1, "time_s_p95"), Top(1, "time_s", where="time_s_p95 < 1 s")])
+def test_a_quantile_that_nothing_is_drawn_for_is_refused(reduction):
+    with pytest.raises(InvalidValue, match=r"nothing is drawn for time_s_p95: ask for quantiles .*, or take time_s"):
+        reduced(reduction)
+    assert Engine.sweep("gpt2", "a100", quantiles=[0.95], draws=16, reduce=reduction).kept[0].points == 1
+
+
 def test_groups_of_whole_numbers_are_whole_numbers():
     rows = reduced(Summary("time_s", per="devices"))
     assert [row["devices"] for row in rows] == [1, 2]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mlsysim.errors import InvalidValue
 from mlsysim.sweep.evaluate import FEASIBLE, Values
 from mlsysim.sweep.expressions import Coded
 from mlsysim.sweep.grid import NUMBERS, WORDS, Block, Box
@@ -35,9 +36,18 @@ class Points(NamedTuple):
         return np.broadcast_to(self.values[FEASIBLE], self.box.shape)
 
     def shaped(self, name: str) -> Array:
-        """Return a quantity or a coordinate of numbers in the shape of the box."""
+        """Return a quantity or a coordinate of numbers in the shape of the box; NaN where there is none.
+
+        Raises
+        ------
+        InvalidValue
+            A quantile, where that was not asked for.
+        """
         if name in self.values:
             return np.broadcast_to(self.values[name], self.box.shape)
+        if base_of(name) not in {"", name}:
+            hint = f"nothing is drawn for {name}: ask for quantiles (--quantiles), or take {base_of(name)}"
+            raise InvalidValue("quantiles", "such that each that is asked for is among them", name, hint)
         for n, (field, axis) in enumerate(self.block.axes):
             if ASKED.get(field, field) == name:
                 along = np.asarray(axis.values(self.box.start[n], self.box.stop[n]))
@@ -80,8 +90,10 @@ class _Known(Mapping[str, Any]):
 def fixed_of(block: Block, name: str) -> Any:
     """Return what a field is in all points of a block: as given, as checked, or its default; None where it is neither.
 
-    Whole numbers are numbers, although blocks hold their labels.
+    Whole numbers and a stated eta are numbers, although blocks hold their labels.
     """
+    if name == ASKED["efficiency"]:
+        return block.efficiency if isinstance(block.efficiency, float) else block.words.get("efficiency")
     found = block.word(name)
     if found is None and block.scenario is not None:
         found = block.scenario.defaults.get(name)
