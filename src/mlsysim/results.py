@@ -13,6 +13,10 @@ NORMAL_90 = 1.6448536269514722
 """Standard deviations on either side of the mean of a normal distribution that 90 % lies between."""
 
 
+_MAYBE = ("energy_j", "joules_per_item", "cost_usd", "usd_per_million", "carbon_kg", "water_l")
+"""What an answer has where the figures behind it are known."""
+
+
 class Interval(NamedTuple):
     """A value with the ends of its interval, 90 % unless its owner says otherwise; low <= value <= high."""
 
@@ -179,6 +183,20 @@ class Result:
         return found
 
     @property
+    def joules_per_item(self) -> Interval | None:
+        """Return the energy of a token, image or sample [J], None where it is not known."""
+        return self._of_one(self.energy_j, 1.0)
+
+    @property
+    def usd_per_million(self) -> Interval | None:
+        """Return the rent for a million tokens, images or samples [USD], None where no price is known."""
+        return self._of_one(self.cost_usd, 1e6)
+
+    def _of_one(self, step: Interval | None, many: float) -> Interval | None:
+        items = self.throughput.value * self.time_s.value
+        return None if step is None else step * (many / items)
+
+    @property
     def carbon_kg(self) -> Interval | None:
         """Return the emissions of the step [kg CO2e], None where no region was given."""
         found: Interval | None = self.costs.footprint.carbon_kg if self.costs and self.costs.footprint else None
@@ -234,7 +252,7 @@ class Result:
             "memory_bytes": self.memory_bytes,
             "fits": self.fits,
             "remedies": list(self.remedies),
-            **{name: _plain(getattr(self, name)) for name in ("energy_j", "cost_usd", "carbon_kg", "water_l")},
+            **{name: _plain(getattr(self, name)) for name in _MAYBE},
             "modifiers": dict(self.modifiers),
             "defaults": dict(self.defaults),
             "notes": [note._asdict() for note in self.notes],

@@ -3,56 +3,42 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from mlsysim.cli import options
+from mlsysim.cli.keeping import NAMES, keeping, label, listed, reductions, uncertain
+from mlsysim.errors import Checks, InvalidValue
 
 if TYPE_CHECKING:
+    from mlsysim.report.tables import Table
     from mlsysim.sweep.columns import Columns
     from mlsysim.sweep.run import Progress, Reduced, Stored
 
-_KEPT = (
-    "keep",
-    "top",
-    "by",
-    "pareto",
-    "summary",
-    "quantiles_of",
-    "where",
-    "per",
-    "uncertain",
-    "quantiles",
-    "draws",
-)
-"""Options that say what is kept."""
-_KEEPING = (
-    click.option("--keep", help="quantities to show, by name: time_s,tpot_s,usd_per_million"),
-    click.option("--top", type=int, help="only so many, the best --by"),
-    click.option("--by", help="what --top goes by, least first; -throughput for the most"),
-    click.option("--pareto", help="only what no other beats: time_s,usd_per_million,-throughput"),
-    click.option("--summary", help="only number, least, mean and most of some quantities"),
-    click.option("--quantiles-of", help="only quantiles of some quantities over all points"),
-    click.option("--where", help="only points that meet a condition: 'tpot_s < 50 ms and usd_per_million < 2'"),
-    click.option("--per", help="--top, --summary and --quantiles-of for each: hardware,batch_size"),
-    click.option("--uncertain", is_flag=True, help="carry intervals through: each answer with its 90 % interval"),
-    click.option("--quantiles", help="levels to carry instead, in %: 10,90"),
-    click.option("--draws", type=int, help="draws of what is uncertain  [default: 256]"),
-)
 _RUN = (
     click.option("--to", type=click.Path(), help="write all points to a folder of Parquet files"),
-    click.option("--resume", is_flag=True, help="go on with what is in the folder"),
+    click.option("--resume", is_flag=True, help="go on with what is in the folder of --to"),
     click.option("--workers", type=int, help="processes that work at once  [default: threads of one]"),
     click.option("--dask", help="work on Dask: the address of a scheduler, tcp://HOST:PORT"),
     click.option("--yes", is_flag=True, help="do not ask before very many points"),
 )
 
 
-def _options(function: Any) -> Any:
-    for option in reversed((*_KEEPING, *_RUN)):
+class Asked(NamedTuple):
+    """One sweep that is asked for: its title, the quantities to show, what is kept of it, and what answers it."""
+
+    title: str
+    keep: tuple[str, ...] | None
+    labels: tuple[str, ...]
+    sweep: Callable[..., Columns | Reduced | Stored]
+
+
+def _run(function: Any) -> Any:
+    for option in reversed(_RUN):
         function = option(function)
     return function
 
@@ -63,7 +49,8 @@ def _options(function: Any) -> Any:
 @click.option("--hardware", "--on", help="devices, separated by commas")
 @options.question
 @options.efficiency
-@_options
+@keeping
+@_run
 @options.output
 def command(output: str, **given: Any) -> None:
     """Answer every combination of what the fields hold.
@@ -78,70 +65,78 @@ def command(output: str, **given: Any) -> None:
     how = {name: given.pop(name) for name in ("to", "resume", "workers", "dask")}
     confirm = given.pop("yes") or _confirmed
     given.pop("strict")
+    asked = _asked(given)
+    _check(asked, output, how)
+    answer = Answer(output, many=sum(len(one.labels) for one in asked) > 1)
     try:
         with _bar() as progress:
-            questions = _questions(given)
-            found = [
-                (title, keep, sweep(progress=progress, confirm=confirm, **how)) for title, keep, sweep in questions
-            ]
+            found = [(one, one.sweep(progress=progress, confirm=confirm, **how)) for one in asked]
     except Interrupted as stopped:
         if stopped.result is not None:
-            _emit(output, "until interrupted", None, stopped.result)
+            answer.take(Asked("until interrupted", asked[0].keep, asked[0].labels, asked[0].sweep), stopped.result)
+            answer.finish()
         raise KeyboardInterrupt from None
-    codes = [_emit(output, title, keep, result) for title, keep, result in found]
-    sys.exit(min(codes, default=0))
+    for one, result in found:
+        answer.take(one, result)
+    sys.exit(answer.finish())
 
 
-def _questions(given: dict[str, Any]) -> list[tuple[str, tuple[str, ...] | None, Any]]:
-    """Return a title, the quantities to show and what answers, for each sweep that is asked for."""
-    from functools import partial
+def _asked(given: dict[str, Any]) -> list[Asked]:
+    """Return the sweeps that are asked for: one, or one for each scenario of a file.
 
+    Raises
+    ------
+    InvalidValue, UnknownName, Problems
+        Neither a file nor a model and hardware; what a file or the options may not hold.
+    """
     from mlsysim.engine import Engine
 
-    kept = {name: given.pop(name) for name in _KEPT}
+    kept = {name: given.pop(name) for name in NAMES}
     file = given.pop("file")
     fields = {name: value for name, value in given.items() if value is not None}
-    reduce, keep, more = _reductions(kept), _listed(kept["keep"]), _uncertain(kept)
+    reduce, keep = reductions(kept), listed(kept["keep"])
+    drawing = {name: value for name, value in uncertain(kept).items() if value is not None}
     if file is None:
-        return [("", keep, partial(Engine.sweep, **fields, keep=keep, reduce=reduce, **more))]
+        checks = Checks()
+        for name in ("model", "hardware"):
+            if name not in fields:
+                checks.add(InvalidValue(f"--{name}", "given, or a scenario file that holds it", None))
+        checks.done()
+        ask = partial(Engine.sweep, **fields, keep=keep, reduce=reduce, **drawing)
+        return [Asked("", keep, _labels(reduce), ask)]
     from mlsysim.whatif.scenario_file import read_scenarios
 
     found = []
     for section in read_scenarios(file).scenarios:
-        chosen = keep or section.keep
-        stated = {"keep": chosen, "reduce": reduce or section.reduce or None, **more}
+        shown, what = keep or section.keep, reduce or section.reduce
+        stated = {"keep": shown, "reduce": what or None, **section.drawing, **drawing}
         ask = partial(Engine.sweep, **{**section.fields, **fields}, **stated)
-        found.append((section.name, chosen, ask))
+        found.append(Asked(section.name, shown, _labels(what), ask))
     return found
 
 
-def _listed(text: str | None) -> tuple[str, ...] | None:
-    return tuple(part.strip() for part in text.split(",") if part.strip()) if text else None
+def _labels(reduce: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(map(label, reduce)) or ("",)
 
 
-def _uncertain(kept: dict[str, Any]) -> dict[str, Any]:
-    if kept["quantiles"] is None and not kept["uncertain"]:
-        return {"draws": kept["draws"]}
-    levels = [float(options.number(part)) / 100.0 for part in _listed(kept["quantiles"]) or ("5", "95")]
-    return {"quantiles": levels, "draws": kept["draws"]}
+def _check(asked: Sequence[Asked], output: str, how: Mapping[str, Any]) -> None:
+    """Refuse what would be found out only after the work.
 
-
-def _reductions(kept: dict[str, Any]) -> list[Any]:
-    from mlsysim.whatif.reductions import reduction
-
-    where = {"where": kept["where"]} if kept["where"] else {}
-    per = {"per": list(_listed(kept["per"]) or ())} if kept["per"] else {}
-    tables: list[dict[str, Any]] = []
-    if kept["top"] is not None:
-        tables.append({"top": kept["top"], "by": kept["by"] or "time_s", **where, **per})
-    if kept["pareto"]:
-        tables.append({"pareto": list(_listed(kept["pareto"]) or ()), **where})
-    if kept["summary"]:
-        tables.append({"summary": list(_listed(kept["summary"]) or ()), **where, **per})
-    if kept["quantiles_of"]:
-        of = list(_listed(kept["quantiles_of"]) or ())
-        tables.append({"quantiles": [0.05, 0.5, 0.95], "of": of, **where, **per})
-    return [reduction(table) for table in tables]
+    Raises
+    ------
+    InvalidValue, Problems
+        ``--resume`` without a folder; one folder for several sweeps; several tables as one of CSV.
+    """
+    checks = Checks()
+    if how["resume"] and how["to"] is None:
+        checks.add(InvalidValue("--resume", "given with --to, the folder to go on in", True))
+    if how["to"] is not None and len(asked) > 1:
+        names = ", ".join(one.title for one in asked)
+        checks.add(InvalidValue("--to", "a folder for one sweep", how["to"], f"the file has {len(asked)}: {names}"))
+    tables = sum(len(one.labels) for one in asked)
+    if output == "csv" and tables > 1:
+        checks.add(InvalidValue("--output", "another than csv for several tables", output, f"there are {tables}"))
+    checks.done()
 
 
 def _confirmed(points: int) -> bool:
@@ -185,30 +180,58 @@ SHOWN_FROM = 10**6
 """Points from which a bar shows how far it is."""
 
 
-def _emit(output: str, title: str, keep: Sequence[str] | None, result: Columns | Reduced | Stored) -> int:
-    """Print a result, and return the exit code: 1 where no point of it is feasible."""
-    from mlsysim.report import sweeps
-    from mlsysim.report.tables import emit
-    from mlsysim.sweep.columns import Columns
-    from mlsysim.sweep.run import Stored
+class Answer:
+    """What is printed: each table as it comes, and JSON as one document in the end."""
 
-    if isinstance(result, Stored):
-        print(f"{result.points:,} points in {result.parts:,} files: {result.path}", file=sys.stderr)
-        return 0
-    kept = (result,) if isinstance(result, Columns) else result.kept
-    empty = True
-    for part in kept:
-        if isinstance(part, Columns):
-            empty = empty and not (part.points and bool(part["feasible"].any()))
-            if output == "csv":
-                sweeps.write_csv(part, sys.stdout)
-                continue
-            options.say_notes(part.notes)
-            table = sweeps.columns_table(part, keep, title)
-            emit(output, list(sweeps.columns_rows(part)) if output == "json" else [], table)
+    def __init__(self, output: str, *, many: bool) -> None:
+        self.output, self.many = output, many
+        self.feasible = False
+        self.told: list[dict[str, Any]] = []
+
+    def take(self, asked: Asked, result: Columns | Reduced | Stored) -> None:
+        """Print a result, or keep it where the format has one document."""
+        from mlsysim.report import sweeps
+        from mlsysim.sweep.columns import Columns
+        from mlsysim.sweep.run import Stored
+
+        if isinstance(result, Stored):
+            print(f"{result.points:,} points in {result.parts:,} files: {result.path}", file=sys.stderr)
+            self.feasible = True
+            return
+        for name, part in zip(asked.labels, (result,) if isinstance(result, Columns) else result.kept, strict=False):
+            title = ": ".join(filter(None, (asked.title, name)))
+            if isinstance(part, Columns):
+                self.feasible |= bool(part.points and part["feasible"].any())
+                self._columns(part, asked.keep, title)
+            else:
+                self.feasible |= any(row["points"] for row in part)
+                self._emit(title, sweeps.plain_rows(part), sweeps.rows_table(part, title))
+        if not isinstance(result, Columns):
+            of = f" of {result.planned:,}" if result.points < result.planned else ""
+            print(f"of {result.points:,}{of} points", file=sys.stderr)
+
+    def _columns(self, part: Columns, keep: Sequence[str] | None, title: str) -> None:
+        from mlsysim.report import sweeps
+
+        if self.output == "csv":
+            sweeps.write_csv(part, sys.stdout)
+            return
+        options.say_notes(part.notes)
+        rows = list(sweeps.columns_rows(part)) if self.output == "json" else []
+        self._emit(title, rows, sweeps.columns_table(part, keep, title))
+
+    def _emit(self, title: str, rows: list[dict[str, Any]], table: Table) -> None:
+        from mlsysim.report.tables import emit
+
+        if self.output == "json" and self.many:
+            self.told.append({"table": title, "rows": rows})
         else:
-            empty = empty and not any(row["points"] for row in part)
-            emit(output, part, sweeps.rows_table(part, title))
-    if not isinstance(result, Columns):
-        print(f"of {result.points:,} points", file=sys.stderr)
-    return 1 if empty else 0
+            emit(self.output, rows, table)
+
+    def finish(self) -> int:
+        """Print what was kept, and return the exit code: 1 where no point is feasible."""
+        if self.told:
+            import json
+
+            print(json.dumps(self.told, indent=2, allow_nan=False))
+        return 0 if self.feasible else 1

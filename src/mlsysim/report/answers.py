@@ -44,11 +44,10 @@ def result_table(r: Result) -> Table:
     ]
     if r.energy_j is not None:
         rows.append(("energy", si(r.energy_j.value, "J"), _and(ends(r.energy_j, "J"), "of the devices alone")))
-    if r.cost_usd is not None:
-        items = r.throughput_unit.split("/")[0]
-        low, value, high = (_per_million(r, cost) for cost in (r.cost_usd.low, r.cost_usd.value, r.cost_usd.high))
-        wide = f" ({low:.3g} to {high:.3g})" if low < high else ""
-        rows.append(("cost", f"{r.cost_usd.value:.3g} USD", f"{value:.3g} USD for a million {items}{wide}"))
+    if r.cost_usd is not None and r.usd_per_million is not None:
+        items, million = r.throughput_unit.split("/")[0], r.usd_per_million
+        wide = f" ({million.low:.3g} to {million.high:.3g})" if million.low < million.high else ""
+        rows.append(("cost", f"{r.cost_usd.value:.3g} USD", f"{million.value:.3g} USD for a million {items}{wide}"))
     if r.carbon_kg is not None:
         rows.append(("carbon", si(1e3 * r.carbon_kg.value, "g"), "CO2e of the energy at the wall"))
     if r.water_l is not None:
@@ -80,7 +79,7 @@ def compare_table(results: Sequence[Result]) -> Table:
             si(r.throughput.value, r.throughput_unit),
             f"{r.efficiency.achieved:.3g}",
             f"{r.efficiency.ceiling:.3g}",
-            "" if r.cost_usd is None else f"{_per_million(r, r.cost_usd.value):.3g}",
+            "" if r.usd_per_million is None else f"{r.usd_per_million.value:.3g}",
             r.bound,
             "yes" if r.fits else "NO",
         )
@@ -148,11 +147,6 @@ def prices_table(prices: TokenPrices) -> Table:
 
 def _range(price: Interval) -> str:
     return f"{price.low:.3g} to {price.high:.3g}" if price.low < price.high else "none"
-
-
-def _per_million(r: Result, usd: float) -> float:
-    """Return the cost of a million tokens or samples where a step costs ``usd`` [USD]."""
-    return usd / (r.throughput.value * r.time_s.value) * 1e6
 
 
 def _bound(r: Result) -> str:

@@ -28,14 +28,20 @@ _HEADS = {
     "energy_j": "energy",
     "bound": "bound by",
 }
+_SPEAKING = frozenset({"model", "hardware", "phase", "precision"})
+"""Coordinates whose values need no name beside them."""
 _FREE = frozenset({"USD", "kg", ""})
 """Units that stand in the head, not behind each number."""
 
 
 def columns_table(columns: Columns, chosen: Sequence[str] | None, title: str) -> Table:
-    """Return the first points with what differs between them, and the quantities that were chosen."""
+    """Return the first points with what differs between them, and the quantities that were chosen.
+
+    What all points share stands in the title.
+    """
     count = min(columns.points, SHOWN)
-    differ = [name for name in columns.coordinates if columns.points == 1 or _differs(columns, name)]
+    differ = [name for name in columns.coordinates if _differs(columns, name)]
+    shared = ", ".join(_told(columns, name) for name in columns.coordinates if count and name not in differ)
     wanted = list(chosen) if chosen is not None else [name for name in USUAL if name in columns]
     names = [*differ, *dict.fromkeys(wanted)]
     infeasible = not bool(columns[FEASIBLE][:count].all())
@@ -46,8 +52,10 @@ def columns_table(columns: Columns, chosen: Sequence[str] | None, title: str) ->
         rows.append(row + ([str(columns[REASON][n])] if infeasible else []))
     left = columns.points - count
     caption = f"{left:,} more: -o csv has all, --top the best" if left else ""
+    if not count:
+        caption = "no feasible point meets the condition"
     return Table(
-        title,
+        ": ".join(filter(None, (title, shared))),
         heads,
         rows,
         frozenset(h for h, n in zip(heads, names, strict=False) if not columns.is_words(n)),
@@ -56,8 +64,16 @@ def columns_table(columns: Columns, chosen: Sequence[str] | None, title: str) ->
 
 
 def _differs(columns: Columns, name: str) -> bool:
+    if not columns.points:
+        return False
     values = columns.codes(name)[0] if columns.is_words(name) else columns[name]
     return bool((values != values[0]).any())
+
+
+def _told(columns: Columns, name: str) -> str:
+    """Return what all points have: what says itself by its value alone, the rest with its name."""
+    cell = _cell(columns, name, 0)
+    return cell if name in _SPEAKING else f"{_head(name)} {cell}"
 
 
 def _head(name: str) -> str:
@@ -99,6 +115,11 @@ def columns_rows(columns: Columns) -> Iterator[dict[str, Any]]:
 
 def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def plain_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows that a reduction kept as plain data, ready for JSON: what is not known is None."""
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 
 def write_csv(columns: Columns, stream: TextIO) -> None:

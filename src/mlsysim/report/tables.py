@@ -116,7 +116,8 @@ def _drawn(console: Any, table: Table) -> None:
         drawn.add_column(Text(table.columns[i]), justify="right" if right else "left", overflow="fold", no_wrap=right)
     for row in table.rows:
         drawn.add_row(*(Text(row[i]) for i in _shown(table)))
-    console.print(Text(table.title, "bold"))  # not the table's own title, which wraps to its width
+    if table.title:
+        console.print(Text(table.title, "bold"))  # not the table's own title, which wraps to its width
     console.print(drawn)
     if table.caption:
         console.print(Text(table.caption, "italic"))

@@ -1,0 +1,172 @@
+"""``mlsysim sweep`` as a person meets it: what its tables, its JSON and its exit codes say, and its sentences."""
+
+import csv
+import io
+import json
+import sys
+from typing import NamedTuple
+
+import pytest
+
+from mlsysim import Engine
+from mlsysim.cli.app import main
+
+ONE = ("sweep", "--model", "llama-3.1-8b", "--on", "h100", "--phase", "decode")
+TWO = """
+model = "llama-3.1-8b"
+hardware = "h100"
+phase = "decode"
+keep = ["time_s"]
+[[scenario]]
+name = "now"
+batch_size = [1, 2]
+[[scenario]]
+name = "later"
+context = 8192
+quantiles = [0.1, 0.9]
+"""
+
+
+class Done(NamedTuple):
+    """What a command left: its exit code and both streams."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self):
+        return json.loads(self.out, parse_constant=pytest.fail)  # NaN is no JSON
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Return what runs a command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mlsysim", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return Done(caught.value.code, out, err)
+
+    return call
+
+
+def test_points_are_those_of_single_answers(run):
+    rows = run(*ONE, "--batch", "1..4*2", "-o", "json").data
+    assert [row["batch_size"] for row in rows] == [1, 2, 4]
+    for row in rows:
+        alone = Engine.solve("llama-3.1-8b", "h100", phase="decode", batch_size=row["batch_size"])
+        assert row["time_s"] == alone.time_s.value
+        assert row["joules_per_item"] == pytest.approx(alone.joules_per_item.value, rel=1e-12)  # summed otherwise
+        assert row["usd_per_million"] == pytest.approx(alone.usd_per_million.value, rel=1e-12)
+
+
+def test_what_all_rows_share_is_in_the_title(run):
+    on = ("--model", "llama-3.1-8b", "--on", "h100,b200", "--batch", "1,64")
+    done = run("sweep", *on, "--phase", "decode", "--top", "1", "--by", "usd_per_million")
+    assert done.code == 0
+    assert done.out.splitlines()[0] == "least usd_per_million: llama-3.1-8b, h100-sxm, decode, batch size 64"
+    assert done.err.endswith("of 4 points\n")
+
+
+def test_the_same_rows_in_each_format(run):
+    asked = (*ONE, "--batch", "1,2", "--keep", "time_s,bound")
+    rows = run(*asked, "-o", "json").data
+    read = list(csv.DictReader(io.StringIO(run(*asked, "-o", "csv").out)))
+    assert [float(row["time_s"]) for row in read] == [row["time_s"] for row in rows]
+    assert [row["bound"] for row in read] == [row["bound"] for row in rows]
+    assert run(*asked, "-o", "markdown").out.startswith("| batch size | time | bound by |\n| ---: | ---: | --- |\n")
+
+
+@pytest.mark.parametrize("kept", [("--top", "2"), ("--pareto", "time_s,usd_per_million")])
+def test_nothing_kept_is_an_answer(run, kept):
+    done = run(*ONE, *kept, "--where", "time_s < 1 ns")
+    assert done.code == 1
+    assert "no feasible point meets the condition" in done.out
+    assert run(*ONE, *kept, "--where", "time_s < 1 ns", "-o", "json").data == []
+
+
+@pytest.mark.parametrize("kept", [("--summary", "time_s"), ("--quantiles-of", "time_s")])
+def test_numbers_of_no_points_are_not_known(run, kept):
+    done = run(*ONE, *kept, "--where", "time_s < 1 ns", "-o", "json")
+    assert done.code == 1
+    (row,) = done.data
+    assert row.pop("quantity") == "time_s"
+    assert row.pop("points") == 0
+    assert set(row.values()) == {None}
+
+
+def test_what_does_not_fit_is_told_and_exits_with_1(run):
+    done = run("sweep", "--model", "llama-3.1-70b", "--on", "h100", "--keep", "time_s", "-o", "json")
+    assert done.code == 1
+    (row,) = done.data
+    assert (row["time_s"], row["reason"]) == (None, "does not fit in memory")
+
+
+def test_several_tables_are_one_document(run):
+    found = run(*ONE, "--batch", "1..8*2", "--top", "1", "--summary", "time_s", "-o", "json").data
+    assert [table["table"] for table in found] == ["least time_s", "summary"]
+    assert found[1]["rows"][0]["points"] == 4
+
+
+def test_scenarios_of_a_file_with_their_quantiles(run, tmp_path):
+    (tmp_path / "two.toml").write_text(TWO)
+    now, later = run("sweep", "two.toml", "-o", "json").data
+    assert (now["table"], later["table"]) == ("now", "later")
+    assert "time_s_p90" not in now["rows"][0]
+    assert later["rows"][0]["time_s_p10"] < later["rows"][0]["time_s"] < later["rows"][0]["time_s_p90"]
+
+
+@pytest.mark.parametrize("levels", ["10,90", "10%,90%", "0.1,0.9"])
+def test_levels_are_shares_or_per_cent(run, levels):
+    (row,) = run(*ONE, "--quantiles", levels, "--keep", "time_s", "-o", "json").data
+    assert row["time_s_p10"] < row["time_s"] < row["time_s_p90"]
+
+
+def test_a_folder_is_written_and_gone_on_in(run, tmp_path):
+    assert run(*ONE, "--batch", "1..8", "--keep", "time_s", "--to", "points").err == "8 points in 1 files: points\n"
+    assert run(*ONE, "--batch", "1..8", "--keep", "time_s", "--to", "points", "--resume").code == 0
+    again = run(*ONE, "--batch", "1..9", "--keep", "time_s", "--to", "points", "--resume")
+    assert again.code == 2
+    assert "it holds another sweep" in again.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "- --model must be given, or a scenario file that holds it, got None"),
+        (ONE[:3], "--hardware must be given, or a scenario file that holds it, got None"),
+        ((*ONE, "--by", "time_s"), "--by must be given with --top, got 'time_s'"),
+        (
+            (*ONE, "--where", "fits"),
+            "--where must be given with one of --top, --pareto, --summary, --quantiles-of, got 'fits'",
+        ),
+        (
+            (*ONE, "--per", "hardware", "--pareto", "time_s,energy_j"),
+            "--per must be given with one of --top, --summary, --quantiles-of, got 'hardware'",
+        ),
+        ((*ONE, "--resume"), "--resume must be given with --to, the folder to go on in, got True"),
+        ((*ONE, "--quantiles", "5,x"), "--quantiles must be levels between 0 and 100 %, such as 10%,90%, got 'x'"),
+        ((*ONE, "--quantiles", "5,150"), "--quantiles must be levels between 0 and 100 %, such as 10%,90%, got '150'"),
+        (
+            (*ONE, "--top", "1", "--summary", "time_s", "-o", "csv"),
+            "--output must be another than csv for several tables, got 'csv'; there are 2",
+        ),
+        (
+            ("sweep", "two.toml", "--to", "x"),
+            "--to must be a folder for one sweep, got 'x'; the file has 2: now, later",
+        ),
+        ((*ONE, "--batch", "8..1"), "batch_size must be a range that goes up, got '8..1'; 1 to 8 is the same, upwards"),
+    ],
+)
+def test_sentences(run, tmp_path, arguments, sentence):
+    (tmp_path / "two.toml").write_text(TWO)
+    done = run(*(arguments or ("sweep",)))
+    assert done.code == 2
+    assert sentence in done.err
+    assert done.out == ""
