@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
@@ -168,6 +168,23 @@ def test_workers_that_always_die_are_told(tmp_path, monkeypatch):
     assert (tmp_path / "died").read_text() == "xx"
 
 
+class _Broken(ThreadPoolExecutor):
+    """An executor that breaks when it is given its third task, not only when it is asked for an outcome."""
+
+    given = 0
+
+    def submit(self, *args, **kwargs):
+        self.given += 1
+        if self.given == 3:
+            raise BrokenExecutor("broken")
+        return super().submit(*args, **kwargs)
+
+
+def test_a_pool_that_takes_no_more_tasks_is_replaced_and_no_task_lost():
+    with _Broken(2) as broken, ThreadPoolExecutor(2) as sound:
+        assert list(ordered(abs, range(40), broken, 2, lambda: sound)) == list(range(40))
+
+
 def test_an_executor_of_the_caller_is_not_made_anew(tmp_path):
     with by_processes() as pool, pytest.raises(WorkersLost):
         list(ordered(_Dies(tmp_path / "died", 1), range(40), pool, 2))
@@ -267,3 +284,21 @@ def test_ctrl_c_leaves_what_was_reduced(by):
     assert told <= points < planned == 4000
     assert points % 16 == 0
     assert f"'points': {points}," in result
+
+
+def test_what_a_lost_worker_of_dask_had_is_worked_out_again():
+    distributed = pytest.importorskip("distributed")
+    asked = {"models": "gpt2", "hardware": ["a100", "l4"], "phase": "decode", "context": range(1, 1000)}
+    asked |= {"batch_size": range(1, 2000), "reduce": Summary(("time_s",), per=("hardware",))}
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
+    ) as cluster:
+        left = [cluster.workers[0].process.pid]
+
+        def kill_one(*_):
+            while left:
+                os.kill(left.pop(), signal.SIGKILL)
+
+        found = Engine.sweep(**asked, dask=cluster.scheduler_address, progress=kill_one)
+    assert not left
+    assert found == Engine.sweep(**asked, workers=1)

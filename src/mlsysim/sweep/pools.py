@@ -50,15 +50,17 @@ def ordered(
         yield from map(function, tasks)
         return
     left = iter(tasks)
+    again: deque[T] = deque()
     waiting: deque[tuple[T, Future[R]]] = deque()
     tries = TRIES if anew else 0
     try:
         while True:
-            for task in islice(left, AHEAD * workers - len(waiting)):
-                waiting.append((task, executor.submit(function, task)))
-            if not waiting:
-                return
             try:
+                while len(waiting) < AHEAD * workers and (again or _next(left, again)):
+                    waiting.append((again[0], executor.submit(function, again[0])))
+                    again.popleft()
+                if not waiting:
+                    return
                 outcome = waiting[0][1].result()
             except BrokenExecutor:
                 if not tries or anew is None:
@@ -66,13 +68,20 @@ def ordered(
                     raise WorkersLost(f"workers died and their tasks with them; {hint}") from None
                 tries -= 1
                 executor = anew()
-                waiting = deque((task, executor.submit(function, task)) for task, _ in waiting)
+                again = deque((*(task for task, _ in waiting), *again))
+                waiting.clear()
                 continue
             waiting.popleft()
             yield outcome
     finally:
         for _, future in waiting:
             future.cancel()
+
+
+def _next(left: Iterator[T], to: deque[T]) -> bool:
+    """Take one task more, and return whether there was one."""
+    to.extend(islice(left, 1))
+    return bool(to)
 
 
 @contextmanager
