@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from threading import Lock
 from typing import Any
 
@@ -29,11 +30,14 @@ class Assembly:
             return
         with self._lock:
             held = self._held.setdefault(box.block, {})
+            done: dict[int, str] = {}
             for name, value in values.items():
+                if _same(held, done.setdefault(id(value), name), name):
+                    continue
                 array = np.asarray(value)
                 array = array.reshape(array.shape or (1,) * len(block.shape))
                 if name not in held:
-                    held[name] = _Held(block, box, array)
+                    held[name] = _Held(name, block, box, array)
                 held[name].put(box, array)
 
     @property
@@ -46,16 +50,35 @@ class Assembly:
         return [part for _, part in sorted({**self._whole, **put}.items(), key=lambda item: item[0])]
 
 
+def _same(held: dict[str, _Held], first: str, name: str) -> bool:
+    """Return whether a quantity is one array with an earlier one in this box, and in all boxes so far."""
+    if first == name:
+        if name in held and held[name].of != name:  # until here it was one with another
+            held[name] = held[name].copy(name)
+        return False
+    if name not in held:
+        held[name] = held[first]
+    return held[name] is held[first]
+
+
 class _Held:
-    """One quantity of a block: an array with one value along axes of which no box has shown that it varies.
+    """The quantity ``of`` a block: an array with one value along axes of which no box has shown that it varies.
 
     Along such an axis the boxes repeat each other; ``known`` marks the values that one of them has given.
     """
 
-    def __init__(self, block: Block, box: Box, array: Array) -> None:
-        self.full = block.shape
+    def __init__(self, of: str, block: Block, box: Box, array: Array) -> None:
+        self.of, self.full = of, block.shape
         self.array = np.empty(self._shape(box, array), dtype=array.dtype)
         self.known = np.zeros(self._shape(box, array), dtype=bool) if self.array.size < block_size(block) else None
+
+    def copy(self, of: str) -> _Held:
+        """Return the same values, to be written to apart."""
+        found = copy(self)
+        found.of = of
+        found.array = self.array.copy()
+        found.known = None if self.known is None else self.known.copy()
+        return found
 
     def _shape(self, box: Box, array: Array) -> tuple[int, ...]:
         """Return the shape that the values of a box ask for: a box of one value along an axis shows nothing of it."""

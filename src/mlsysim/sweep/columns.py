@@ -45,6 +45,7 @@ class Columns(Mapping[str, Array]):
         self._grid, self._parts = grid, parts
         self._keep = grid.uncertain.expanded(keep) if grid.uncertain else tuple(keep)
         self._made: dict[str, Array] = {}
+        self._flat: dict[int, Array] = {}
         self._coordinates = tuple(
             [ASKED.get(name, name) for name in grid.words if _told(grid, name)]
             + [ASKED.get(name, name) for name in NUMBERS if name in grid.numbers]
@@ -63,9 +64,14 @@ class Columns(Mapping[str, Array]):
         if name not in self._made:
             if name not in tuple(self):
                 raise UnknownName("column", name, nearest(name, tuple(self)), "there are " + ", ".join(self))
-            codes, words = self.codes(name) if self.is_words(name) else (self._numbers(name), ())
-            self._made[name] = np.array(words, dtype=object)[codes] if self.is_words(name) else codes
+            self._made[name] = self._words(name) if self.is_words(name) else self._numbers(name)
         return self._made[name]
+
+    def _words(self, name: str) -> Array:
+        codes, words = self.codes(name)
+        if not any(codes.strides):  # one word in all rows is kept once
+            return np.broadcast_to(np.array(words, dtype=object)[codes[:1]], codes.shape)
+        return np.array(words, dtype=object)[codes]
 
     def __repr__(self) -> str:
         masked = self.points - int(self[FEASIBLE].sum())
@@ -113,10 +119,14 @@ class Columns(Mapping[str, Array]):
             return self._reasons()
         words: dict[str, int] = {}
         each = [words.setdefault(str(block.word(_FIELD.get(name, name))), len(words)) for block, _ in self._parts]
+        if len(words) == 1:
+            return np.broadcast_to(np.int32(0), (self.points,)), tuple(words)
         return np.repeat(np.array(each, dtype=np.int32), self._sizes()), tuple(words)
 
     def _reasons(self) -> tuple[Array, tuple[str, ...]]:
         words = {"": 0, NO_ROOM: 1}
+        if self._parts and all(np.all(values[FEASIBLE]) for _, values in self._parts):
+            return np.broadcast_to(np.int32(0), (self.points,)), tuple(words)
         codes = []
         for block, values in self._parts:
             why = words.setdefault(block.reason, len(words)) if block.reason else 1
@@ -127,6 +137,12 @@ class Columns(Mapping[str, Array]):
     def _numbers(self, name: str) -> Array:
         if self._parts and self._single and base_of(name) in self._keep:
             return np.array([_plain(values[name]) for _, values in self._parts])
+        if len(self._parts) == 1 and name in self._parts[0][1]:  # quantities that are one array stay one
+            block, values = self._parts[0]
+            key = id(values[name])
+            if key not in self._flat:
+                self._flat[key] = np.broadcast_to(values[name], block.shape).reshape(-1)
+            return self._flat[key]
         parts = [self._shaped(block, values, name).reshape(-1) for block, values in self._parts]
         kind = bool if name == FEASIBLE else int if self.is_words(name) or name in WHOLE else float
         return parts[0] if len(parts) == 1 else _joined(parts, kind)

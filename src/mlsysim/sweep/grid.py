@@ -51,7 +51,9 @@ SIZES = ("batch_size", "seq_len", "context")
 _NOT_ASKED = ("efficiency", "usd_per_hour")
 """Numbers that are no part of the question itself."""
 BOX = 3 << 13
-"""Points of a box: several arrays of them fit in a second-level cache."""
+"""Points of a box: some arrays of them fit in a second-level cache, and all in few megabytes."""
+IN_MEMORY = 3
+"""Times that a box is as large where its points are kept in memory: putting it away costs as much for a small one."""
 TASK = 20 * BOX
 """Points of a task: enough that handing it to a worker costs little beside it."""
 TASK_BOXES = 512
@@ -247,11 +249,11 @@ class Grid:
         if unused:
             checks.done()
 
-    def tasks(self) -> Iterator[Task]:
-        """Yield what workers take: boxes one after another."""
+    def tasks(self, times: int = 1) -> Iterator[Task]:
+        """Yield what workers take: boxes one after another, ``times`` the usual size."""
         boxes: list[Box] = []
         held = number = 0
-        for box in self.boxes():
+        for box in self.boxes(times):
             if boxes and (held + box.points > TASK or len(boxes) >= TASK_BOXES):
                 yield Task(number, tuple(boxes))
                 boxes, held, number = [], 0, number + 1
@@ -259,11 +261,11 @@ class Grid:
             held += box.points
         yield Task(number, tuple(boxes))
 
-    def boxes(self) -> Iterator[Box]:
+    def boxes(self, times: int = 1) -> Iterator[Box]:
         """Yield the boxes of all blocks, in the order of the grid."""
         for number in range(self.blocks):
             axes = self._axes(self._word(number, "model"), self._word(number, "phase"))
-            yield from _cut(number, axes, max(1, BOX // (self.uncertain.draws if self.uncertain else 1)))
+            yield from _cut(number, axes, max(1, times * BOX // (self.uncertain.draws if self.uncertain else 1)))
 
     def _word(self, number: int, name: str) -> Any:
         """Return the value of one word of a block."""

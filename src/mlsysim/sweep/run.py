@@ -89,7 +89,7 @@ def sweep(
             job = replace(job, assembly=Assembly(grid))
         runner = _Runner(job, progress)
         try:
-            for outcome in ordered(job, grid.tasks(), pool, count, anew):
+            for outcome in ordered(job, grid.tasks(job.times), pool, count, anew):
                 runner.take(outcome)
         except KeyboardInterrupt:
             if pool is not None:

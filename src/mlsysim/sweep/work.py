@@ -10,7 +10,7 @@ from mlsysim.sweep.allocator import keep_freed_memory
 from mlsysim.sweep.assembly import Assembly
 from mlsysim.sweep.columns import Columns
 from mlsysim.sweep.evaluate import Values, evaluate
-from mlsysim.sweep.grid import BOX, Box, Grid, Task
+from mlsysim.sweep.grid import BOX, IN_MEMORY, Box, Grid, Task
 from mlsysim.sweep.points import Points, quantities_of
 from mlsysim.sweep.reduce import Reduction
 from mlsysim.sweep.store import Store
@@ -40,6 +40,11 @@ class Job:
     reductions: tuple[Reduction, ...] = ()
     store: Store | None = None
     assembly: Assembly | None = None
+
+    @property
+    def times(self) -> int:
+        """Return how large boxes are: larger where memory holds all points anyway."""
+        return IN_MEMORY if self.store is None and not self.reductions else 1
 
     @property
     def wanted(self) -> tuple[str, ...]:
