@@ -145,3 +145,31 @@ def test_cost_of_what_is_not_known_and_slips():
     assert "utilisation must be in (0, 1], got 70" in got
     got, code = output_of("mlsysim cost h100 --years 0")
     assert code == 2
+
+
+def test_quantities_of_cost_may_have_units():
+    base = "mlsysim cost h100 --region virginia -o json"
+    stated, _ = output_of(f"{base} --utilisation 0.7 --usd 30000 --power-w 900 --discount-rate 0.1")
+    written, _ = output_of(f"{base} --utilisation 70% --usd '30,000 USD' --power-w '0.9 kW' --discount-rate '10 %'")
+    assert json.loads(written)["owned_usd_per_hour"]["total"] == pytest.approx(
+        json.loads(stated)["owned_usd_per_hour"]["total"]
+    )
+
+
+def test_a_node_costs_what_its_devices_do():
+    node, _ = output_of("mlsysim cost dgx-h100 --region virginia --utilisation 0.7")
+    devices, _ = output_of("mlsysim cost h100 --devices 8 --region virginia --utilisation 0.7")
+    assert node == devices
+
+
+def test_quantities_of_a_run_are_suggested_too():
+    got, code = output_of("mlsysim choose llama-3.1-8b --on h100 --tokens 1e12 --by run_usdd")
+    assert code == 2
+    assert "unknown quantity in by: 'run_usdd': did you mean run_usd" in got
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path):
+    pytest.importorskip("matplotlib")
+    got, code = output_of(f"mlsysim choose llama-3.1-8b --on h100 --plot {tmp_path / 'none' / 'front.png'}")
+    assert code == 1
+    assert f"cannot write {tmp_path / 'none' / 'front.png'}: No such file or directory" in got

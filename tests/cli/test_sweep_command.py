@@ -170,3 +170,20 @@ def test_sentences(run, tmp_path, arguments, sentence):
     assert done.code == 2
     assert sentence in done.err
     assert done.out == ""
+
+
+def test_an_eta_above_the_ceiling_is_told(run):
+    done = run(*ONE, "--efficiency", "0.5,0.002")
+    told = (
+        "[efficiency-above-ceiling] at 1 of 2 points eta is above the roofline ceiling; the answer there is the floor"
+    )
+    assert told in done.err
+    assert "above-ceiling" not in run(*ONE, "--efficiency", "0.001,0.002").err
+
+
+def test_a_node_is_called_by_its_name(run):
+    on = ("--model", "llama-3.1-8b", "--on", "h100,dgx-h100", "--keep", "time_s")
+    rows = run("sweep", *on, "-o", "json").data
+    assert [row["hardware"] for row in rows] == ["h100-sxm", "dgx-h100"]
+    eight = Engine.solve("llama-3.1-8b", "dgx-h100")
+    assert rows[1]["time_s"] == eight.time_s.value

@@ -164,7 +164,11 @@ def test_it_is_plain_data():
 @pytest.mark.parametrize(
     ("asked", "error", "sentence"),
     [
-        ({"by": "usd_per_milion"}, UnknownName, "unknown by 'usd_per_milion': did you mean usd_per_million"),
+        (
+            {"by": "usd_per_milion"},
+            UnknownName,
+            "unknown quantity in by: 'usd_per_milion': did you mean usd_per_million",
+        ),
         ({"where": "tpot < 3"}, UnknownName, "unknown quantity in where: 'tpot': did you mean tpot_s"),
         ({"by": "run_s"}, InvalidValue, "tokens must be stated where run_s is asked"),
         ({"by": "run_kg", "tokens": 1e9}, InvalidValue, "by must be a quantity that options are ranked by: run_s,"),

@@ -111,7 +111,8 @@ def main() -> None:
     except OSError as error:
         code = 1
         _silence_standard_output()
-        print(f"mlsysim: cannot write the answer: {error.strerror or error}", file=sys.stderr)
+        what = error.filename or "the answer"
+        print(f"mlsysim: cannot write {what}: {error.strerror or error}", file=sys.stderr)
     raise SystemExit(code or 0)
 
 

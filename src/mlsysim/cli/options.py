@@ -101,8 +101,8 @@ _ETA = (
     click.option("--plan", help="how devices share the work and what runs it: 'tp8 pp4', 'engine=vllm tp=2'"),
     click.option("--region", help="where it runs, for carbon and water: sweden, virginia, us-east-1, ..."),
     click.option("--pue", type=Word(), help="what the building takes over the equipment  [default: the operator's]"),
-    click.option("--strict", is_flag=True, help="refuse an eta above the roofline ceiling"),
 )
+_STRICT = (click.option("--strict", is_flag=True, help="refuse an eta above the roofline ceiling"),)
 
 
 def question(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,7 +116,12 @@ def workload(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def efficiency(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say what eta is assumed."""
+    """Add the options that say what eta is assumed, of one question."""
+    return _add((*_ETA, *_STRICT), function)
+
+
+def efficiencies(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what eta is assumed, of many points: none of them is refused."""
     return _add(_ETA, function)
 
 

@@ -48,7 +48,7 @@ def _run(function: Any) -> Any:
 @click.option("--model", help="models, separated by commas")
 @click.option("--hardware", "--on", help="devices, separated by commas")
 @options.question
-@options.efficiency
+@options.efficiencies
 @keeping
 @_run
 @options.output
@@ -64,7 +64,6 @@ def command(output: str, **given: Any) -> None:
 
     how = {name: given.pop(name) for name in ("to", "resume", "workers", "dask")}
     confirm = given.pop("yes") or _confirmed
-    given.pop("strict")
     asked = _asked(given)
     _check(asked, output, how)
     answer = Answer(output, many=sum(len(one.labels) for one in asked) > 1)
@@ -216,7 +215,7 @@ class Answer:
         if self.output == "csv":
             sweeps.write_csv(part, sys.stdout)
             return
-        options.say_notes(part.notes)
+        options.say_notes((*part.notes, *sweeps.clipped(part)))
         rows = list(sweeps.columns_rows(part)) if self.output == "json" else []
         self._emit(title, rows, sweeps.columns_table(part, keep, title))
 

@@ -141,6 +141,11 @@ class Cluster:
         return f"<Cluster {self.nodes} x {self.node.name}: {self.devices:,} x {self.node.device}>"
 
     @property
+    def name(self) -> str:
+        """Return what it is called: ``dgx-h100``, ``16 x dgx-h100``."""
+        return self.node.name if self.nodes == 1 else f"{self.nodes} x {self.node.name}"
+
+    @property
     def device(self) -> HardwareSpec:
         """Return the device that the cluster is made of."""
         return Hardware[self.node.device]

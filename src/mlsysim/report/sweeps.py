@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from mlsysim.report.tables import Table
+from mlsysim.results import Note
 from mlsysim.sweep.columns import REASON, Columns
 from mlsysim.sweep.evaluate import FEASIBLE
 from mlsysim.sweep.quantities import QUANTITIES, base_of, quantile, varies
@@ -104,6 +105,16 @@ def number(value: float, unit: str) -> str:
     if unit == "1/s":
         return f"{value:,.0f} /s" if value >= 1000 else f"{value:.4g} /s"
     return f"{value:,.0f}" if unit == "tokens" else si(value, unit)
+
+
+def clipped(columns: Columns) -> list[Note]:
+    """Return what must be said where an eta was stated that physics does not allow."""
+    asked, ceiling = "efficiency_asked", "efficiency_ceiling"
+    if asked not in columns or ceiling not in columns or columns.is_words(asked):
+        return []
+    above = int((columns[asked] > columns[ceiling]).sum())
+    said = f"at {above:,} of {columns.points:,} points eta is above the roofline ceiling; the answer there is the floor"
+    return [Note("efficiency-above-ceiling", said)] if above else []
 
 
 def columns_rows(columns: Columns) -> Iterator[dict[str, Any]]:

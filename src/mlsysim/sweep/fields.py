@@ -132,8 +132,8 @@ def _word(name: str, value: Any) -> tuple[str, Any]:
         model = model_of(value)
         return model.name, model
     if name == "hardware":
-        cluster = cluster_of(value)
-        return (repr(cluster) if cluster else hardware_of(value).name), cluster or hardware_of(value)
+        found = cluster_of(value) or hardware_of(value)
+        return found.name, found
     if name == "efficiency":
         return _eta(value)
     check: Callable[..., Any] = _CHECKS.get(name, _as_given)

@@ -78,7 +78,9 @@ def quantity(name: str) -> str:
     """
     known = [*(n for n in QUANTITIES if n not in _NOT_ASKED), *RUN]
     if name not in known:
-        raise UnknownName("quantity", name, nearest(name, known), "known: " + ", ".join(known))
+        near = nearest(name, known)
+        listed = "`mlsysim schema --quantities` lists all" if near else "known: " + ", ".join(known)
+        raise UnknownName("quantity", name, near, listed)
     return name
 
 

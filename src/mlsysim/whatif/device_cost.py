@@ -14,7 +14,7 @@ from mlsysim.errors import InvalidValue
 from mlsysim.hardware import HardwareSpec
 from mlsysim.physics import economics
 from mlsysim.results import Interval
-from mlsysim.scenario import hardware_of
+from mlsysim.scenario import cluster_of, hardware_of
 from mlsysim.units import whole
 from mlsysim.whatif.pay import share_of
 
@@ -108,7 +108,7 @@ def device_cost(
     Parameters
     ----------
     device
-        A spec or a name.
+        A spec or a name; of a node or a cluster all of its devices.
     where
         A region, for electricity, carbon and water.
     utilisation
@@ -123,7 +123,9 @@ def device_cost(
     InvalidValue, UnknownName
         No such device or region, or a number out of range.
     """
-    spec, use, count = hardware_of(device), share_of(utilisation), whole(devices, "devices")
+    cluster, use, count = cluster_of(device), share_of(utilisation), whole(devices, "devices")
+    spec = cluster.device if cluster else hardware_of(device)
+    count *= cluster.devices if cluster else 1
     place = None if where is None else region(where)
     how = ownership or Ownership()
     why: list[str] = []

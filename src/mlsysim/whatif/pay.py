@@ -13,6 +13,7 @@ from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.hardware import HardwareSpec
 from mlsysim.registry import nearest
 from mlsysim.results import Interval
+from mlsysim.units import parse
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 ON_DEMAND = "on-demand"
@@ -117,13 +118,14 @@ def kind_of(rent: str | None) -> str:
 
 
 def share_of(utilisation: Any) -> float:
-    """Return a share of the hours in use.
+    """Return a share of the hours in use: a number, or text such as ``70 %``.
 
     Raises
     ------
     InvalidValue
         It is not in (0, 1].
     """
-    if isinstance(utilisation, bool) or not isinstance(utilisation, (int, float)) or not 0 < utilisation <= 1:
+    share = parse(utilisation, "1", "utilisation") if isinstance(utilisation, str) else utilisation
+    if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
         raise InvalidValue("utilisation", "in (0, 1]", utilisation)
-    return float(utilisation)
+    return float(share)

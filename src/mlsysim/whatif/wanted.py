@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from mlsysim.errors import InvalidValue
+from mlsysim.errors import InvalidValue, UnknownName
+from mlsysim.registry import nearest
 from mlsysim.sweep.expressions import Expression, parse
 from mlsysim.sweep.points import known_names
 from mlsysim.sweep.quantities import QUANTITIES
@@ -110,6 +111,9 @@ def _ranked(name: str, field: str) -> str:
     elif bare in RUN:
         raise InvalidValue(field, f"a quantity that options are ranked by: {', '.join(RUN_NAMES)}, time_s, ...", name)
     else:
+        known = [*known_names(), *RUN_NAMES]
+        if bare not in known and (near := nearest(bare, known)):
+            raise UnknownName(f"quantity in {field}:", bare, near, "`mlsysim schema --quantities` lists all")
         checked_name(bare, field)
         return name
     if name.startswith("-"):
