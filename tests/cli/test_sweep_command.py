@@ -187,3 +187,17 @@ def test_a_node_is_called_by_its_name(run):
     assert [row["hardware"] for row in rows] == ["h100-sxm", "dgx-h100"]
     eight = Engine.solve("llama-3.1-8b", "dgx-h100")
     assert rows[1]["time_s"] == eight.time_s.value
+
+
+def test_where_a_table_is_too_wide_numbers_are_named(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert "\nbatch size: 1\n" in run(*ONE, "--batch", "1,8").out
+
+
+def test_an_interrupted_folder_says_how_to_go_on(run, monkeypatch):
+    from mlsysim.sweep import run as running
+
+    monkeypatch.setattr(running, "ordered", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    done = run(*ONE, "--batch", "1..8", "--to", "points")
+    assert done.code == 130
+    assert "--resume goes on with it\n" in done.err

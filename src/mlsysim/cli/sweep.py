@@ -74,6 +74,8 @@ def command(output: str, **given: Any) -> None:
         if stopped.result is not None:
             answer.take(Asked("until interrupted", asked[0].keep, asked[0].labels, asked[0].sweep), stopped.result)
             answer.finish()
+            if how["to"] is not None:
+                print("--resume goes on with it", file=sys.stderr)
         raise KeyboardInterrupt from None
     for one, result in found:
         answer.take(one, result)

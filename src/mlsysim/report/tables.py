@@ -132,9 +132,10 @@ def _listed(console: Any, table: Table) -> None:
     from rich.text import Text
 
     console.print(Text(table.title, "bold"))
+    named = f"{table.columns[0]}: " if table.columns[0] in table.right else ""  # a number says nothing alone
     for row in table.rows:
         console.print()
-        console.print(Text(row[0], "bold"))
+        console.print(Text(named + row[0], "bold"))
         for column, cell in zip(table.columns[1:], row[1:], strict=True):
             if cell:
                 console.print(Padding(Text.assemble((f"{column}: ", "dim"), cell), (0, 0, 0, 2)))
