@@ -76,3 +76,25 @@ def test_what_does_not_fit_is_told_and_exits_with_1() -> None:
     assert code == 1
     assert "[does-not-fit]" in got
     assert "is not enough: nothing fits" in got
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("bandwidth {step} --reach 'tpot_s <= 8 ms'", "2.02 times as much is needed"),
+        ("bandwidth {step} --reach 'tpot_s <= 20 ms'", "times as much is enough"),
+        ("context {step} --reach 'tpot_s <= 20 ms'", "times as much is allowed"),
+    ],
+)
+def test_need_says_how_far_the_question_is_from_its_goal(asked: str, said: str) -> None:
+    got, code = output_of(f"mlsysim need {asked.format(step=STEP)}")
+    assert code == 0
+    assert said in got
+    assert (" allowed at the fast end" in got) == ("allowed" in said)
+
+
+def test_need_may_ask_what_fits() -> None:
+    fits, code = output_of(f"mlsysim need context {STEP} --phase decode --reach fits -o json")
+    room, _ = output_of(f"mlsysim need context {STEP} --phase decode --reach 'memory_bytes <= 80 GB' -o json")
+    assert code == 0
+    assert json.loads(fits[: fits.rindex("\n}") + 2])["value"] == json.loads(room[: room.rindex("\n}") + 2])["value"]

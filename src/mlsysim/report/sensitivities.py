@@ -38,6 +38,14 @@ def _caption(s: Sensitivity) -> list[str]:
     return lines
 
 
+def _against(ratio: float, side: str) -> str:
+    """Return what a value says of the one in the question, which it is so many times."""
+    if side == "any":
+        return "meets the goal, as all others do"
+    said = "is allowed" if side == "at most" else "is needed" if ratio > 1.0 else "is enough"
+    return f"{ratio:.3g} times as much {said}"
+
+
 def need_table(n: Need) -> Table:
     """Return the value that is needed, and what holds there, as a list of quantities."""
     r = n.there
@@ -45,14 +53,15 @@ def need_table(n: Need) -> Table:
     sides = {"at least": "this or more", "at most": "this or less", "any": "this and all others looked at"}
     rows = [(n.title, shown(n.value, n.unit, 4), sides[n.side])]
     if n.has is not None:
-        rows.append(("in the question", shown(n.has, n.unit, 4), f"{n.value / n.has:.3g} times as much is needed"))
+        rows.append(("in the question", shown(n.has, n.unit, 4), _against(n.value / n.has, n.side)))
     if n.side == "at least" and not n.range.last:
         rows.append(("up to", shown(n.range.high, n.unit, 4), "beyond it the goal is missed, or memory is full"))
     rows += [("also", shown(e.low, n.unit), f"to {shown(e.high, n.unit)}") for e in n.elsewhere]
     if n.interval != (n.value, n.value):
         for end, said in zip(n.interval, ("fast", "slow"), strict=True):
             shown_end = "no value" if end is None else shown(end, n.unit, 4)
-            rows.append((f"{said} end", shown_end, f"needed at the {said} end of eta's interval"))
+            asked = "allowed" if n.side == "at most" else "needed"
+            rows.append((f"{said} end", shown_end, f"{asked} at the {said} end of eta's interval"))
     rows += [(name, shown(value, unit, 4), f"there: {MEANINGS[name]}") for name, value, unit in n.found]
     rows.append(("eta", f"{r.efficiency.achieved:.4g}", f"there: {r.efficiency.kind}; bound by {r.bound}"))
     if n.elasticity is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,9 @@ from mlsysim.whatif.asked import MEANINGS, shown, unit_of, value_of
 from mlsysim.whatif.feasible import ranges
 from mlsysim.whatif.inputs import Input
 from mlsysim.whatif.question import Question
+
+_FITS = "memory_bytes <= capacity_bytes"
+"""What the word ``fits`` of conditions is short for."""
 
 
 class Goal(NamedTuple):
@@ -41,14 +45,14 @@ class Goal(NamedTuple):
 
 
 def goal_of(reach: str) -> Goal:
-    """Return a goal that was written: comparisons of quantities, joined by ``and``.
+    """Return a goal that was written: comparisons of quantities, and ``fits``, joined by ``and``.
 
     Raises
     ------
     UsageError
         It cannot be read, or asks for equality or for words.
     """
-    expression = parse(reach, MEANINGS, "reach")
+    expression = parse(re.sub(r"\bfits\b", _FITS, reach), MEANINGS, "reach")
     parts = expression.parts
     values = dict.fromkeys(MEANINGS, 1.0)
     for part in parts:
