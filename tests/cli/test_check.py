@@ -155,3 +155,16 @@ def test_quantities_are_listed(run):
     assert [q["name"] for q in done.data] == list(QUANTITIES)
     assert next(q for q in done.data if q["name"] == "tpot_s")["unit"] == "s"
     assert "time per output token" in run("schema", "--quantities").out
+
+
+def test_where_it_fails_is_told_in_numbers_and_words(run, plan):
+    text = 'devices = [1, 2]\nbatch_size = [1, 2]\nprecision = "bf16"\nassert = ["devices < 2"]'
+    (verdict,) = run("check", plan(text), "-o", "json").data
+    assert verdict["at"] == {"devices": 2, "batch_size": 1}
+
+
+def test_a_table_where_a_name_belongs(run, tmp_path):
+    (tmp_path / "plan.json").write_text('{"model": "llama-3.1-8b", "hardware": {"a": 1}, "assert": "fits"}')
+    done = run("check", "plan.json")
+    assert done.code == 2
+    assert done.err == "mlsysim: plan.json: hardware must be a text or a list of texts, got {'a': 1}\n"

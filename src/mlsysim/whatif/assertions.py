@@ -13,7 +13,7 @@ from mlsysim.sweep.columns import NO_ROOM, WHOLE
 from mlsysim.sweep.expressions import Coded, Expression, Truth, parse
 from mlsysim.sweep.fields import LEVELS
 from mlsysim.sweep.literals import FLAGS
-from mlsysim.sweep.points import ASKED, Array, Points, known_names
+from mlsysim.sweep.points import ASKED, COUNTED, Array, Points, known_names
 from mlsysim.sweep.quantities import quantile
 from mlsysim.sweep.reduce import checked_name
 from mlsysim.whatif.margins import slack
@@ -257,7 +257,8 @@ class _Pick(NamedTuple):
     def point(self, n: int) -> Found:
         """Return one point of the box."""
         block = self.points.block
-        at = {name: label for name, label in block.words.items() if label is not None}
+        words = {name: label for name, label in block.words.items() if label is not None}
+        at = {name: int(label) if name in COUNTED else label for name, label in words.items()}
         axes = {ASKED.get(field, field) for field, _ in block.axes}
         numbers = {name: _one(self.points.shaped(name), n, self.points.box.shape) for name in axes}
         numbers |= {name: int(numbers[name]) for name in WHOLE if name in numbers}

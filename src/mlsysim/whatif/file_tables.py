@@ -203,10 +203,14 @@ def _place(steps: Place, raw: Any) -> Place:
         known = step in here if isinstance(here, dict) else isinstance(here, list) and isinstance(step, int)
         if known:
             here = here[step]
-        elif not isinstance(here, dict) or step != steps[-1] or step in _TRIED:
+        elif not isinstance(here, dict) or step != steps[-1] or _tried(step):
             continue
         path.append(step)
     return tuple(path)
+
+
+def _tried(step: str | int) -> bool:
+    return step in _TRIED or str(step).startswith("list[")
 
 
 def _problem(at: Place, problem: Mapping[str, Any], path: Path) -> UsageError:
