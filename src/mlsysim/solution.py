@@ -139,9 +139,12 @@ class Solution:
         """
         total, roof, fixed = self.time_s.value, self.roof, self.estimate.overhead.value
         coarse = binade(total)
-        compute = (roof.compute_s + coarse) - coarse
-        overhead = fixed if _is_zero(fixed) else (fixed + coarse) - coarse
-        rest = total - compute if _is_zero(fixed) else maximum(total - compute - overhead, 0.0)
+        compute = minimum((roof.compute_s + coarse) - coarse, total)
+        rest = total - compute
+        overhead = fixed
+        if not _is_zero(fixed):
+            overhead = minimum((fixed + coarse) - coarse, rest)
+            rest = rest - overhead
         memory = minimum((roof.floor_s - roof.compute_s + coarse) - coarse, rest)
         return {"compute": compute, "memory": memory, "overhead": overhead, "software": rest - memory}
 

@@ -47,7 +47,7 @@ def test_infeasible_points_are_kept_and_say_why(columns):
     assert set(columns["reason"][big]) == {"does not fit in memory"}
     assert set(columns["reason"][columns["feasible"]]) == {""}
     for name, quantity in QUANTITIES.items():
-        if quantity.masked and not quantity.words and name != "efficiency_ceiling":
+        if quantity.masked and not quantity.words:
             assert np.isnan(columns[name][big]).all(), name
     assert set(columns["bound"][big]) == {""}
     assert (columns["weights_bytes"][big] > 141e9).all()

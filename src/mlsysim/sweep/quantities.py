@@ -6,10 +6,12 @@ or None where a figure that it needs is not known.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from mlsysim.physics.elementwise import all_finite, where
 from mlsysim.solution import Solution
 
 
@@ -63,6 +65,12 @@ def _footprint(name: str) -> Callable[[Solution], Any]:
     return found
 
 
+def _overhead(s: Solution) -> Any:
+    """Return the fixed part; it may be the same for all points, and is not known of one without an answer."""
+    overhead, time_s = s.breakdown_s["overhead"], s.time_s.value
+    return overhead if not s.masked or all_finite(time_s) else where(time_s > 0, overhead, math.nan)
+
+
 def _tpot(s: Solution) -> Any:
     decode = s.scenario.phase == "decode"
     return s.time_s.value * (s.scenario.batch_size / s.work.items) if decode else None
@@ -84,12 +92,12 @@ QUANTITIES: Mapping[str, Quantity] = {
     "efficiency": Quantity("", "achieved eta", lambda s: s.efficiency.achieved),
     "efficiency_low": Quantity("", "lower end of its interval", lambda s: s.efficiency.low),
     "efficiency_high": Quantity("", "upper end of its interval", lambda s: s.efficiency.high),
-    "efficiency_ceiling": Quantity("", "what the roofline allows of eta", lambda s: s.efficiency.ceiling),
+    "efficiency_ceiling": Quantity("", "what the roofline allows of eta", lambda s: s.roof.ceiling, masked=False),
     "attainment": Quantity("", "achieved eta over its ceiling", lambda s: s.efficiency.attainment),
     "bound": Quantity("", "what binds", lambda s: s.bound, words=("compute", "memory", "overhead")),
     "compute_s": Quantity("s", "part of the time: FLOPs over peak", _part("compute")),
     "memory_s": Quantity("s", "part of the time: what traffic adds", _part("memory")),
-    "overhead_s": Quantity("s", "part of the time: fixed", _part("overhead")),
+    "overhead_s": Quantity("s", "part of the time: fixed", _overhead),
     "software_s": Quantity("s", "part of the time: all the rest", _part("software")),
     "flops": Quantity("FLOP", "work of a step", lambda s: s.roof.flops, masked=False),
     "traffic_bytes": Quantity("B", "bytes that memory must move", lambda s: s.roof.traffic_bytes, masked=False),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, NamedTuple
 
-from mlsysim.errors import InvalidValue, UnknownName
+from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.registry import nearest
 from mlsysim.sweep.assembly import Assembly
 from mlsysim.sweep.columns import Columns
@@ -20,8 +20,10 @@ from mlsysim.sweep.grid import Block, Grid
 from mlsysim.sweep.points import single
 from mlsysim.sweep.pools import opened, ordered
 from mlsysim.sweep.quantities import ENDS, QUANTITIES
-from mlsysim.sweep.reduce import Pareto, Reduction, Top
+from mlsysim.sweep.reduce import Pareto, Reduction, Top, condition
+from mlsysim.sweep.slips import unmatched
 from mlsysim.sweep.store import Store
+from mlsysim.sweep.words import is_known
 from mlsysim.sweep.work import Job, Outcome, merge
 
 MANY = 10**10
@@ -66,7 +68,7 @@ def sweep(
     hardware: object,
     fields: Mapping[str, object],
     *,
-    keep: Sequence[str] | None = None,
+    keep: str | Sequence[str] | None = None,
     reduce: Reduction | Sequence[Reduction] | None = None,
     to: str | PathLike[str] | None = None,
     resume: bool = False,
@@ -81,6 +83,7 @@ def sweep(
     """Answer every combination of what the fields hold; see :meth:`Engine.sweep`."""
     grid = grid_of(models, hardware, fields, quantiles, draws)
     job = Job(grid, _kept(keep, grid), _reductions(reduce), None if to is None else Store(to))
+    _matched(grid, job.reductions)
     _allowed(grid, job, confirm)
     if job.store is not None:
         job.store.open(about(grid, job.keep), resume)
@@ -92,8 +95,6 @@ def sweep(
             for outcome in ordered(job, grid.tasks(job.times), pool, count, anew):
                 runner.take(outcome)
         except KeyboardInterrupt:
-            if pool is not None:
-                pool.shutdown(wait=False, cancel_futures=True)
             raise Interrupted(runner.partial()) from None
     return runner.result()
 
@@ -149,10 +150,14 @@ def _finished(job: Job, reduction: Reduction, state: Any) -> Columns | list[dict
 def _reductions(reduce: Reduction | Sequence[Reduction] | None) -> tuple[Reduction, ...]:
     if reduce is None:
         return ()
-    return tuple(reduce) if isinstance(reduce, Sequence) else (reduce,)
+    given = tuple(reduce) if isinstance(reduce, Sequence) and not isinstance(reduce, str) else (reduce,)
+    for one in given:
+        if not hasattr(one, "merged"):
+            raise InvalidValue("reduce", "one or several of Top, Pareto, Quantiles and Summary", one)
+    return given
 
 
-def _kept(keep: Sequence[str] | None, grid: Grid) -> tuple[str, ...]:
+def _kept(keep: str | Sequence[str] | None, grid: Grid) -> tuple[str, ...]:
     """Return the quantities that columns are made of, all by default; ends of intervals where there are no quantiles.
 
     Raises
@@ -160,12 +165,31 @@ def _kept(keep: Sequence[str] | None, grid: Grid) -> tuple[str, ...]:
     UnknownName
         There is no quantity of that name.
     """
+    if isinstance(keep, str):
+        return _kept([keep], grid)
     if keep is None:
         return tuple(name for name in QUANTITIES if not grid.uncertain or name not in ENDS)
     for name in keep:
         if name not in QUANTITIES:
             raise UnknownName("quantity", name, nearest(name, QUANTITIES), "known: " + ", ".join(QUANTITIES))
     return tuple(dict.fromkeys(keep))
+
+
+def _matched(grid: Grid, reductions: Sequence[Reduction]) -> None:
+    """Refuse conditions on a word that no point has and nothing is called.
+
+    Raises
+    ------
+    UsageError
+        With all of them.
+    """
+    checks = Checks()
+    labels = {name: [str(label) for label, _ in values] for name, values in grid.words.items()}
+    conditions = [found for one in reductions if (found := condition(getattr(one, "where", "")))]
+    for slip in unmatched(conditions, labels, "in this sweep"):
+        if not is_known(slip.kind.partition(" ")[0], slip.name):
+            checks.add(slip)
+    checks.done()
 
 
 def _allowed(grid: Grid, job: Job, confirm: bool | Callable[[int], bool]) -> None:

@@ -17,10 +17,23 @@ SPELT: Mapping[str, Callable[[Any, str], str]] = {"precision": parse_precision, 
 """What finds the one spelling of a word, or says that there is no such word."""
 
 
+_REGISTRIES: Mapping[str, Any] = {"hardware": Hardware, "model": Models, "draft": Models}
+
+
+def is_known(name: str, word: str) -> bool:
+    """Return whether something is called so: a device, a model, a precision, a phase."""
+    if word in _REGISTRIES.get(name, ()):
+        return True
+    try:
+        return name in SPELT and bool(SPELT[name](word, name))
+    except UsageError:
+        return False
+
+
 @lru_cache(maxsize=4096)
 def canonical(name: str, word: str) -> str:
     """Return the spelling in which a word is compared: the name that the registries know it by, else without case."""
-    registry: Any = {"hardware": Hardware, "model": Models, "draft": Models}.get(name, ())
+    registry = _REGISTRIES.get(name, ())
     if word in registry:
         return str(registry[word].name)
     try:

@@ -26,8 +26,7 @@ from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.files import read_fields
 from mlsysim.registry import nearest
 from mlsysim.sweep.reduce import condition
-from mlsysim.sweep.terms import words_in
-from mlsysim.sweep.words import canonical
+from mlsysim.sweep.slips import unmatched
 from mlsysim.whatif.assertions import Assertion, assertion
 from mlsysim.whatif.file_tables import OWN, listed, placed, problems_of
 from mlsysim.whatif.reductions import Conditional, reduction
@@ -231,19 +230,14 @@ def _stated(value: Any) -> Any:
 
 
 def _unmatched(sections: Sequence[Section]) -> Iterator[UnknownName]:
-    """Yield the words of conditions that no point has: by a slip, one would hold everywhere or nowhere."""
+    """Yield the words of conditions that no point of any section has."""
     known: dict[str, list[str]] = {}
     for name in sections[0].grid.words:
         if all(name in section.grid.words for section in sections):
             known[name] = [str(label) for section in sections for label, _ in section.grid.words[name]]
-    conditions = {a.that.text: a.that for section in sections for a in section.assertions}
-    conditions |= {r.where: found for s in sections for r in s.reduce if (found := condition(r.where))}
-    for text, expression in conditions.items():
-        for one in words_in(expression.condition):
-            labels = list(dict.fromkeys(known.get(one.name, ())))
-            for word in one.words - {canonical(one.name, label) for label in labels} if labels else ():
-                listing = f"it is {', '.join(labels)} in this file"
-                yield UnknownName(f"{one.name} in {text!r}:", word, (), listing)
+    conditions = [a.that for section in sections for a in section.assertions]
+    conditions += [found for s in sections for r in s.reduce if (found := condition(r.where))]
+    return unmatched(conditions, known, "in this file")
 
 
 def _resolved(name: str, value: Any, path: Path, given: Mapping[str, Any]) -> Any:
