@@ -173,3 +173,11 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path):
     got, code = output_of(f"mlsysim choose llama-3.1-8b --on h100 --plot {tmp_path / 'none' / 'front.png'}")
     assert code == 1
     assert f"cannot write {tmp_path / 'none' / 'front.png'}: No such file or directory" in got
+
+
+def test_prices_in_one_list_and_options_that_were_not_held_against_the_best():
+    several, _ = output_of(f"{CHOOSE} --phase decode --price h100=2.5,b200=4 -o csv")
+    repeated, _ = output_of(f"{CHOOSE} --phase decode --price h100=2.5 --price b200=4 -o csv")
+    assert several == repeated
+    got, _ = output_of("mlsysim choose resnet-50 --on gpu")
+    assert "-: only the next " in got

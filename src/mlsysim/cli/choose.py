@@ -16,12 +16,14 @@ from mlsysim.cli.options import Word
 @click.option(
     "--on", default="all", help="devices with commas, a kind (gpu, tpu, npu, cpu, mcu) or all  [default: all]"
 )
-@click.option("--by", default="usd_per_million", help="what is to be least; -throughput for the most")
+@click.option(
+    "--by", default="usd_per_million", help="what is to be least; -throughput for the most  [default: usd_per_million]"
+)
 @click.option("--where", default="", help="what must be met: 'tpot_s < 50 ms and devices <= 8'")
 @click.option("--pareto", default="", help="objectives of the front, with commas: time_s,-throughput,usd_per_million")
 @click.option("--front", is_flag=True, help="show the front in place of the best of each hardware")
 @click.option("--rent", help="on-demand, hyperscaler, specialist, marketplace, spot or reserved  [default: on-demand]")
-@click.option("--price", multiple=True, help="what you pay: 2.5 for every device, or h100=2.5 for one [USD/h]")
+@click.option("--price", multiple=True, help="what you pay: 2.5 for every device, or h100=2.5,h200=3.2 [USD/h]")
 @click.option("--tokens", type=Word(), help="tokens that a training run reads in all, for run_s and run_usd")
 @click.option("--region", help="where it runs, for carbon and water")
 @click.option("--plan", help="how devices share the work and what runs it: 'tp8', 'engine=vllm tp=2'")
@@ -73,11 +75,12 @@ def _prices(given: tuple[str, ...]) -> Any:
     """
     from mlsysim.errors import InvalidValue
 
-    pairs = [text.rpartition("=") for text in given]
+    parts = [part.strip() for text in given for part in text.split(",") if part.strip()]
+    pairs = [part.rpartition("=") for part in parts]
     if not pairs:
         return None
     if len(pairs) == 1 and not pairs[0][1]:
-        return options.number(given[0])
+        return options.number(parts[0])
     if any(not equals for _, equals, _ in pairs):
         raise InvalidValue("price", "one for all devices, or DEVICE=PRICE for each", " ".join(given))
     return {name: options.number(value) for name, _, value in pairs}

@@ -85,6 +85,8 @@ def _caption(c: Choices, most: int) -> list[str]:
         lines += [f"{p.second}: {p.settle}" for p in alike]
     elif c.pairs:
         lines.append(f"{c.options[0].label} is told apart from all that it was held against")
+    if len(c.options[:most]) > len(c.pairs) + 1:
+        lines.append(f"-: only the next {len(c.pairs)} were held against the best")
     return [*lines, *c.cautions(), *_left(c)]
 
 
