@@ -201,3 +201,9 @@ def test_an_interrupted_folder_says_how_to_go_on(run, monkeypatch):
     done = run(*ONE, "--batch", "1..8", "--to", "points")
     assert done.code == 130
     assert "--resume goes on with it\n" in done.err
+
+
+def test_the_grid_of_each_region_is_told(run):
+    done = run(*ONE, "--region", "sweden,virginia", "--keep", "carbon_kg")
+    assert [line.split()[1] for line in done.err.splitlines() if "footprint-taken" in line] == ["35.26", "539.599"]
+    assert done.err.count("price-taken") == 1

@@ -151,8 +151,8 @@ def test_what_modifies_a_step_modifies_each_point(fields):
 def test_a_cluster_is_one_choice_of_hardware():
     cluster = Cluster("dgx-h100", nodes=2)
     columns = Engine.sweep("llama-3.1-8b", [cluster, "h100"], phase="decode", batch_size=[1, 64])
-    assert list(columns["hardware"]) == [repr(cluster)] * 2 + ["h100-sxm"] * 2
-    assert held_to_single_answers(columns, {repr(cluster): cluster}) == 4
+    assert list(columns["hardware"]) == ["2 x dgx-h100"] * 2 + ["h100-sxm"] * 2
+    assert held_to_single_answers(columns, {"2 x dgx-h100": cluster}) == 4
 
 
 def test_a_sweep_by_hand():

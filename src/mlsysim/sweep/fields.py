@@ -13,18 +13,22 @@ from mlsysim.efficiency.estimate import checked_efficiency
 from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.precision import parse_precision
 from mlsysim.registry import nearest
+from mlsysim.results import Interval
 from mlsysim.scenario import cluster_of, hardware_of
 from mlsysim.setup import setup_of
 from mlsysim.sweep.axes import Axis, Listed, Numbers, Spaced, axis_of
-from mlsysim.sweep.distributions import Distribution, distribution_of
+from mlsysim.sweep.distributions import Between, Distribution, distribution_of
 from mlsysim.sweep.grid import NUMBERS, SIZES, WORDS, Grid, Uncertain
 from mlsysim.units import parse, whole
+from mlsysim.workload.modifiers import recompute_of
 from mlsysim.workload.named import model_of, phase_of
 
-NAMED = ("model", "hardware", "phase")
-"""Fields that every grid has."""
+PARTS = ("encoder", "body")
+"""What training may freeze."""
 DRAWS = 256
 """Draws by default: ends of 90 % intervals were within two hundredths of what 500 times as many give."""
+MOST_WORDS = 100_000
+"""Values of a field of words: each is checked, and makes a question of its own."""
 LEAST_DRAWS = 16
 """Draws below which a quantile says nothing."""
 LEVELS = (0.05, 0.95)
@@ -66,7 +70,8 @@ def grid_of(
             if (checked := check(_numbers, name, values)) is not None:
                 numbers[name] = checked
         elif name in WORDS or name == "efficiency":
-            words[name] = tuple(pair for v in _each(values) if (pair := check(_word, name, v)) is not None)
+            each = check(_each, name, values) or ()
+            words[name] = tuple(pair for v in each if (pair := check(_word, name, v)) is not None)
         else:
             known = (*WORDS, *NUMBERS)
             check.add(UnknownName("field", name, nearest(name, known), "known: " + ", ".join(known)))
@@ -101,6 +106,8 @@ def _uncertain(drawn: Mapping[str, Distribution], quantiles: Sequence[float] | N
 
 def _drawn(name: str, value: object) -> Distribution | None:
     """Return a distribution whose ends the field may have, None where the value is none."""
+    if isinstance(value, Interval):
+        value = Between(value.low, value.high, value.value)
     found = distribution_of(value, name, "USD/h" if name == "usd_per_hour" else "1")
     if found is not None:
         check = _checked_number(name)
@@ -109,7 +116,16 @@ def _drawn(name: str, value: object) -> Distribution | None:
     return found
 
 
-def _each(axis: Axis) -> list[Any]:
+def _each(name: str, axis: Axis) -> list[Any]:
+    """Return the values of a field of words.
+
+    Raises
+    ------
+    InvalidValue
+        So many that each cannot be a question of its own.
+    """
+    if len(axis) > MOST_WORDS:
+        raise InvalidValue(name, f"at most {MOST_WORDS:,} values", f"{len(axis):,}")
     values = axis.values(0, len(axis))
     return [v.item() if hasattr(v, "item") else v for v in values]
 
@@ -123,7 +139,11 @@ def _of_words(name: str, axis: Axis) -> bool:
 
 def _once(pairs: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
     """Return values without those that were given under another spelling before."""
-    return tuple(pair for n, pair in enumerate(pairs) if pair not in pairs[:n])
+    found: dict[str, list[Any]] = {}
+    for label, value in pairs:
+        if value not in (same := found.setdefault(label, [])):
+            same.append(value)
+    return tuple((label, value) for label, same in found.items() for value in same)
 
 
 def _word(name: str, value: Any) -> tuple[str, Any]:
@@ -138,7 +158,13 @@ def _word(name: str, value: Any) -> tuple[str, Any]:
         return _eta(value)
     check: Callable[..., Any] = _CHECKS.get(name, _as_given)
     found = check(value, name)
-    return str(value if name == "plan" else found), found
+    return str(value if name == "plan" else getattr(found, "name", found)), found
+
+
+def _one_of(known: Sequence[str], value: Any, name: str) -> Any:
+    if value not in known:
+        raise UnknownName(name, str(value), nearest(str(value), known), "known: " + ", ".join(known))
+    return value
 
 
 def _as_given(value: Any, _: str) -> Any:
@@ -151,6 +177,9 @@ _CHECKS: Mapping[str, Callable[..., Any]] = {
     "devices": whole,
     "region": lambda value, _: region(value).name,
     "plan": setup_of,
+    "recompute": recompute_of,
+    "freeze": lambda value, name: _one_of(PARTS, value, name),
+    "draft": lambda value, _: value if value == "mtp" else model_of(value),
     "lora_rank": whole,
     "target_len": whole,
     "steps": whole,

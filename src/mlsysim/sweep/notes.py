@@ -11,16 +11,19 @@ LOOKED_AT = 2000
 
 
 def notes_of(grid: Grid) -> tuple[Note, ...]:
-    """Return what must be said, each once: defaults of the first block of a phase, prices and grids of each device."""
+    """Return what must be said, each once: defaults of the first block of a phase, prices of each device, and grids."""
     found: dict[Note, None] = {}
-    said: set[tuple[str, str]] = set()
+    said: set[tuple[object, ...]] = set()
     priced = "usd_per_hour" in grid.numbers or bool(grid.uncertain and "usd_per_hour" in grid.uncertain.fields)
     for number in range(min(grid.blocks, LOOKED_AT)):
         block = grid.block(number)
         scenario = block.scenario
-        if scenario is None or (scenario.hardware.name, scenario.phase) in said:
+        if scenario is None:
             continue
-        said.add((scenario.hardware.name, scenario.phase))
+        key = (scenario.hardware.name, scenario.phase, block.word("region"), block.word("pue"))
+        if key in said:
+            continue
+        said.add(key)
         defaults = scenario.defaults
         if given := ", ".join(f"{name} = {value}" for name, value in defaults.items() if name != "devices"):
             found[Note("defaults-used", f"not given, so assumed: {given}")] = None

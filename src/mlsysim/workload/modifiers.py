@@ -99,7 +99,7 @@ def checked_modifiers(
     target = take("target_len", encoded and phase != "decode", why, whole)
     if target:
         found["target_len"] = target
-    recompute = take("recompute", training and sequence, "outside training of a sequence model", _recompute)
+    recompute = take("recompute", training and sequence, "outside training of a sequence model", recompute_of)
     if recompute:
         found["recompute"] = recompute
     rank = take("lora_rank", training and sequence, "outside training of a sequence model", _rank, model)
@@ -134,7 +134,14 @@ def _mtp(value: object, field: str, model: TransformerSpec) -> bool:
     return not _draft(value, model)
 
 
-def _recompute(value: object, field: str) -> str:
+def recompute_of(value: object, field: str = "recompute") -> str:
+    """Return what a backward pass computes again.
+
+    Raises
+    ------
+    UnknownName
+        Not one of :data:`RECOMPUTE`.
+    """
     if value not in RECOMPUTE:
         raise UnknownName(field, str(value), nearest(str(value), RECOMPUTE), "known: " + ", ".join(RECOMPUTE))
     return str(value)
