@@ -17,10 +17,11 @@ from mlsysim.sweep.describe import about
 from mlsysim.sweep.evaluate import Values, evaluate
 from mlsysim.sweep.fields import DRAWS, grid_of
 from mlsysim.sweep.grid import Block, Grid
+from mlsysim.sweep.grouping import condition
 from mlsysim.sweep.points import single
 from mlsysim.sweep.pools import opened, ordered
 from mlsysim.sweep.quantities import ENDS, QUANTITIES
-from mlsysim.sweep.reduce import Pareto, Reduction, Top, condition
+from mlsysim.sweep.reduce import Pareto, Reduction, Top
 from mlsysim.sweep.slips import unmatched
 from mlsysim.sweep.store import Store
 from mlsysim.sweep.words import is_known

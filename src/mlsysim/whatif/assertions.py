@@ -12,10 +12,10 @@ from mlsysim.errors import InvalidValue
 from mlsysim.sweep.columns import NO_ROOM, WHOLE
 from mlsysim.sweep.expressions import Coded, Expression, Truth, parse
 from mlsysim.sweep.fields import LEVELS
+from mlsysim.sweep.grouping import checked_name
 from mlsysim.sweep.literals import FLAGS
 from mlsysim.sweep.points import ASKED, COUNTED, Array, Points, known_names
 from mlsysim.sweep.quantities import quantile
-from mlsysim.sweep.reduce import checked_name
 from mlsysim.whatif.margins import slack
 
 ENDS: Mapping[str, tuple[str, str]] = {

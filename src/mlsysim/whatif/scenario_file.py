@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.files import read_fields
 from mlsysim.registry import nearest
-from mlsysim.sweep.reduce import condition
+from mlsysim.sweep.grouping import condition
 from mlsysim.sweep.slips import unmatched
 from mlsysim.whatif.assertions import Assertion, assertion
 from mlsysim.whatif.file_tables import OWN, listed, placed, problems_of

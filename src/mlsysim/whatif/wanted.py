@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.registry import nearest
 from mlsysim.sweep.expressions import Expression, parse
+from mlsysim.sweep.grouping import checked_name
 from mlsysim.sweep.points import known_names
 from mlsysim.sweep.quantities import QUANTITIES
-from mlsysim.sweep.reduce import checked_name
 from mlsysim.units import positive
 from mlsysim.whatif.asked import PHASE_OF, RUN
 from mlsysim.whatif.option import Option
