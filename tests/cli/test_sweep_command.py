@@ -207,3 +207,8 @@ def test_the_grid_of_each_region_is_told(run):
     done = run(*ONE, "--region", "sweden,virginia", "--keep", "carbon_kg")
     assert [line.split()[1] for line in done.err.splitlines() if "footprint-taken" in line] == ["35.26", "539.599"]
     assert done.err.count("price-taken") == 1
+    differ = (
+        "[scopes-differ] carbon of these regions does not compare: it is life-cycle in sweden, direct in us-virginia"
+    )
+    assert differ in done.err
+    assert "scopes-differ" not in run(*ONE, "--region", "sweden,france", "--keep", "carbon_kg").err

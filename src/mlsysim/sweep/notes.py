@@ -14,6 +14,7 @@ def notes_of(grid: Grid) -> tuple[Note, ...]:
     """Return what must be said, each once: defaults of the first block of a phase, prices of each device, and grids."""
     found: dict[Note, None] = {}
     said: set[tuple[object, ...]] = set()
+    scopes: dict[str, str] = {}
     priced = "usd_per_hour" in grid.numbers or bool(grid.uncertain and "usd_per_hour" in grid.uncertain.fields)
     for number in range(min(grid.blocks, LOOKED_AT)):
         block = grid.block(number)
@@ -24,9 +25,14 @@ def notes_of(grid: Grid) -> tuple[Note, ...]:
         if key in said:
             continue
         said.add(key)
+        if block.site is not None:
+            scopes[block.site.region.name] = block.site.region.carbon().basis.partition(",")[0]
         defaults = scenario.defaults
         if given := ", ".join(f"{name} = {value}" for name, value in defaults.items() if name != "devices"):
             found[Note("defaults-used", f"not given, so assumed: {given}")] = None
         solution = Solution(scenario, block.efficiency, 1.0 if priced else None, block.setup, block.site)
         found |= dict.fromkeys(solution.cost_notes())
+    if len(set(scopes.values())) > 1:
+        counted = ", ".join(f"{scope} in {name}" for name, scope in scopes.items())
+        found[Note("scopes-differ", f"carbon of these regions does not compare: it is {counted}")] = None
     return tuple(found)
