@@ -14,7 +14,7 @@ import pytest
 
 from mlsysim import Engine
 from mlsysim.errors import InvalidValue
-from mlsysim.sweep import grid, pools
+from mlsysim.sweep import pieces, pools
 from mlsysim.sweep.pools import WorkersLost, opened, ordered
 from mlsysim.sweep.reduce import Pareto, Quantiles, Summary, Top
 
@@ -36,8 +36,8 @@ REDUCTIONS = (
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(grid, "BOX", 16)
-    monkeypatch.setattr(grid, "TASK", 64)
+    monkeypatch.setattr(pieces, "BOX", 16)
+    monkeypatch.setattr(pieces, "TASK", 64)
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +104,9 @@ def test_dask_gives_the_same_to_the_bit(small_parts, tmp_path, dask_address):
 def test_how_the_grid_is_cut_does_not_show(monkeypatch, box, task, boxes):
     asked = {**FIELDS, "batch_size": range(1, 8), "workers": 1}
     whole, kept = Engine.sweep(**asked), Engine.sweep(**asked, reduce=REDUCTIONS).kept
-    monkeypatch.setattr(grid, "BOX", box)
-    monkeypatch.setattr(grid, "TASK", task)
-    monkeypatch.setattr(grid, "TASK_BOXES", boxes)
+    monkeypatch.setattr(pieces, "BOX", box)
+    monkeypatch.setattr(pieces, "TASK", task)
+    monkeypatch.setattr(pieces, "TASK_BOXES", boxes)
     cut = Engine.sweep(**asked)
     for name in whole:
         if whole.is_words(name):
@@ -239,10 +239,10 @@ def test_no_scheduler_at_an_address():
 LONG = """
 import sys, time
 from mlsysim import Engine
-from mlsysim.sweep import grid
+from mlsysim.sweep import pieces
 from mlsysim.sweep.reduce import Summary, Top
 from mlsysim.sweep.run import Interrupted
-grid.BOX, grid.TASK = 8, 16
+pieces.BOX, pieces.TASK = 8, 16
 def tell(done, of):
     print(done, flush=True)
     time.sleep(0.02)

@@ -14,7 +14,7 @@ import pytest
 
 from mlsysim import Engine, Models
 from mlsysim.errors import InvalidValue
-from mlsysim.sweep import grid
+from mlsysim.sweep import pieces
 from mlsysim.sweep.reduce import Summary, Top
 from mlsysim.sweep.store import NotWritten
 
@@ -33,8 +33,8 @@ POINTS = 240
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     """Cut sweeps into small pieces: boxes of 8 points, tasks of 16."""
-    monkeypatch.setattr(grid, "BOX", 8)
-    monkeypatch.setattr(grid, "TASK", 16)
+    monkeypatch.setattr(pieces, "BOX", 8)
+    monkeypatch.setattr(pieces, "TASK", 16)
 
 
 def table(folder):
@@ -56,8 +56,8 @@ def test_every_reader_of_parquet_reads_the_folder_as_one_table(tmp_path):
 
 
 def test_blocks_of_a_few_points_share_a_row_group(tmp_path, monkeypatch):
-    monkeypatch.setattr(grid, "TASK", 1000)
-    monkeypatch.setattr(grid, "BOX", 1000)
+    monkeypatch.setattr(pieces, "TASK", 1000)
+    monkeypatch.setattr(pieces, "BOX", 1000)
     Engine.sweep(**{**FIELDS, "devices": [1, 2, 4], "batch_size": [1, 2]}, to=tmp_path / "out")
     (part,) = (tmp_path / "out").iterdir()
     assert parquet.ParquetFile(part).num_row_groups == 1
@@ -169,8 +169,8 @@ def test_a_full_disk_leaves_whole_parts_and_says_how_to_go_on(tmp_path, by):
 SLOW = """
 import sys, time
 from mlsysim import Engine
-from mlsysim.sweep import grid, store
-grid.BOX, grid.TASK = 8, 16
+from mlsysim.sweep import pieces, store
+pieces.BOX, pieces.TASK = 8, 16
 whole = store._write
 def slowly(path, tables, metadata):
     def slow():

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from mlsysim.sweep.evaluate import Values
-from mlsysim.sweep.grid import Block, Box, Grid
+from mlsysim.sweep.grid import Block, Grid
+from mlsysim.sweep.pieces import Box
 from mlsysim.sweep.points import Array
 
 

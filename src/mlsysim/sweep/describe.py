@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from mlsysim.sweep import grid as pieces
+from mlsysim.sweep import pieces
 from mlsysim.sweep.axes import Axis, Spaced
 from mlsysim.sweep.grid import Grid
 

@@ -17,7 +17,8 @@ from mlsysim.scenario import Scenario
 from mlsysim.setup import Setup
 from mlsysim.solution import NOT_DRAWN, SOURCES, Solution, Stated
 from mlsysim.sweep.distributions import Distribution, draws_of
-from mlsysim.sweep.grid import NUMBERS, SIZES, Block, Box, Grid, Uncertain
+from mlsysim.sweep.grid import NUMBERS, SIZES, Block, Grid, Uncertain
+from mlsysim.sweep.pieces import Box
 from mlsysim.sweep.quantities import QUANTITIES, Quantity, base_of, quantile, varies
 
 FEASIBLE = "feasible"

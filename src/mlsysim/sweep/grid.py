@@ -21,8 +21,10 @@ from mlsysim.models import NetworkSpec
 from mlsysim.scenario import Scenario
 from mlsysim.setup import Setup
 from mlsysim.solution import Stated
-from mlsysim.sweep.axes import Axis, Numbers, Part
+from mlsysim.sweep import pieces
+from mlsysim.sweep.axes import Axis, Part
 from mlsysim.sweep.distributions import Distribution
+from mlsysim.sweep.pieces import Box, Task, cut
 from mlsysim.sweep.quantities import quantile, varies
 from mlsysim.workload.asked import used_lengths
 
@@ -50,14 +52,6 @@ SIZES = ("batch_size", "seq_len", "context")
 """Numbers that are whole."""
 _NOT_ASKED = ("efficiency", "usd_per_hour")
 """Numbers that are no part of the question itself."""
-BOX = 3 << 13
-"""Points of a box: some arrays of them fit in a second-level cache, and all in few megabytes."""
-IN_MEMORY = 3
-"""Times that a box is as large where its points are kept in memory: putting it away costs as much for a small one."""
-TASK = 20 * BOX
-"""Points of a task: enough that handing it to a worker costs little beside it."""
-TASK_BOXES = 512
-"""Boxes that one task takes at most: small ones are slow for their size."""
 
 
 class Uncertain(NamedTuple):
@@ -76,36 +70,6 @@ class Uncertain(NamedTuple):
         for name in names:
             found += [name, *(quantile(name, level) for level in self.levels if varies(name))]
         return tuple(found)
-
-
-class Box(NamedTuple):
-    """A part of a block: from ``start`` to ``stop`` (not included) along each of its axes."""
-
-    block: int
-    start: tuple[int, ...]
-    stop: tuple[int, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Return the number of values along each axis."""
-        return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
-
-    @property
-    def points(self) -> int:
-        """Return the number of points."""
-        return math.prod(self.shape)
-
-
-class Task(NamedTuple):
-    """What one worker takes at once: boxes in the order of the grid."""
-
-    number: int
-    boxes: tuple[Box, ...]
-
-    @property
-    def points(self) -> int:
-        """Return the number of points."""
-        return sum(box.points for box in self.boxes)
 
 
 class Block(NamedTuple):
@@ -175,7 +139,7 @@ class Grid:
         """Return a block; those asked for last are kept."""
         found = self._known.get(number)
         if found is None:
-            if len(self._known) >= TASK_BOXES:
+            if len(self._known) >= pieces.TASK_BOXES:
                 self._known.clear()
             found = self._known[number] = self._made(number)
         return found
@@ -254,7 +218,7 @@ class Grid:
         boxes: list[Box] = []
         held = number = 0
         for box in self.boxes(times):
-            if boxes and (held + box.points > TASK or len(boxes) >= TASK_BOXES):
+            if boxes and (held + box.points > pieces.TASK or len(boxes) >= pieces.TASK_BOXES):
                 yield Task(number, tuple(boxes))
                 boxes, held, number = [], 0, number + 1
             boxes.append(box)
@@ -265,7 +229,7 @@ class Grid:
         """Yield the boxes of all blocks, in the order of the grid."""
         for number in range(self.blocks):
             axes = self._axes(self._word(number, "model"), self._word(number, "phase"))
-            yield from _cut(number, axes, max(1, times * BOX // (self.uncertain.draws if self.uncertain else 1)))
+            yield from cut(number, axes, max(1, times * pieces.BOX // (self.uncertain.draws if self.uncertain else 1)))
 
     def _word(self, number: int, name: str) -> Any:
         """Return the value of one word of a block."""
@@ -286,44 +250,3 @@ def _unused(model: Any, phase: str) -> set[str]:
 def _whole(asked: dict[str, Any]) -> dict[str, Any]:
     """Return a question whose whole numbers are so: ranges hold floats."""
     return {n: int(v) if n in SIZES and float(v).is_integer() else v for n, v in asked.items()}
-
-
-def _cut(number: int, axes: tuple[tuple[str, Axis], ...], points: int) -> Iterator[Box]:
-    """Yield the boxes of a block: inner axes whole as long as they fit, a batch of one apart from larger ones.
-
-    One sequence alone is measured in other ways than several at once: predictions of the two rest on other rows.
-    """
-    sizes = [len(axis) for _, axis in axes]
-    most: list[int] = []
-    room = points
-    for size in reversed(sizes):
-        most.insert(0, max(1, min(size, room)))
-        room //= max(1, most[0])
-    parts = []
-    for (name, axis), size, step in zip(axes, sizes, most, strict=True):
-        edges = list(range(0, size, step)) if size < 10**7 else range(0, size, step)
-        if name == "batch_size" and size > 1:
-            edges = sorted({*edges, *_alone(axis)})
-        parts.append(edges)
-    for start in product(*parts):
-        stop = tuple(_next(edges, at, size) for edges, at, size in zip(parts, start, sizes, strict=True))
-        yield Box(number, start, stop)
-
-
-def _next(edges: Any, at: int, size: int) -> int:
-    """Return where a part that starts at ``at`` ends."""
-    if isinstance(edges, range):
-        return min(at + edges.step, size)
-    from bisect import bisect_right
-
-    after = bisect_right(edges, at)
-    return edges[after] if after < len(edges) else size
-
-
-def _alone(axis: Axis) -> set[int]:
-    """Return the edges around values of 1 in an axis of batches."""
-    if isinstance(axis, Numbers):
-        ones = [n for n in range(len(axis)) if axis.given[n] == 1]
-    else:
-        ones = [0] if axis.values(0, 1)[0] == 1 else []
-    return {edge for n in ones for edge in (n, n + 1) if edge < len(axis)}

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from mlsysim.errors import InvalidValue
 from mlsysim.sweep.evaluate import FEASIBLE, Values
 from mlsysim.sweep.expressions import Coded
-from mlsysim.sweep.grid import NUMBERS, WORDS, Block, Box
+from mlsysim.sweep.grid import NUMBERS, WORDS, Block
+from mlsysim.sweep.pieces import Box
 from mlsysim.sweep.quantities import QUANTITIES, base_of
 
 Array = npt.NDArray[Any]

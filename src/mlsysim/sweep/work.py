@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlsysim.sweep import pieces
 from mlsysim.sweep.allocator import keep_freed_memory
 from mlsysim.sweep.assembly import Assembly
 from mlsysim.sweep.columns import Columns
 from mlsysim.sweep.evaluate import Values, evaluate
-from mlsysim.sweep.grid import BOX, IN_MEMORY, Box, Grid, Task
+from mlsysim.sweep.grid import Grid
+from mlsysim.sweep.pieces import Box, Task
 from mlsysim.sweep.points import Points, quantities_of
 from mlsysim.sweep.reduce import Reduction
 from mlsysim.sweep.store import Store
@@ -44,7 +46,7 @@ class Job:
     @property
     def times(self) -> int:
         """Return how large boxes are: larger where memory holds all points anyway."""
-        return IN_MEMORY if self.store is None and not self.reductions else 1
+        return pieces.IN_MEMORY if self.store is None and not self.reductions else 1
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -89,7 +91,7 @@ class Job:
         for points in parts:
             held.append(points)
             rows += points.box.points
-            if rows >= BOX:
+            if rows >= pieces.BOX:
                 yield self._table(held)
                 held, rows = [], 0
         if held:
