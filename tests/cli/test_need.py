@@ -98,3 +98,10 @@ def test_need_may_ask_what_fits() -> None:
     room, _ = output_of(f"mlsysim need context {STEP} --phase decode --reach 'memory_bytes <= 80 GB' -o json")
     assert code == 0
     assert json.loads(fits[: fits.rindex("\n}") + 2])["value"] == json.loads(room[: room.rindex("\n}") + 2])["value"]
+
+
+def test_no_number_of_devices() -> None:
+    run = "--tokens 15e12 --batch 2048 --seq-len 4096"
+    got, code = output_of(f"mlsysim need devices llama-3.1-8b h100 --reach 'run_s <= 1 h' {run}")
+    assert code == 1
+    assert "mlsysim: no number of devices reaches run_s <= 1 h: the best is run_s = " in got

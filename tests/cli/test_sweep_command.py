@@ -77,7 +77,9 @@ def test_what_all_rows_share_is_in_the_title(run):
 def test_the_same_rows_in_each_format(run):
     asked = (*ONE, "--batch", "1,2", "--keep", "time_s,bound")
     rows = run(*asked, "-o", "json").data
-    read = list(csv.DictReader(io.StringIO(run(*asked, "-o", "csv").out)))
+    written = run(*asked, "-o", "csv")
+    assert "[defaults-used]" in written.err
+    read = list(csv.DictReader(io.StringIO(written.out)))
     assert [float(row["time_s"]) for row in read] == [row["time_s"] for row in rows]
     assert [row["bound"] for row in read] == [row["bound"] for row in rows]
     assert run(*asked, "-o", "markdown").out.startswith("| batch size | time | bound by |\n| ---: | ---: | --- |\n")

@@ -214,10 +214,10 @@ class Answer:
     def _columns(self, part: Columns, keep: Sequence[str] | None, title: str) -> None:
         from mlsysim.report import sweeps
 
+        options.say_notes((*part.notes, *sweeps.clipped(part)))
         if self.output == "csv":
             sweeps.write_csv(part, sys.stdout)
             return
-        options.say_notes((*part.notes, *sweeps.clipped(part)))
         rows = list(sweeps.columns_rows(part)) if self.output == "json" else []
         self._emit(title, rows, sweeps.columns_table(part, keep, title))
 

@@ -66,11 +66,12 @@ def why_none(goal: Goal, i: Input, points: Sequence[float]) -> str:
     """Say that no value of an input reaches a goal, the best there is, and what binds there."""
     room = ranges(lambda v: bool(i.at(v).scenario.memory().fits), points, i.whole)
     title = i.title.split(",")[0]
+    none = "no number of devices" if i.name == "devices" else f"no {title}"
     if not room:
         question = i.at(points[0]).scenario
         held = question.memory()
         return (
-            f"no {title} reaches {goal.text}: {question.model.name} does not fit,"
+            f"{none} reaches {goal.text}: {question.model.name} does not fit,"
             f" {shown(held.total, 'B')} where there are {shown(held.capacity, 'B')}"
         )
     fitting = [p for p in points if any(r.low <= p <= r.high for r in room)]
@@ -84,9 +85,7 @@ def why_none(goal: Goal, i: Input, points: Sequence[float]) -> str:
     values = ", ".join(f"{n} = {shown(value_of(n, q, s), unit_of(n, s), 4)}" for n in goal.names)
     part, seconds = max(s.breakdown_s.items(), key=lambda item: item[1])
     share = f"{part} takes {100 * seconds / s.time_s.value:.0f} % of the step"
-    message = (
-        f"no {title} reaches {goal.text}: the best is {values}, at {title} {shown(best, i.unit, 4)}, where {share}"
-    )
+    message = f"{none} reaches {goal.text}: the best is {values}, at {title} {shown(best, i.unit, 4)}, where {share}"
     if i.name == "eta":
         message += f"; the roofline allows no eta above {i.most:.4g}"
     if not room[0].first or not room[-1].last:

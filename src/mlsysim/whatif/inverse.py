@@ -90,6 +90,8 @@ class Need:
         """Return the answer in sentences."""
         value = shown(self.value, self.unit, 4)
         head = f"{self.reach} takes {self.title} of {self.side} {value}"
+        if self.what == "devices":
+            head = f"{self.reach} takes {self.side} {value} devices"
         if self.side == "any":
             head = f"{self.reach} holds whatever the {self.title}, from {value} on"
         elif self.has is not None:
