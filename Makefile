@@ -28,6 +28,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/live.py
 	$(BIN)/python benchmarks/logs.py --gigabytes 0.2
+	$(BIN)/python benchmarks/sweep.py --memory 1e8 --dask 1e8
 
 evidence: $(VENV)/.dev
 	@test -n "$(FROM)" || { echo "usage: make evidence FROM=folder-of-published-tables"; exit 2; }
