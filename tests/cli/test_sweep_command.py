@@ -131,7 +131,7 @@ def test_levels_are_shares_or_per_cent(run, levels):
 
 
 def test_a_folder_is_written_and_gone_on_in(run, tmp_path):
-    assert run(*ONE, "--batch", "1..8", "--keep", "time_s", "--to", "points").err == "8 points in 1 files: points\n"
+    assert run(*ONE, "--batch", "1..8", "--keep", "time_s", "--to", "points").err == "8 points in 1 file: points\n"
     assert run(*ONE, "--batch", "1..8", "--keep", "time_s", "--to", "points", "--resume").code == 0
     again = run(*ONE, "--batch", "1..9", "--keep", "time_s", "--to", "points", "--resume")
     assert again.code == 2
@@ -214,3 +214,9 @@ def test_the_grid_of_each_region_is_told(run):
     )
     assert differ in done.err
     assert "scopes-differ" not in run(*ONE, "--region", "sweden,france", "--keep", "carbon_kg").err
+
+
+def test_what_is_not_uncertain_has_no_interval(run):
+    done = run(*ONE, "--uncertain", "--efficiency", "0.001", "--usd-per-hour", "2", "--keep", "time_s,usd_per_million")
+    assert " to " not in done.out
+    assert "to" in run(*ONE, "--uncertain", "--efficiency", "0.001", "--keep", "usd_per_million").out

@@ -181,6 +181,10 @@ SHOWN_FROM = 10**6
 """Points from which a bar shows how far it is."""
 
 
+def _counted(count: int, name: str) -> str:
+    return f"{count:,} {name}" if count == 1 else f"{count:,} {name}s"
+
+
 class Answer:
     """What is printed: each table as it comes, and JSON as one document in the end."""
 
@@ -196,7 +200,8 @@ class Answer:
         from mlsysim.sweep.run import Stored
 
         if isinstance(result, Stored):
-            print(f"{result.points:,} points in {result.parts:,} files: {result.path}", file=sys.stderr)
+            held = f"{_counted(result.points, 'point')} in {_counted(result.parts, 'file')}"
+            print(f"{held}: {result.path}", file=sys.stderr)
             self.feasible = True
             return
         for name, part in zip(asked.labels, (result,) if isinstance(result, Columns) else result.kept, strict=False):
@@ -208,8 +213,8 @@ class Answer:
                 self.feasible |= any(row["points"] for row in part)
                 self._emit(title, sweeps.plain_rows(part), sweeps.rows_table(part, title))
         if not isinstance(result, Columns):
-            of = f" of {result.planned:,}" if result.points < result.planned else ""
-            print(f"of {result.points:,}{of} points", file=sys.stderr)
+            part_of = f"{result.points:,} of " if result.points < result.planned else ""
+            print(f"of {part_of}{_counted(result.planned, 'point')}", file=sys.stderr)
 
     def _columns(self, part: Columns, keep: Sequence[str] | None, title: str) -> None:
         from mlsysim.report import sweeps

@@ -92,7 +92,7 @@ def _cell(columns: Columns, name: str, n: int) -> str:
     levels = [quantile(name, level) for level in columns.levels] if base_of(name) == name and varies(name) else []
     if len(levels) >= 2 and shown:
         ends = [number(float(columns[level][n]), columns.unit(name)) for level in (levels[0], levels[-1])]
-        return f"{shown} ({ends[0]} to {ends[1]})"
+        return shown if ends == [shown, shown] else f"{shown} ({ends[0]} to {ends[1]})"
     return shown
 
 
