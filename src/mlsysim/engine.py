@@ -15,7 +15,7 @@ from mlsysim.hardware import HardwareSpec
 from mlsysim.models import ModelSpec
 from mlsysim.results import Interval, Memory, Note, Result
 from mlsysim.scenario import Scenario
-from mlsysim.setup import UNKNOWN, Setup, setup_of
+from mlsysim.setup import UNKNOWN, Setup, laid_out, setup_of
 from mlsysim.solution import BOUNDS, Solution
 from mlsysim.units import parse, si
 from mlsysim.workload import Modified
@@ -121,6 +121,8 @@ class Engine:
             **modified,
         )
         assert setup is not None
+        if setup is not UNKNOWN:
+            laid_out(setup, scenario.devices)
         solution = Solution(scenario, stated, price, setup, site)
         roof, eta, time_s, memory = solution.roof, solution.efficiency, solution.time_s, solution.memory
         if strict and stated is not None and not isinstance(stated, (Calibration, Profile)):
@@ -219,6 +221,8 @@ class Engine:
         from mlsysim.sweep.run import sweep
 
         one = fields.pop("model", None)
+        if models is not None and one is not None:
+            raise InvalidValue("model", "left out where models are given", one)
         chosen = models if models is not None else one
         return sweep(
             chosen,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import NamedTuple
 
@@ -65,3 +66,31 @@ def setup_of(value: object, field: str = "plan") -> Setup:
             raise InvalidValue(f"{field}.{name}", f"a whole number of at least {least}", text or value)
         found[name] = int(text)
     return Setup(**found)  # type: ignore[arg-type]
+
+
+def laid_out(setup: Setup, devices: int, field: str = "plan") -> Setup:
+    """Return a plan that so many devices can be laid out by.
+
+    Raises
+    ------
+    InvalidValue
+        Its degrees do not divide the devices; copies beside the other degrees are not as many as there are; more
+        experts' groups than devices, or a stage of ZeRO above 3.
+    """
+    if setup.zero > 3:
+        raise InvalidValue(f"{field}.zero", "from 0 to 3", setup.zero)
+    of = [(name, degree) for name in ("tp", "pp", "cp") if (degree := getattr(setup, name))]
+    split = math.prod(degree for _, degree in of)
+    if devices % split:
+        rule = f"one whose degrees divide {devices:,} {'device' if devices == 1 else 'devices'}"
+        raise InvalidValue(field, rule, _said(of), f"it takes {split:,}, or a multiple of it")
+    if setup.dp and setup.dp * split != devices:
+        hint = f"dp = {devices // split}, or left out"
+        raise InvalidValue(f"{field}.dp", f"such that all degrees make {devices:,} devices", setup.dp, hint)
+    if setup.ep > devices:
+        raise InvalidValue(f"{field}.ep", f"at most the {devices:,} devices there are", setup.ep)
+    return setup
+
+
+def _said(degrees: list[tuple[str, int]]) -> str:
+    return " ".join(f"{name}{degree}" for name, degree in degrees)

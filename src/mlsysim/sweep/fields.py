@@ -95,6 +95,8 @@ def _uncertain(drawn: Mapping[str, Distribution], quantiles: Sequence[float] | N
     """
     if not drawn and quantiles is None:
         return None
+    if isinstance(quantiles, (int, float)):
+        quantiles = (quantiles,)
     levels = LEVELS if quantiles is None else tuple(quantiles)
     for level in levels:
         if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:

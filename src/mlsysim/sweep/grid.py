@@ -19,7 +19,7 @@ from mlsysim.costs.site import Site, site_of
 from mlsysim.errors import Checks, UsageError
 from mlsysim.models import NetworkSpec
 from mlsysim.scenario import Scenario
-from mlsysim.setup import Setup
+from mlsysim.setup import Setup, laid_out
 from mlsysim.solution import Stated
 from mlsysim.sweep import pieces
 from mlsysim.sweep.axes import Axis, Part
@@ -163,9 +163,10 @@ class Grid:
         scenario, site, reason = None, None, ""
         try:
             scenario = Scenario.of(asked.pop("model"), asked.pop("hardware"), **_whole(asked))
+            laid_out(setup, scenario.devices)
             site = None if region is None else site_of(region, pue)
         except UsageError as problem:
-            reason = str(problem)
+            scenario, reason = None, str(problem)
         return Block(number, labels, scenario, reason, efficiency, setup, site, axes)
 
     def drawn(self, block: Block) -> Mapping[str, Distribution]:

@@ -102,6 +102,8 @@ def opened(
     if len(given) > 1:
         raise InvalidValue(given[1], f"left out where {given[0]} is given", asked[given[1]])
     if executor is not None:
+        if not hasattr(executor, "submit"):
+            raise InvalidValue("executor", "an executor of concurrent.futures", executor)
         yield executor, getattr(executor, "_max_workers", None) or _processors(), None
     elif dask is not None:
         with _dask(dask) as found:

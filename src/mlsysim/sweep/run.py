@@ -82,21 +82,23 @@ def sweep(
     draws: int = DRAWS,
 ) -> Columns | Reduced | Stored:
     """Answer every combination of what the fields hold; see :meth:`Engine.sweep`."""
+    if resume and to is None:
+        raise InvalidValue("resume", "left out where no folder is given (to)", resume)
     grid = grid_of(models, hardware, fields, quantiles, draws)
     job = Job(grid, _kept(keep, grid), _reductions(reduce), None if to is None else Store(to))
     _matched(grid, job.reductions)
     _allowed(grid, job, confirm)
     if job.store is not None:
         job.store.open(about(grid, job.keep), resume)
-    with opened(executor, workers, dask) as (pool, count, anew):
-        if pool is None or isinstance(pool, ThreadPoolExecutor):
-            job = replace(job, assembly=Assembly(grid))
-        runner = _Runner(job, progress)
-        try:
+    runner = _Runner(job, progress)
+    try:
+        with opened(executor, workers, dask) as (pool, count, anew):
+            if pool is None or isinstance(pool, ThreadPoolExecutor):  # workers share this memory
+                job = replace(job, assembly=runner.assembly)
             for outcome in ordered(job, grid.tasks(job.times), pool, count, anew):
                 runner.take(outcome)
-        except KeyboardInterrupt:
-            raise Interrupted(runner.partial()) from None
+    except KeyboardInterrupt:
+        raise Interrupted(runner.partial()) from None
     return runner.result()
 
 
@@ -105,7 +107,7 @@ class _Runner:
 
     def __init__(self, job: Job, progress: Progress | None) -> None:
         self.job, self.progress = job, progress
-        self.assembly = job.assembly or Assembly(job.grid)
+        self.assembly = Assembly(job.grid)
         self.states: list[Any] = []
         self.points = 0
 
