@@ -181,3 +181,75 @@ def test_prices_in_one_list_and_options_that_were_not_held_against_the_best():
     assert several == repeated
     got, _ = output_of("mlsysim choose resnet-50 --on gpu")
     assert "-: only the next " in got
+
+
+def test_choose_among_owned_devices_tells_what_day_each_price_is_of():
+    got, code = output_of(
+        "mlsysim choose llama-3.1-8b --on h100,h200 --phase decode --own --utilisation 70% --region virginia"
+    )
+    assert code == 0
+    assert "least of each hardware; owned, 70 % of the hours used" in got
+    assert "bought (price of)" in got
+    rows = {line.split()[2].rstrip(","): line.split()[-1] for line in got.splitlines() if line.startswith(" 1 x")}
+    assert rows == {"h200-sxm": "2026", "h100-sxm": "2024-08"}
+    got, code = output_of("mlsysim choose llama-3.1-8b --on h100 --own --usd h100=30000 --usd-per-kwh 0.1 --years 3")
+    assert code == 0
+    assert got.split("time_s")[1].splitlines()[2].endswith("stated")
+    got, code = output_of("mlsysim choose llama-3.1-8b --on h100 --own")
+    assert code == 2
+    assert "region must be given where devices are owned, or usd_per_kwh" in got
+    got, code = output_of("mlsysim choose llama-3.1-8b --on h100 --years 3")
+    assert code == 2
+    assert "years must be left out where devices are rented, got 3; 'own' buys them" in got
+
+
+EVEN = "mlsysim break-even llama-3.1-8b --phase decode --batch 32"
+
+
+def test_break_even_of_rent_and_ownership_is_that_of_the_function():
+    from mlsysim.costs.ownership import Ownership
+
+    got, code = output_of(f"{EVEN} --a 'h100 specialist' --b 'h100 own' --region virginia -o json")
+    assert code == 0
+    data = json.loads(got[: got.rindex("\n}") + 2])
+    meet = Ownership().break_even("h100", "virginia", rent="specialist").utilisation
+    assert data["side"] == "from"
+    assert data["value"] == pytest.approx(meet.value, rel=1e-9)
+    got, code = output_of(f"{EVEN} --a 'h100 own' --b 'h200 own' --region virginia --over years")
+    assert "owned (price of 2024-08)" in got
+    assert "owned (price of 2026)" in got
+
+
+def test_break_even_of_two_devices_by_price_and_by_batch():
+    from mlsysim.hardware import Hardware
+
+    got, code = output_of(f"{EVEN} --a 'h100 price=3' --b b200 --over price --efficiency 0.005 -o json")
+    assert code == 0
+    data = json.loads(got[: got.rindex("\n}") + 2])
+    peaks = {d: Hardware[d].peak("bf16").value for d in ("h100", "b200")}
+    assert data["side"] == "up to"
+    assert data["value"] == pytest.approx(3 * peaks["b200"] / peaks["h100"], rel=1e-9)
+    got, code = output_of(f"{EVEN} --a 'l40s specialist' --b 'h100 specialist' --over batch")
+    assert code == 0
+    assert "from where on B has less usd_per_million than A, by batch size" in got
+    got, code = output_of(f"{EVEN} --a 'h100 price=3' --b 'h100 price=4' --over context")
+    assert code == 1
+    assert "never" in got
+
+
+@pytest.mark.parametrize(
+    ("sides", "said"),
+    [
+        ("--a h100 --b 'h100 onw'", "unknown word in --b: 'onw': did you mean own?"),
+        ("--a h100 --b 'h100 own'", "--b must be given with --region, or usd_per_kwh=: an owner pays for electricity"),
+        ("--a own=1 --b ''", "mlsysim: 2 problems:"),
+        ("--a h100 --b 'h100 years=3'", "years must be left out where devices are rented, got 3; 'own' buys them"),
+        ("--a h100 --b 'h100 own utilisation=2 usd_per_kwh=0.1'", "utilisation must be in (0, 1]"),
+        ("--a h100 --b b200 --over bach", "unknown over 'bach': did you mean batch_size?"),
+        ("--a h100 --b b2000", "unknown hardware 'b2000'"),
+    ],
+)
+def test_slips_of_break_even(sides, said):
+    got, code = output_of(f"mlsysim break-even llama-3.1-8b {sides}")
+    assert code == 2
+    assert said in got

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mlsysim import Engine, calibrate
 from mlsysim.costs.prices import price_range
 from mlsysim.efficiency.deviations import LEAST_NOISE, NORMAL_90
-from mlsysim.errors import InvalidValue, UnknownName
+from mlsysim.errors import InvalidValue, UnknownName, UsageError
 from mlsysim.hardware import Hardware
 from mlsysim.results import Interval
 from mlsysim.whatif.apart import REPEATS, pair, ratio
@@ -366,3 +366,37 @@ def test_an_option_refuses_what_contradicts_itself():
     with pytest.raises(InvalidValue, match=r"utilisation must be in \(0, 1\], got 70"):
         at("h100", utilisation=70)
     assert isinstance(at("h100", own=True, region="virginia", utilisation=0.5), Option)
+
+
+def test_owned_devices_cost_what_an_hour_of_owning_costs():
+    from mlsysim.costs.ownership import Ownership
+
+    found = choose("llama-3.1-8b", "h100,h200,esp32", phase="decode", own=True, utilisation="70%", region="virginia")
+    for o in found.options:
+        hour = Ownership().usd_per_device_hour(o.device, "virginia", utilisation=0.7).total
+        assert o.solution.price == pytest.approx(hour)
+        assert o.value("cost_usd") == pytest.approx(hour.value * o.value("time_s") / 3600)
+    (left,) = found.left
+    assert (left.hardware, left.kind) == ("esp32", "not known")
+    assert left.reason == "usd must be given: no purchase price of esp32 is known"
+
+
+def test_what_is_stated_of_owned_devices():
+    stated = {"h100": 30_000, "h200": 36_000}
+    found = choose("llama-3.1-8b", "h100,h200", phase="decode", own=True, usd=stated, usd_per_kwh=0.1)
+    assert {o.device: o.pay.costs["usd"] for o in found.options} == {"h100-sxm": 30_000, "h200-sxm": 36_000}
+    assert all(o.to_dict()["paid"] == "owned (price stated)" for o in found.options)
+    for wrong, said in (
+        ({"own": True}, "region must be given where devices are owned, or usd_per_kwh"),
+        ({"own": True, "region": ["france", "germany"]}, "region must be one, where devices are owned"),
+        ({"own": True, "usd_per_hour": 3, "region": "france"}, "own must be left out where a rent is stated, got True"),
+        ({"usd": 30_000}, "usd must be left out where devices are rented"),
+        ({"own": True, "usd": {"b200": 3}, "region": "france"}, "usd must be of devices that are asked"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            choose("llama-3.1-8b", "h100,h200", **wrong)
+
+
+def test_hours_that_are_rented_and_not_used_are_paid_by_those_that_are():
+    whole, half = (choose("llama-3.1-8b", "h100", usd_per_hour=3, utilisation=use).best for use in (None, 0.5))
+    assert half.value("cost_usd") == pytest.approx(2 * whole.value("cost_usd"))

@@ -26,6 +26,7 @@ COMMANDS = (
     "whatif",
     "compare",
     "choose",
+    "break-even",
     "cost",
     "sweep",
     "price",
@@ -58,7 +59,7 @@ class LazyGroup(click.Group):
         """Import and return one command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"mlsysim.cli.{cmd_name}").command
+        command: click.Command = import_module(f"mlsysim.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(

@@ -24,8 +24,13 @@ from mlsysim.cli.options import Word
 @click.option("--front", is_flag=True, help="show the front in place of the best of each hardware")
 @click.option("--rent", help="on-demand, hyperscaler, specialist, marketplace, spot or reserved  [default: on-demand]")
 @click.option("--price", multiple=True, help="what you pay: 2.5 for every device, or h100=2.5,h200=3.2 [USD/h]")
+@click.option("--own", is_flag=True, help="the devices are bought, not rented: needs --region or --usd-per-kwh")
+@click.option("--utilisation", type=Word(), help="share of the hours paid for that are used, 70%  [default: 1]")
+@click.option("--years", type=Word(), help="years for which what is owned is used  [default: 5]")
+@click.option("--usd", multiple=True, help="purchase price: 35000 for every device, or h100=35000,b200=55000 [USD]")
+@click.option("--usd-per-kwh", type=Word(), help="price of electricity of what is owned  [default: the region's]")
 @click.option("--tokens", type=Word(), help="tokens that a training run reads in all, for run_s and run_usd")
-@click.option("--region", help="where it runs, for carbon and water")
+@click.option("--region", help="where it runs, for carbon, water and what electricity costs an owner")
 @click.option("--plan", help="how devices share the work and what runs it: 'tp8', 'engine=vllm tp=2'")
 @click.option("--efficiency", type=Word(), help="end-to-end eta in (0, 1]; left out, it is predicted")
 @click.option("--plot", help="draw the front to this file: .png, .svg or .pdf")
@@ -37,6 +42,10 @@ def command(
     output: str,
     pareto: str,
     price: tuple[str, ...],
+    usd: tuple[str, ...],
+    own: bool,
+    years: Any,
+    usd_per_kwh: Any,
     front: bool,
     plot: str | None,
     **question: Any,
@@ -52,7 +61,16 @@ def command(
     from mlsysim.whatif.choose import OBJECTIVES, choose
 
     objectives = tuple(name.strip() for name in pareto.split(",") if name.strip()) or OBJECTIVES
-    found = choose(model, on, pareto=objectives, usd_per_hour=_prices(price), **question)
+    found = choose(
+        model,
+        on,
+        pareto=objectives,
+        usd_per_hour=_prices(price, "price"),
+        own=options.owned(own, years=years),
+        usd=_prices(usd, "usd"),
+        usd_per_kwh=usd_per_kwh,
+        **question,
+    )
     if plot:
         found.plot(plot)
     data = found.to_dict()
@@ -65,13 +83,13 @@ def command(
     sys.exit(0 if found.best else 1)
 
 
-def _prices(given: tuple[str, ...]) -> Any:
+def _prices(given: tuple[str, ...], name: str) -> Any:
     """Return what was stated of prices: one for all, or one by device.
 
     Raises
     ------
     InvalidValue
-        Both, or several for all.
+        Both, or several for all; a purchase price that is none.
     """
     from mlsysim.errors import InvalidValue
 
@@ -79,8 +97,9 @@ def _prices(given: tuple[str, ...]) -> Any:
     pairs = [part.rpartition("=") for part in parts]
     if not pairs:
         return None
-    if len(pairs) == 1 and not pairs[0][1]:
-        return options.number(parts[0])
-    if any(not equals for _, equals, _ in pairs):
-        raise InvalidValue("price", "one for all devices, or DEVICE=PRICE for each", " ".join(given))
-    return {name: options.number(value) for name, _, value in pairs}
+    if len(pairs) > 1 and any(not equals for _, equals, _ in pairs):
+        raise InvalidValue(name, "one for all devices, or DEVICE=PRICE for each", " ".join(given))
+    found = {device: options.number(value) for device, _, value in pairs}
+    if name == "usd":
+        found = {device: options.quantity(value, "USD", name) for device, value in found.items()}
+    return found if pairs[0][1] else found[""]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 from mlsysim.report.tables import Table
-from mlsysim.whatif.asked import MEANINGS, shown
+from mlsysim.whatif.asked import MEANINGS, better_if_more, shown
+from mlsysim.whatif.break_even import BreakEven
 from mlsysim.whatif.candidates import Left
 from mlsysim.whatif.choose import Choices
 from mlsysim.whatif.option import Option
@@ -24,16 +25,26 @@ def choices_table(c: Choices, most: int = SHOWN) -> Table:
     """Return a row an option, best first; sentences beneath say what the best cannot be told from, and what is left."""
     name = c.by.removeprefix("-")
     others = [n for n in _objectives(c) if n != name][:BESIDE]
-    columns = ("option", name, "times the best", *others, "meets")
+    owned = any(o.pay.owned for o in c.options)
+    numbers, bought = (name, "times the best", *others), ("bought (price of)",) * owned
+    columns = ("option", *numbers, *bought, "meets")
     rows = [
-        (o.label, _value(o, name), _against(c, n), *(_one(o, other) for other in others), _meets(c.sure[n]))
+        (
+            o.label,
+            _value(o, name),
+            _against(c, n),
+            *(_one(o, other) for other in others),
+            *(o.pay.bought(o.question.scenario.hardware) for _ in bought),
+            _meets(c.sure[n]),
+        )
         for n, o in enumerate(c.options[:most])
     ]
     title = f"{MEANINGS[name]}: {'most' if c.by.startswith('-') else 'least'} of each hardware"
     title += f" that meets {c.where}" if c.where else ""
+    title += f"; {c.options[0].pay}" if owned else ""
     if not any(sure is not None for sure in c.sure):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return Table(title, columns, rows, frozenset(columns[1:-1]), caption="\n".join(_caption(c, most)))
+    return Table(title, columns, rows, frozenset(numbers), caption="\n".join(_caption(c, most)))
 
 
 def front_table(c: Choices) -> Table:
@@ -123,3 +134,27 @@ def _together(reason: str, found: list[Left]) -> str:
 
 def _more(count: int) -> str:
     return f" and {count - NAMES} more" if count > NAMES else ""
+
+
+def break_even_table(found: BreakEven) -> Table:
+    """Return where the second option becomes better than the first, with the ends of its interval."""
+    rows = [("A", found.first), ("B", found.second), (f"B is better by {found.of}", _where(found))]
+    if found.value is not None:
+        maybe, surely = found.interval
+        side = "up to" if found.side == "up to" else "from"
+        rows.append(("  maybe", "nowhere" if maybe is None else f"{side} {found.told(maybe)}"))
+        rows.append(("  surely", "nowhere" if surely is None else f"{side} {found.told(surely)}"))
+    rows += [("  and", f"from {found.told(r.low)} up to {found.told(r.high)}") for r in found.elsewhere]
+    r = found.ratio
+    at = "its best" if found.value is None else "that point"
+    rows.append((f"{found.of}, B over A at {at}", f"{r.value:.3g} times ({r.low:.3g} to {r.high:.3g})"))
+    better = "more" if better_if_more(found.of) else "less"
+    title = f"from where on B has {better} {found.of} than A, by {found.over.replace('_', ' ')}"
+    return Table(title, ("what", "value"), rows, caption=found.reason)
+
+
+def _where(found: BreakEven) -> str:
+    if found.value is None:
+        return found.side
+    words = {"from": "from {} on", "up to": "up to {}", "between": "from {} up to {}"}[found.side]
+    return words.format(*(found.told(v) for v in (found.value, found.until) if v is not None))

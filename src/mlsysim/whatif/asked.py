@@ -138,15 +138,20 @@ def better_if_more(name: str) -> bool:
 
 def shown(value: float, unit: str, digits: int = 3) -> str:
     """Return a value for people."""
-    if unit == "USD" and value < _PLAIN:
-        return f"{value:.{digits}g} USD"
+    if unit == "USD":
+        return f"{_rounded(value, digits):,.0f} USD" if value >= _PLAIN else f"{value:.{digits}g} USD"
     if unit == "tokens" and value >= _MANY:
         return f"{si(value, '', digits)} tokens"
     return si(value, unit, digits) if unit else f"{value:,.0f}" if value >= _PLAIN else f"{value:.4g}"
 
 
+def _rounded(value: float, digits: int) -> float:
+    """Return an amount of money for people: in full up to a million, from there on with so many digits."""
+    return value if value < _MANY else float(f"{value:.{digits}g}")
+
+
 _MANY = 1e6
-"""Tokens from here on are written with a prefix."""
+"""Tokens from here on are written with a prefix, and dollars rounded."""
 _PLAIN = 1e4
 """Plain numbers from here on are written with commas."""
 

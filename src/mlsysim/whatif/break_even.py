@@ -63,16 +63,17 @@ class BreakEven:
         if self.value is None:
             return f"{head} {self.side}: {self.reason}"
         words = {"from": "from {} on", "up to": "up to {}", "between": "from {} up to {}"}[self.side]
-        found = words.format(*(self._shown(v) for v in (self.value, self.until) if v is not None))
+        found = words.format(*(self.told(v) for v in (self.value, self.until) if v is not None))
         lines = [f"{head} {found}" if self.over == "tokens" else f"{head}, by {self.over.replace('_', ' ')}, {found}"]
         if self.interval != (self.value, self.value):
             maybe, surely = self.interval
             side = "up to" if self.side == "up to" else "from"
-            sure = "surely nowhere" if surely is None else f"surely {side} {self._shown(surely)}"
-            lines.append(f"maybe {side} {self._shown(maybe)}, {sure}" if maybe is not None else sure)
+            sure = "surely nowhere" if surely is None else f"surely {side} {self.told(surely)}"
+            lines.append(f"maybe {side} {self.told(maybe)}, {sure}" if maybe is not None else sure)
         return "; ".join([*lines, *([self.reason] if self.reason else [])])
 
-    def _shown(self, value: float) -> str:
+    def told(self, value: float) -> str:
+        """Return a value of what is varied, for people."""
         if self.over == "tokens":
             return shown(value, self.unit)
         if self.over == "utilisation":

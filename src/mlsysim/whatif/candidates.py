@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mlsysim.engine import Engine
 from mlsysim.errors import InvalidValue, MlsysimError, Problems, UsageError
-from mlsysim.hardware import Hardware, HardwareSpec
 from mlsysim.results import Interval
-from mlsysim.scenario import cluster_of, hardware_of
 from mlsysim.sweep.columns import Columns
 from mlsysim.sweep.expressions import parse
 from mlsysim.sweep.fields import grid_of
@@ -20,12 +18,11 @@ from mlsysim.sweep.reduce import Pareto, Reduction, Top
 from mlsysim.sweep.run import MANY
 from mlsysim.whatif.asked import shown, unit_of
 from mlsysim.whatif.assertions import Assertion, Counts, Tally
+from mlsysim.whatif.devices import hardware_list, prices_of
 from mlsysim.whatif.option import FALLS, Option, device_of
-from mlsysim.whatif.pay import Pay, kind_of, paid
+from mlsysim.whatif.pay import Pay
 from mlsysim.whatif.wanted import Wanted
 
-KINDS = ("gpu", "tpu", "npu", "cpu", "mcu")
-"""Kinds of device that may stand for all devices of that kind."""
 ANY = Assertion(parse("time_s > 0", known_names(), "where"), "any")
 """What every answered point meets: counts those that fit."""
 
@@ -65,82 +62,43 @@ class Candidates(NamedTuple):
 
 
 def candidates_of(
-    model: Any, hardware: Any, wanted: Wanted, rent: str | None, usd_per_hour: Any, fields: Mapping[str, Any]
+    model: Any, hardware: Any, wanted: Wanted, payment: Mapping[str, Any], fields: Mapping[str, Any]
 ) -> Candidates:
-    """Ask every hardware, each at its own price.
+    """Ask every hardware, each at its own price; ``payment`` holds the arguments of :func:`prices_of`.
 
     Raises
     ------
     UsageError
         A field breaks a rule, or no hardware can be asked.
     """
-    devices = _once(hardware_list(hardware))
-    prices = prices_of(devices, rent, usd_per_hour)
+    devices = hardware_list(hardware)
+    prices = prices_of(devices, **payment)
     given = {name: value for name, value in {**fields, "phase": wanted.phase}.items() if value is not None}
     whole = grid_of(model, devices, given)  # what no hardware can be asked is told here
     if whole.points >= MANY:
         hint = f"over {len(devices)} devices; a sweep with Top and Pareto takes more, once confirmed"
         raise InvalidValue("points", f"fewer than {MANY:.0e} in a choice", f"{float(whole.points):.3g}", hint)
+    if any(pay.owned for pay in prices):
+        _one_place(whole, payment)
     found = Candidates([], [], [], whole.points)
     for device, pay in zip(devices, prices, strict=True):
         _ask(model, device, pay, wanted, given, _varied(whole), found)
     return found
 
 
-def hardware_list(hardware: Any) -> Iterator[Any]:
-    """Yield the devices that are meant.
+def _one_place(grid: Grid, payment: Mapping[str, Any]) -> None:
+    """Refuse devices that are owned in several places, or where nothing tells what electricity costs.
 
     Raises
     ------
-    UsageError
-        There are none, or one is not known.
+    InvalidValue
+        No region or several, and no price of electricity.
     """
-    listed = hardware.split(",") if isinstance(hardware, str) else hardware
-    if isinstance(listed, HardwareSpec) or not isinstance(listed, Iterable):
-        listed = [listed]
-    names = [n.strip() if isinstance(n, str) else n for n in listed]
-    if not any(names):
-        raise InvalidValue("hardware", "all, a kind of device, or at least one device", hardware)
-    for name in names:
-        if name == "all":
-            yield from Hardware
-        elif name in KINDS:
-            yield from (n for n in Hardware if Hardware[n].kind == name)
-        elif name:
-            yield name if cluster_of(name) else _registered(hardware_of(name))
-
-
-def _once(devices: Iterable[Any]) -> list[Any]:
-    """Return devices without those that were named before; specs are compared, for they have no hash."""
-    found: list[Any] = []
-    for device in devices:
-        if device not in found:
-            found.append(device)
-    return found
-
-
-def _registered(spec: HardwareSpec) -> Any:
-    """Return the name of a device of the registry, else the device."""
-    return spec.name if spec.name in Hardware and Hardware[spec.name] == spec else spec
-
-
-def prices_of(devices: Sequence[Any], rent: str | None, usd_per_hour: Any) -> list[Pay]:
-    """Return how each device is paid for: at a price that is stated, of it or of all, else at a kind of published one.
-
-    Raises
-    ------
-    UsageError
-        A price is none, is of a device that is not asked, or a kind of price is not known.
-    """
-    usual = Pay(kind_of(rent))
-    if not isinstance(usd_per_hour, Mapping):
-        pay = usual if usd_per_hour is None else paid(usd_per_hour=usd_per_hour)
-        return [pay] * len(devices)
-    stated = {hardware_of(name).name: paid(usd_per_hour=price) for name, price in usd_per_hour.items()}
-    names = {device_of(device).name for device in devices}
-    if unused := sorted(set(stated) - names):
-        raise InvalidValue("usd_per_hour", "of devices that are asked", unused[0])
-    return [stated.get(device_of(device).name, usual) for device in devices]
+    places = [label for label, _ in grid.words.get("region", ())]
+    if len(places) > 1:
+        raise InvalidValue("region", "one, where devices are owned", ", ".join(places))
+    if not places and payment.get("usd_per_kwh") is None:
+        raise InvalidValue("region", "given where devices are owned, or usd_per_kwh: electricity has a price", None)
 
 
 def _varied(grid: Grid) -> tuple[str, ...]:
@@ -159,7 +117,13 @@ def _ask(
 ) -> None:
     """Ask one hardware, and put down what it has to offer, or why it has nothing."""
     name = device_of(device).name
-    price = pay.price(device_of(device))
+    try:
+        price = pay.price(device_of(device), fields.get("region"))
+    except InvalidValue as problem:  # of owning: a figure of the device is not known
+        if problem.value is not None:
+            raise
+        found.left.append(Left(name, "not known", f"{problem.field} must be {problem.rule}"))
+        return
     if price is None and wanted.priced:
         found.left.append(Left(name, "not known", f"no {pay.rent} price is known: state usd_per_hour"))
         return

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlsysim.costs.ownership import Ownership
 from mlsysim.hardware import HardwareSpec
 from mlsysim.results import Interval
 from mlsysim.sweep.front import on_front
@@ -134,6 +135,10 @@ def choose(
     pareto: Sequence[str] = OBJECTIVES,
     rent: str | None = None,
     usd_per_hour: Any = None,
+    own: bool | Ownership = False,
+    utilisation: Any = None,
+    usd: Any = None,
+    usd_per_kwh: float | None = None,
     tokens: Any = None,
     runners: int = RUNNERS,
     phase: str | None = None,
@@ -156,6 +161,10 @@ def choose(
     rent, usd_per_hour
         A kind of published price (on-demand if not given); or a price of a device [USD/h], or one by device:
         ``{"h100": 2.5, "b200": "5 USD/h"}``. A price that is stated has no width.
+    own, utilisation, usd, usd_per_kwh
+        Devices are owned, in use for a share of the hours (1 if not given), bought for ``usd`` (of all, or by device)
+        where not for the published price, with electricity at ``usd_per_kwh`` where not that of ``region``. Of rent,
+        ``utilisation`` is the share of the hours paid for that is used.
     tokens
         What a training run reads in all, for ``run_s``, ``run_usd`` and ``run_j``.
     runners
@@ -170,7 +179,15 @@ def choose(
         A field breaks a rule, a name is not known, or no hardware can be asked.
     """
     asked = wanted_of(by, where, tuple(pareto), tokens, phase)
-    found = candidates_of(model, hardware, asked, rent, usd_per_hour, fields)
+    payment = {
+        "rent": rent,
+        "usd_per_hour": usd_per_hour,
+        "own": own,
+        "utilisation": utilisation,
+        "usd": usd,
+        "usd_per_kwh": usd_per_kwh,
+    }
+    found = candidates_of(model, hardware, asked, payment, fields)
     options = sorted(found.best, key=asked.rank)
     pairs = tuple(pair(options[0], other, asked.by_name) for other in options[1 : 1 + max(0, runners)])
     return Choices(

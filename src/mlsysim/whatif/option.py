@@ -180,7 +180,7 @@ class Option:
         price = self.solution.price
         return {
             "label": self.label,
-            "paid": str(self.pay),
+            "paid": self.pay.told(self.question.scenario.hardware),
             "usd_per_device_hour": None if price is None else price._asdict(),
             **self.result.to_dict(),
         }
@@ -201,7 +201,7 @@ def label_of(o: Option, others: Mapping[str, Any] | None = None) -> str:
     s = o.question.scenario
     more = "".join(f", {name.replace('_', ' ')} {value}" for name, value in (others or {}).items())
     if others is None and not o.pay.published:
-        more += f", {o.pay}"
+        more += f", {o.pay.told(s.hardware)}"
     return f"{s.devices} x {s.hardware.name}, batch {s.batch_size:,}{more}"
 
 

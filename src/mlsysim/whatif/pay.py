@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mlsysim.costs.ownership import Ownership, OwnershipCost
-from mlsysim.costs.prices import KINDS, price_range
+from mlsysim.costs.prices import KINDS, price_range, purchase_price
 from mlsysim.engine import stated_price
 from mlsysim.errors import InvalidValue, UnknownName
 from mlsysim.hardware import HardwareSpec
@@ -53,6 +53,20 @@ class Pay(NamedTuple):
         assert self.owned is not None
         return self.owned.usd_per_device_hour(device, region, utilisation=self.utilisation, **self.costs)
 
+    def bought(self, device: HardwareSpec) -> str:
+        """Return when the price was asked for which a device is bought; ``stated``; nothing where it is rented."""
+        if self.owned is None:
+            return ""
+        found = None if "usd" in self.costs else purchase_price(device)
+        return "stated" if found is None else found.date or f"read {found.retrieved}"
+
+    def told(self, device: HardwareSpec) -> str:
+        """Return it in a few words, of what is owned with the date of its price: those of two devices may differ."""
+        bought = self.bought(device)
+        if not bought:
+            return str(self)
+        return str(self).replace("owned", f"owned (price {bought if bought == 'stated' else f'of {bought}'})")
+
     @property
     def published(self) -> bool:
         """Return whether the price is the one that an answer takes where none is stated."""
@@ -91,7 +105,7 @@ def paid(
     given = {name: value for name, value in costs.items() if value is not None}
     if own:
         if rent is not None or usd_per_hour is not None:
-            raise InvalidValue("own", "left out where a rent is stated", own)
+            raise InvalidValue("own", "left out where a rent is stated", True)
         return Pay(owned=Ownership() if own is True else own, utilisation=share, costs=given)
     if given:
         name, value = next(iter(given.items()))
