@@ -187,6 +187,9 @@ scenario: [{context: 1.5, efficency: 3}, 3]
         "unknown key in plan.yaml: scenario[0]: 'efficency': did you mean efficiency? (known: name, ",
         "plan.yaml: scenario[1] must be a table, got 3",
         "unknown key in plan.yaml: 'modle': did you mean model or models? (known: name, ",
+        "plan.yaml: scenario[0].hardware must be given, got None",  # the model is what modle meant
+        "unknown quantity in plan.yaml: assert[0].that: 'x' (",
+        "plan.yaml: reduce[0].by must be given beside top, got None",
     ]
     found = problems(text, "plan.yaml")
     assert len(found) == len(starts)
@@ -209,21 +212,92 @@ scenario: [{name: a, model: llama-3.1-8c}, {name: a}, {model: llama-3.1-8b, hard
         "unknown quantity in plan.yaml: assert[0]: 'tpot': did you mean tpot_s?",
         "plan.yaml: assert[1].that must be a condition such as 'tpot_s < 50 ms and devices <= 8', got ",
         "plan.yaml: assert[3].for must be 'all', 'any', 'best' or a share in (0, 1], got 1.5",
-        "plan.yaml: assert[4].by must be left out unless for is 'best', got 'time_s'",
+        "plan.yaml: assert[4].by must be left out unless for is 'best', got 'time_s'; for is 'all'",
         "unknown quantity in plan.yaml: assert[5].by: 'tim_s': did you mean time_s",
         "unknown quantity in plan.yaml: keep: 'tme_s': did you mean time_s",
         "plan.yaml: reduce[0].top must be a whole number of at least 1, got 0",
         "plan.yaml: reduce[1].by must be given beside top, got None",
-        "unknown pareto in plan.yaml: reduce[2]: 'tim_s': did you mean time_s",
+        "unknown quantity in plan.yaml: reduce[2].pareto: 'tim_s': did you mean time_s",
         "plan.yaml: reduce[3].by must be left out beside summary, got 'x'",
         "plan.yaml: reduce[4] must be a table with one of top, pareto, quantiles, summary, got {}",
         "plan.yaml: reduce[5].of must be given beside quantiles, got None",
         "plan.yaml: scenario[1].model must be given, got None",
         "plan.yaml: scenario[2].models must be left out beside model, got 'gpt2'",
         "plan.yaml: scenario[1].name must be unlike that of another scenario, got 'a'",
+        "plan.yaml: batch_size must be a range that goes up, got '8..1*2'",
+        "unknown phase in plan.yaml: 'decod': did you mean decode?",
+        "unknown model in plan.yaml: scenario[0]: 'llama-3.1-8c': did you mean llama-3.1-8b",
+        "unknown hardware in plan.yaml: scenario[2]: 'hh100': did you mean h100",
     ]
     assert [start for start in starts if not any(said.startswith(start) for said in found)] == []
     assert len(found) == len(starts)
+
+
+def test_a_wrong_shape_hides_nothing_else():
+    text = """\
+contxt = 4
+steps = 1.5
+model = "llama-3.1-8b"
+hardware = ["h100", "hh100", "a1000"]
+precision = "fp7"
+batch_size = "8..1*2"
+assert = [
+    {that = "tpot_s < 50 GB", for = 1.5, by = "foo"},
+    {that = "tim_s < 50 ms", four = "any"},
+    "usd_per_million < 3 EUR",
+    "bound == memory",
+    {tat = "fits"},
+    {that = 3, for = 7},
+]
+reduce = [{top = 0, bye = "time_s", where = "tim_s < 1", per = "hardwre"}]
+"""
+    starts = [
+        "plan.toml: steps must be a whole number, ",
+        "plan.toml: assert[5].that must be a text, got 3",
+        "unknown key in plan.toml: 'contxt': did you mean context?",
+        "unknown key in plan.toml: assert[1]: 'four': did you mean for?",
+        "unknown key in plan.toml: assert[4]: 'tat': did you mean that?",  # and not that it must be given
+        "unknown key in plan.toml: reduce[0]: 'bye': did you mean by?",
+        "plan.toml: assert[0].that must be a condition such as ",
+        "plan.toml: assert[0].for must be 'all', 'any', 'best' or a share in (0, 1], got 1.5",
+        "unknown quantity in plan.toml: assert[0].by: 'foo' (`mlsysim schema --quantities` lists all)",
+        "unknown quantity in plan.toml: assert[1].that: 'tim_s': did you mean time_s",
+        "plan.toml: assert[2] must be a condition with units such as ",
+        "plan.toml: assert[3] must be a condition such as ",
+        "plan.toml: assert[5].for must be 'all', 'any', 'best' or a share in (0, 1], got 7",
+        "plan.toml: reduce[0].top must be a whole number of at least 1, got 0",
+        "unknown quantity in plan.toml: reduce[0].where: 'tim_s': did you mean time_s",
+        "unknown per in plan.toml: reduce[0]: 'hardwre': did you mean hardware?",
+        "unknown hardware in plan.toml: 'hh100': did you mean h100",
+        "unknown hardware in plan.toml: 'a1000': did you mean a100",
+        "unknown precision in plan.toml: 'fp7': did you mean fp8",
+        "plan.toml: batch_size must be a range that goes up, got '8..1*2'",
+    ]
+    found = problems(text)
+    assert [start for start in starts if sum(said.startswith(start) for said in found) != 1] == []
+    assert len(found) == len(starts)
+
+
+def test_a_word_that_no_point_has_is_told_beside_other_slips():
+    text = CHAT + "assert = [\"hardware == 'a100'\", 'tim_s < 1', {tat = 'fits'}]"
+    assert [said.partition(":")[0] for said in problems(text)] == [
+        "unknown key in plan.toml",
+        "unknown quantity in plan.toml",
+        "unknown hardware in \"hardware == 'a100'\"",
+    ]
+
+
+@pytest.mark.parametrize("name", [*WORDS, *NUMBERS, "efficiency", "quantiles", "draws"])
+def test_a_field_of_a_wrong_shape_is_told_once(name):
+    stated = {**tomllib.loads(CHAT), name: True, "assert": "fits"}
+    assert [said.partition(" must")[0] for said in problems(json.dumps(stated), "plan.json")] == [f"plan.json: {name}"]
+
+
+def test_what_all_share_is_checked_where_no_scenario_can_be_read():
+    assert [said.partition(", got")[0] for said in problems('phase = "decod"\nscenario = 3\n')] == [
+        "plan.toml: scenario must be a list of tables: [[scenario]]",
+        "unknown phase in plan.toml: 'decod': did you mean decode? (known: forward, decode, training)",
+    ]
 
 
 def test_problems_of_the_question_are_told_at_the_table_that_has_the_field():

@@ -17,6 +17,8 @@ from mlsysim.sweep.quantities import QUANTITIES, base_of
 
 Group = tuple[Any, ...]
 """Values of the fields that points are grouped by."""
+ALL_QUANTITIES = "`mlsysim schema --quantities` lists all"
+"""What is said where a quantity is not known: there are forty."""
 
 
 def groups(points: Points, per: Sequence[str]) -> list[tuple[Group, tuple[Any, ...]]]:
@@ -68,7 +70,7 @@ def names_of(where: str) -> tuple[str, ...]:
 
 
 def checked_name(name: str, field: str) -> str:
-    """Return the name of a quantity or coordinate of numbers.
+    """Return the name of a quantity or coordinate of numbers, of ``field`` or, in words, "quantity in ...".
 
     Raises
     ------
@@ -79,7 +81,8 @@ def checked_name(name: str, field: str) -> str:
     base = base_of(name)
     if name not in numbers and (not base or QUANTITIES[base].words):
         known = [n for n, quantity in QUANTITIES.items() if not quantity.words] + numbers
-        raise UnknownName(field, name, nearest(name, known), "known: " + ", ".join(known))
+        kind = field if " " in field else f"quantity in {field}"
+        raise UnknownName(f"{kind.removesuffix(':')}:", name, nearest(name, known), ALL_QUANTITIES)
     return name
 
 

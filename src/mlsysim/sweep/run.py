@@ -17,7 +17,7 @@ from mlsysim.sweep.describe import about
 from mlsysim.sweep.evaluate import Values, evaluate
 from mlsysim.sweep.fields import DRAWS, grid_of
 from mlsysim.sweep.grid import Block, Grid
-from mlsysim.sweep.grouping import condition
+from mlsysim.sweep.grouping import ALL_QUANTITIES, condition
 from mlsysim.sweep.points import single
 from mlsysim.sweep.pools import opened, ordered
 from mlsysim.sweep.quantities import ENDS, QUANTITIES
@@ -174,7 +174,7 @@ def _kept(keep: str | Sequence[str] | None, grid: Grid) -> tuple[str, ...]:
         return tuple(name for name in QUANTITIES if not grid.uncertain or name not in ENDS)
     for name in keep:
         if name not in QUANTITIES:
-            raise UnknownName("quantity", name, nearest(name, QUANTITIES), "known: " + ", ".join(QUANTITIES))
+            raise UnknownName("quantity", name, nearest(name, QUANTITIES), ALL_QUANTITIES)
     return tuple(dict.fromkeys(keep))
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.errors import InvalidValue
+from mlsysim.errors import Checks, InvalidValue
 from mlsysim.sweep.columns import NO_ROOM, WHOLE
 from mlsysim.sweep.expressions import Coded, Expression, Truth, parse
 from mlsysim.sweep.fields import LEVELS
@@ -69,18 +69,30 @@ def assertion(stated: str | Mapping[str, Any], place: str, ranks: str = "") -> A
         errors say where.
     """
     table: Mapping[str, Any] = {"that": stated} if isinstance(stated, str) else stated
-    that = parse(table["that"], known_names(), place if isinstance(stated, str) else f"{place}.that")
-    where, by = table.get("for", "all"), table.get("by", "")
+    checks = Checks()
+    that = checks(parse, table["that"], known_names(), place if isinstance(stated, str) else f"{place}.that")
+    where = table.get("for", "all")
     if not isinstance(where, str) and not 0 < where <= 1:
-        raise InvalidValue(f"{place}.for", "'all', 'any', 'best' or a share in (0, 1]", where)
-    if by and where != "best":
-        raise InvalidValue(f"{place}.by", "left out unless for is 'best'", by)
-    if where == "best":
-        by = by or ranks
-        if not by:
-            raise InvalidValue(f"{place}.by", "given for 'best', as 'usd_per_million' or '-throughput'", None)
+        checks.add(InvalidValue(f"{place}.for", "'all', 'any', 'best' or a share in (0, 1]", where))
+    by = checks(_by, table.get("by", ""), where, ranks, place)
+    checks.done()
+    assert that is not None
+    return Assertion(that, where, by or "", table.get("why", ""))
+
+
+def _by(by: str, where: str | float, ranks: str, place: str) -> str:
+    """Return what the best point is by, empty where no best one is asked for."""
+    if by:
         checked_name(by.removeprefix("-"), f"quantity in {place}.by:")
-    return Assertion(that, where, by, table.get("why", ""))
+    if where != "best":
+        if by:
+            raise InvalidValue(f"{place}.by", "left out unless for is 'best'", by, f"for is {where!r}")
+        return ""
+    if not (by or ranks):
+        raise InvalidValue(f"{place}.by", "given for 'best', as 'usd_per_million' or '-throughput'", None)
+    if not by:
+        checked_name(ranks.removeprefix("-"), f"quantity in {place}.by:")
+    return by or ranks
 
 
 class Found(NamedTuple):

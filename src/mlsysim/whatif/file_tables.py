@@ -1,4 +1,4 @@
-"""The shape of a scenario file: its keys and what each may hold; every problem of a file with its place.
+"""The shape of a scenario file: its keys and what each may hold.
 
 These dataclasses are the one description: files are validated against them, and the JSON Schema is made from them. What
 a value means (is there such a model, does a range go up) is checked where it is used.
@@ -6,13 +6,8 @@ a value means (is there such a model, does a range go up) is checked where it is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
-
-from mlsysim.errors import InvalidValue, UnknownName, UsageError
-from mlsysim.registry import nearest
 
 Word: TypeAlias = str | list[str]
 """One word or several."""
@@ -152,107 +147,6 @@ SCHEMA = "$schema"
 """The key by which a JSON file names its schema to editors."""
 OWN = (SCHEMA, "name", "description", "quantiles", "draws", "assert", "keep", "reduce", "scenario")
 """Keys that are no fields of a question."""
-
-TABLES: Mapping[str, type[Any]] = {"assert": AssertionTable, "reduce": ReductionTable, "scenario": SectionTable}
-"""The tables inside of a file, by the key that lists them."""
-_KINDS = {
-    "Word": "a text or a list of texts",
-    "Whole": "a whole number, a list of them, a range such as '1..256*2' or a table",
-    "Number": "a number, a list of them, a range such as '0.3..0.5/11' or a table",
-}
-_RULES = {
-    "for": "'all', 'any', 'best' or a share such as 0.95",
-    "assert": "a condition, or a list of conditions and tables such as {that = 'tpot_s < 50 ms', for = 'any'}",
-    "reduce": "a list of tables such as {top = 10, by = 'usd_per_million'}",
-    "scenario": "a list of tables: [[scenario]]",
-    "top": "a whole number of at least 1",
-    "draws": "a whole number",
-    "pareto": "a list of quantities",
-    "quantiles": "a list of levels from 0 to 1",
-    "of": "a quantity or a list of them",
-    "summary": "a quantity or a list of them",
-    "per": "a field or a list of them",
-}
-_TRIED = ("int", "str", "float", "dict[str,any]", *(table.__name__ for table in TABLES.values()))
-"""Steps of pydantic's places that are no keys: the kind of value that it tried."""
-Place: TypeAlias = tuple[str | int, ...]
-
-
-def problems_of(raw: Mapping[str, Any], path: Path) -> Iterator[UsageError]:
-    """Yield what is wrong with the keys of a file and the kinds of their values."""
-    import json
-
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        known = {key: value for key, value in raw.items() if key != SCHEMA}
-        TypeAdapter(FileTable).validate_json(json.dumps(known, default=str))  # of JSON alone tables are taken strictly
-    except ValidationError as problems:
-        found = {_place(problem["loc"], raw): problem for problem in problems.errors()}  # of one place the last
-        for at, problem in found.items():
-            inside = any(other[: len(at)] == at and len(other) > len(at) for other in found)
-            if not inside:
-                yield _problem(at, problem, path)
-
-
-def _place(steps: Place, raw: Any) -> Place:
-    """Return the place in the file of a problem: its steps without the kinds of value that were tried there."""
-    path: list[str | int] = []
-    here: Any = raw
-    for step in steps:
-        known = step in here if isinstance(here, dict) else isinstance(here, list) and isinstance(step, int)
-        if known:
-            here = here[step]
-        elif not isinstance(here, dict) or step != steps[-1] or _tried(step):
-            continue
-        path.append(step)
-    return tuple(path)
-
-
-def _tried(step: str | int) -> bool:
-    return step in _TRIED or str(step).startswith("list[")
-
-
-def _problem(at: Place, problem: Mapping[str, Any], path: Path) -> UsageError:
-    """Return what is wrong at a place, in a sentence of ours."""
-    if problem["type"] == "unexpected_keyword_argument":
-        tables = [step for step in at[:-1] if step in TABLES]
-        known, key = _keys(TABLES[str(tables[-1])] if tables else FileTable), str(at[-1])
-        where = f"{path.name}: {_written(at[:-1])}".rstrip(": ")
-        return UnknownName(f"key in {where}:", key, nearest(key, known), "known: " + ", ".join(known))
-    where = f"{path.name}: {_written(at)}"
-    if problem["type"] == "missing":
-        return InvalidValue(where, "given", None)
-    return InvalidValue(where, _rule(at), problem["input"])
-
-
-def _keys(table: type[Any]) -> tuple[str, ...]:
-    return tuple(_key(f.name) for f in fields(table))
-
-
-def _rule(at: Place) -> str:
-    """Return what a value at a place in the file must be."""
-    key = next((step for step in reversed(at) if isinstance(step, str)), "")
-    kinds = {_key(f.name): str(f.type).removesuffix(" | None") for f in fields(FileTable)}
-    if key in TABLES and isinstance(at[-1], int):
-        return "a table, or a condition" if key == "assert" else "a table"
-    return _RULES.get(key) or _KINDS.get(kinds.get(key, ""), "a text")
-
-
-def _written(at: Sequence[str | int]) -> str:
-    """Write a place: ``scenario[1].assert[0].for``."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in at).removeprefix(".")
-
-
-def placed(problem: Exception, place: str) -> UsageError:
-    """Return a problem of a field told with the place of the field in a file, ``plan.toml: scenario[1].``."""
-    if type(problem) is InvalidValue:
-        return InvalidValue(f"{place}{problem.field}".rstrip("."), problem.rule, problem.value, problem.hint)
-    if isinstance(problem, UnknownName):
-        kind, _, inner = problem.kind.rstrip(":").partition(" in ")
-        listing = str(problem).rpartition(" (")[2].removesuffix(")")
-        return UnknownName(f"{kind} in {f'{place}{inner}'.rstrip('.: ')}:", problem.name, problem.nearest, listing)
-    return UsageError(f"{place.rstrip('.: ')}: {problem}")
 
 
 def listed(value: Any) -> list[Any]:

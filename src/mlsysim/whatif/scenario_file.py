@@ -25,10 +25,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.files import read_fields
 from mlsysim.registry import nearest
-from mlsysim.sweep.grouping import condition
+from mlsysim.sweep.grouping import ALL_QUANTITIES, condition
 from mlsysim.sweep.slips import unmatched
 from mlsysim.whatif.assertions import Assertion, assertion
-from mlsysim.whatif.file_tables import OWN, listed, placed, problems_of
+from mlsysim.whatif.file_shape import UNSOUND, Told, placed, sound
+from mlsysim.whatif.file_tables import OWN, listed
+from mlsysim.whatif.file_values import resolved
 from mlsysim.whatif.reductions import Conditional, reduction
 
 if TYPE_CHECKING:
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 ENDINGS = (".toml", ".yaml", ".yml", ".json")
 """What the name of a scenario file ends with."""
-_FILES = ("model", "hardware", "draft")
-"""Fields that may name files."""
 
 
 @dataclass(frozen=True)
@@ -95,26 +95,35 @@ def read_scenarios(path: str | Path) -> ScenarioFile:
     file = Path(path).expanduser()
     if file.suffix.lower() not in ENDINGS:
         raise InvalidValue("scenario file", f"one that ends with {', '.join(ENDINGS)}", str(path))
-    raw = _stated(read_fields(file, "scenario file"))
-    checks = Checks()
-    for problem in problems_of(raw, file):
-        checks.add(problem)
-    checks.done()
-    own_tables = raw.get("scenario", [{}])
-    if not own_tables:
-        raise InvalidValue(f"{file.name}: scenario", "a list of one table or more", own_tables)
-    numbered = enumerate(own_tables) if "scenario" in raw else [(None, {})]
-    sections = [_Reader(raw, own, number, file, checks).section() for number, own in numbered]
+    checks = Told()
+    raw = sound(_stated(read_fields(file, "scenario file")), file, checks)
+    readers = list(_readers(raw, file, checks))
+    sections = [reader.section() for reader in readers]
     names = [section.name for section in sections]
     for n, name in enumerate(names):
         if name in names[:n]:
-            place = f"{file.name}: scenario[{n}].name"
-            checks.add(InvalidValue(place, "unlike that of another scenario", name))
-    checks.done()
-    for slip in _unmatched(sections):
-        checks.add(slip)
+            checks.add(InvalidValue(f"{readers[n].place}name", "unlike that of another scenario", name))
+    if all(reader.asked for reader in readers):
+        for slip in _unmatched(sections):
+            checks.add(slip)
     checks.done()
     return ScenarioFile(file, raw.get("name", file.stem), raw.get("description", ""), tuple(sections))
+
+
+def _readers(raw: dict[str, Any], file: Path, checks: Told) -> Iterator[_Reader]:
+    """Yield what reads each scenario; where none is sound, what reads the fields that all would share."""
+    if "scenario" not in raw:
+        yield _Reader(raw, {}, None, file, checks)
+        return
+    tables = raw["scenario"]
+    if not tables:
+        checks.add(InvalidValue(f"{file.name}: scenario", "a list of one table or more", tables))
+    numbered = [(n, own) for n, own in enumerate(listed(tables)) if own != UNSOUND]
+    for number, own in numbered:
+        yield _Reader(raw, own, number, file, checks)
+    if not numbered:
+        unsaid = {"hardware": UNSOUND} if "models" in raw else {"model": UNSOUND, "hardware": UNSOUND}
+        yield _Reader({**unsaid, **raw}, {}, None, file, checks)
 
 
 @dataclass
@@ -125,7 +134,8 @@ class _Reader:
     own: Mapping[str, Any]
     number: int | None
     path: Path
-    checks: Checks
+    checks: Told
+    asked: bool = False
     head: str = field(init=False)
     place: str = field(init=False)
 
@@ -148,7 +158,6 @@ class _Reader:
     def section(self) -> Section:
         """Return the scenario, checked; a part with a problem is left out."""
         both = {**self.raw, **self.own}
-        before = len(self.checks.problems)
         called = self.raw.get("name", self.path.stem) if self.number is None else f"scenario[{self.number}]"
         found = Section(
             name=self.own.get("name", called),
@@ -157,10 +166,9 @@ class _Reader:
             assertions=tuple(self.assertions(both)),
             keep=self.kept(both),
             reduce=tuple(self.reductions(both)),
-            drawing={name: both[name] for name in ("quantiles", "draws") if name in both},
+            drawing={name: both[name] for name in ("quantiles", "draws") if both.get(name, UNSOUND) != UNSOUND},
         )
-        if len(self.checks.problems) == before:
-            self.ask(found)
+        self.ask(found)
         return found
 
     def fields(self) -> dict[str, Any]:
@@ -169,7 +177,13 @@ class _Reader:
         for name in ("model", "hardware"):
             if name not in given:
                 self.checks.add(InvalidValue(f"{self.place}{name}", "given", None))
-        return {n: self.checked(self.at(n), _resolved, n, value, self.path, given) for n, value in given.items()}
+                given[name] = UNSOUND
+        return {
+            name: UNSOUND
+            if (found := self.checked(self.at(name), resolved, name, value, self.path, given)) is None
+            else found
+            for name, value in given.items()
+        }
 
     def _fields(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields in one table of the file; ``models`` is another word for ``model``."""
@@ -186,13 +200,15 @@ class _Reader:
         ranks = next((table["by"] for table in listed(both.get("reduce")) if "top" in table and "by" in table), "")
         tables = [(self.head, self.raw), *([(self.place, self.own)] if self.number is not None else [])]
         stated = [(f"{at}assert[{n}]", one) for at, t in tables for n, one in enumerate(listed(t.get("assert")))]
-        found = [self.checks(assertion, one, at, ranks) for at, one in stated]
+        found = [self.checks(assertion, one, at, ranks) for at, one in stated if one != UNSOUND]
         return [one for one in found if one]
 
     def reductions(self, both: Mapping[str, Any]) -> list[Conditional]:
         """Return what is to be kept in place of all points."""
         at, tables = self.at("reduce"), listed(both.get("reduce"))
-        found = [self.checked(f"{at}reduce[{n}].", reduction, table) for n, table in enumerate(tables)]
+        found = [
+            self.checked(f"{at}reduce[{n}].", reduction, table) for n, table in enumerate(tables) if table != UNSOUND
+        ]
         return [one for one in found if one]
 
     def kept(self, both: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -201,23 +217,24 @@ class _Reader:
 
         for name in listed(both.get("keep")):
             if not base_of(name):
-                known = "known: " + ", ".join(QUANTITIES)
-                self.checks.add(
-                    UnknownName(f"quantity in {self.at('keep')}keep:", name, nearest(name, QUANTITIES), known)
-                )
+                near = nearest(name, QUANTITIES)
+                self.checks.add(UnknownName(f"quantity in {self.at('keep')}keep:", name, near, ALL_QUANTITIES))
         return tuple(listed(both["keep"])) if "keep" in both else None
 
     def ask(self, section: Section) -> None:
         """Find out whether the question can be asked; the problems of its fields are told at their places."""
-        found = Checks()
-        found(lambda: section.grid)
-        told: set[str] = set()
+        found, told = Checks(), Told()
+        self.asked = found(lambda: section.grid) is not None
         for problem in found.problems:
-            said = re.match(r"\w*", str(getattr(problem, "field", "") or getattr(problem, "kind", "")))
-            name = said[0] if said else ""
-            if not name or name not in told:  # what follows from the first problem of a field says nothing more
+            told.add(problem)  # type: ignore[arg-type]
+        said: set[tuple[str, str]] = set()
+        for problem in told.problems:
+            named = re.match(r"\w*", str(getattr(problem, "field", "") or getattr(problem, "kind", "")))
+            name = named[0] if named else ""
+            one = name, problem.name if isinstance(problem, UnknownName) else ""
+            if not name or one not in said:  # what follows from the first problem of a field says nothing more
                 self.checks.add(placed(problem, self.at(name)))
-            told.add(name)
+            said.add(one)
 
 
 def _stated(value: Any) -> Any:
@@ -238,42 +255,3 @@ def _unmatched(sections: Sequence[Section]) -> Iterator[UnknownName]:
     conditions = [a.that for section in sections for a in section.assertions]
     conditions += [found for s in sections for r in s.reduce if (found := condition(r.where))]
     return unmatched(conditions, known, "in this file")
-
-
-def _resolved(name: str, value: Any, path: Path, given: Mapping[str, Any]) -> Any:
-    """Return a value whose files are found from the folder of the scenario file, and whose calibrations are read."""
-    if isinstance(value, list):
-        return [_resolved(name, one, path, given) for one in value]
-    if name == "efficiency":
-        return _efficiency(value, path, given)
-    return (_near(value, path) or value) if name in _FILES else value
-
-
-def _near(name: str, path: Path) -> str | None:
-    """Return the path of what a file names, seen from its own folder; None where there is no such file."""
-    from mlsysim.hardware import Hardware
-    from mlsysim.models import Models
-
-    if name in Hardware or name in Models:
-        return None
-    try:
-        found = path.parent / Path(name).expanduser()
-        return str(found) if found.exists() else None
-    except (OSError, RuntimeError):  # a name that no file can have, or of the folder of a user who is none
-        return None
-
-
-def _efficiency(value: Any, path: Path, given: Mapping[str, Any]) -> Any:
-    """Return eta as a sweep takes it: a saved calibration, or a log that is calibrated."""
-    from mlsysim.calibration import store
-    from mlsysim.calibration.from_log import calibrate_log
-
-    if isinstance(value, str) and (found := _near(value, path)):
-        value = {"log": found}
-    kind, named = next(iter(value.items())) if isinstance(value, Mapping) and len(value) == 1 else ("", None)
-    if kind == "calibration" and isinstance(named, str):
-        return store.combined([_near(part.strip(), path) or part for part in named.split(",")])
-    if kind == "log" and isinstance(named, str):
-        stated = {name: given[name] for name in ("model", "hardware") if isinstance(given.get(name), str)}
-        return calibrate_log(_near(named, path) or named, **stated)
-    return value
