@@ -163,6 +163,52 @@ def test_eta_from_a_saved_calibration_and_from_a_log():
     assert both.scenarios[0].grid.points == 3
 
 
+SEVERAL = """\
+model = "llama-3.1-8b"
+hardware = ["h100", "l40s"]
+phase = "decode"
+batch_size = 8
+context = 1250
+devices = 2
+"""
+
+
+def test_a_log_says_of_which_device_it_is_where_several_are_asked():
+    log = f'log = "{LOGS / "vllm_server.log"}"'
+    read = read_scenarios(write(f'{SEVERAL}efficiency = {{{log}, hardware = "h100"}}'))
+    found = read.scenarios[0].sweep()
+    assert found["throughput"][0] == pytest.approx(1001, rel=1e-3)  # of the device that was measured, as measured
+    assert found["throughput"][1] < found["throughput"][0]
+
+
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        ("", "plan.toml: efficiency.hardware must be given, got None; several are asked about: say whose log it is, "),
+        (', hardwre = "h100"', "unknown key in plan.toml: efficiency: 'hardwre': did you mean hardware? (known: log, "),
+        (', hardware = "h1000"', "unknown hardware in plan.toml: efficiency: 'h1000': did you mean h100"),
+        (", hardware = 3", "plan.toml: efficiency.hardware must be a text, got 3"),
+        (', hardware = "h100", model = "gpt2"', "plan.toml: efficiency.model must be the one that the log is of ("),
+    ],
+)
+def test_what_stands_beside_a_log_is_checked(beside, said):
+    (found,) = problems(f'{SEVERAL}efficiency = {{log = "{LOGS / "vllm_server.log"}"{beside}}}')
+    assert found.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('{log = "none.log"}', "plan.toml: efficiency.log must be a file that can be read, got 'none.log'"),
+        ("{log = 3}", "plan.toml: efficiency.log must be a text, got 3"),
+        ('{calibration = "x", model = "gpt2"}', "unknown key in plan.toml: efficiency: 'model' (known: calibration)"),
+    ],
+)
+def test_a_table_of_eta_is_checked(table, said):
+    (found,) = problems(f"{SEVERAL}efficiency = {table}")
+    assert found.startswith(said)
+
+
 # Problems
 
 

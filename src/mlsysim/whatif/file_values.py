@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ from mlsysim.registry import nearest
 
 _FILES = ("model", "hardware", "draft")
 """Fields that may name files."""
-_OF_LOG = ("model", "hardware")
-"""What may stand beside a log: whose run it is."""
+_BESIDE: Mapping[str, Sequence[str]] = {"calibration": (), "log": ("model", "hardware")}
+"""Tables that eta may be, and what may stand beside: of a log, whose run it is."""
 
 
 def resolved(name: str, value: Any, path: Path, given: Mapping[str, Any]) -> Any:
@@ -52,35 +52,40 @@ def _efficiency(value: Any, path: Path, given: Mapping[str, Any]) -> Any:
         value = {"log": found}
     if not isinstance(value, Mapping):
         return value
-    for kind, beside in (("calibration", ()), ("log", _OF_LOG)):
-        if isinstance(value.get(kind), str):
-            for key in value:
-                if key not in (kind, *beside):
-                    known = (kind, *beside)
-                    raise UnknownName("key in efficiency:", key, nearest(key, known), "known: " + ", ".join(known))
-    if isinstance(named := value.get("calibration"), str):
-        return store.combined([_near(part.strip(), path) or part for part in named.split(",")])
-    return _of_log(value, path, given) if isinstance(value.get("log"), str) else value
+    for kind, beside in _BESIDE.items():
+        if kind in value:
+            _check_keys(value, (kind, *beside))
+    if "calibration" in value:
+        return store.combined([_near(part.strip(), path) or part for part in value["calibration"].split(",")])
+    return _of_log(value, path, given) if "log" in value else value
 
 
-def _of_log(table: Mapping[str, Any], path: Path, given: Mapping[str, Any]) -> Any:
+def _check_keys(table: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key, value in table.items():
+        if key not in known:
+            raise UnknownName("key in efficiency:", key, nearest(key, known), "known: " + ", ".join(known))
+        if not isinstance(value, str):
+            raise InvalidValue(f"efficiency.{key}", "a text", value)
+
+
+def _of_log(table: Mapping[str, str], path: Path, given: Mapping[str, Any]) -> Any:
     """Return what a log says, of the model and hardware beside it, or of the one that the question is about."""
     from mlsysim.calibration.from_log import calibrate_log
 
-    for name in _OF_LOG:
-        if name in table and not isinstance(table[name], str):
-            raise InvalidValue(f"efficiency.{name}", "a text", table[name])
-    beside: dict[str, Any] = {name: _near(table[name], path) or table[name] for name in _OF_LOG if name in table}
-    single = {name: one for name in _OF_LOG if isinstance(one := _only(given.get(name)), str)}
+    log, names = table["log"], _BESIDE["log"]
+    beside = {name: _near(table[name], path) or table[name] for name in names if name in table}
+    single = {name: one for name in names if isinstance(one := _only(given.get(name)), str)}
+    stated: dict[str, Any] = {**single, **beside}
     try:
-        return calibrate_log(_near(table["log"], path) or table["log"], **(single | beside))
+        return calibrate_log(_near(log, path) or log, **stated)
     except InvalidValue as problem:
-        name = problem.field
-        if name not in _OF_LOG or (name in single and name not in beside):
+        name, rule, hint = problem.field, problem.rule, problem.hint
+        if name not in ("log", *names) or name in single.keys() - beside.keys():
             raise
-        several = "" if name in beside else f"of several, say whose log it is: {{log = '...', {name} = '...'}}"
-        hint = "; ".join(said for said in (problem.hint, several) if said)
-        raise InvalidValue(f"efficiency.{name}", problem.rule, problem.value, hint) from None
+        if name not in stated and isinstance(given.get(name), list):
+            rule, said = "given", f'several are asked about: say whose log it is, {{log = "{log}", {name} = "..."}}'
+            hint = f"{hint}; {said}" if hint else said
+        raise InvalidValue(f"efficiency.{name}", rule, problem.value, hint) from None
     except UnknownName as problem:
         if problem.kind not in beside:
             raise

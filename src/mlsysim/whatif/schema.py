@@ -106,7 +106,11 @@ def _tables() -> Mapping[str, Any]:
                 table(
                     "A calibration by its name (`mlsysim calibrations`) or file.", {"calibration": run}, ["calibration"]
                 ),
-                table("The log of a run, relative to this file.", {"log": run}, ["log"]),
+                table(
+                    "The log of a run, relative to this file; and of which model and device, where several are asked.",
+                    {"log": run, "model": run, "hardware": run},
+                    ["log"],
+                ),
                 table(
                     "Between two numbers in 90 % of cases.",
                     {"low": end, "high": end, "median": end},
