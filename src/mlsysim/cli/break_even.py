@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from mlsysim.cli import options
-from mlsysim.cli.options import Word
 
 _ALIASES = {"batch": "batch_size", "price": "usd_per_hour", "once": "fixed_usd"}
 """Short names of what is stated of a side, or varied of both."""
@@ -37,7 +36,7 @@ _SIDE = "a device, then any of: own, a kind of rent, NAME=VALUE"
 @click.option("--of", default="usd_per_million", help="what is compared  [default: usd_per_million]")
 @click.option("--region", help="where both run: what electricity costs an owner, carbon and water")
 @click.option("--plan", help="how devices share the work and what runs it: 'tp8', 'engine=vllm tp=2'")
-@click.option("--efficiency", type=Word(), help="end-to-end eta in (0, 1] of both; left out, it is predicted")
+@click.option("--efficiency", type=options.Eta(), help=options.ETA)
 @options.question
 @options.output
 def command(model: str, a: str, b: str, over: str, of: str, output: str, **question: Any) -> None:
@@ -134,7 +133,7 @@ def _side(text: str, field: str, both: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(name: str, text: str) -> Any:
     """Return the value of a word: a number, a quantity in its unit, or the text."""
-    value = options.number(text)
+    value = options.eta(text) if name == "efficiency" else options.number(text)
     if name in _UNITS:
         return options.quantity(value, _UNITS[name], name)
     if name == "discount_rate":

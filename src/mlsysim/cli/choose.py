@@ -32,7 +32,7 @@ from mlsysim.cli.options import Word
 @click.option("--tokens", type=Word(), help="tokens that a training run reads in all, for run_s and run_usd")
 @click.option("--region", help="where it runs, for carbon, water and what electricity costs an owner")
 @click.option("--plan", help="how devices share the work and what runs it: 'tp8', 'engine=vllm tp=2'")
-@click.option("--efficiency", type=Word(), help="end-to-end eta in (0, 1]; left out, it is predicted")
+@click.option("--efficiency", type=options.Eta(many=True), help=options.ETA)
 @click.option("--plot", help="draw the front to this file: .png, .svg or .pdf")
 @options.question
 @options.output

@@ -84,6 +84,72 @@ class Word(click.ParamType[Any]):
         return number(value) if isinstance(value, str) else value
 
 
+class Eta(Word):
+    """A share, ``predicted``, or the name of a saved calibration, which is read; ``many`` takes lists and ranges."""
+
+    name = "eta"
+
+    def __init__(self, *, many: bool = False) -> None:
+        self.many = many
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number, the words a sweep reads, or the profile that was saved under the name."""
+        return eta(value, many=self.many) if isinstance(value, str) else value
+
+
+def eta(text: str, *, many: bool = False) -> Any:
+    """Return what an eta is said to be: a number, a word as it is, or a saved calibration.
+
+    Of several calibrations with commas all points count together; where there may be ``many`` etas, each is one.
+
+    Raises
+    ------
+    InvalidValue
+        A name under which no calibration is saved.
+    """
+    if isinstance(found := number(text), (int, float)):
+        return found
+    parts = [part.strip() for part in text.split(",")]
+    named = list(map(_named, parts))
+    if not any(named) or not (many or all(named)):
+        return text
+    if not many:
+        return _calibration(*parts)
+    each = [_calibration(part) if _named(part) else number(part) for part in parts if part]
+    return each if len(each) > 1 else each[0]
+
+
+def _named(word: str) -> bool:
+    """Return whether a word can be a name, and is no number, quantity or range."""
+    if word.lower() in {"predicted", "nan", "inf"} or not any(map(str.isalpha, word)):
+        return False
+    return word[0].isalpha() or _stem(word) in _saved()
+
+
+def _calibration(*names: str) -> Profile:
+    from mlsysim.calibration import store
+
+    saved = _saved()
+    for name in names:
+        if name.lower().endswith(".toml") or _stem(name) in saved:
+            continue
+        near = nearest(_stem(name), saved)
+        listed = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(saved)}" if saved else ""
+        listed = listed or "none is saved: `mlsysim calibrate ... --save NAME`"
+        raise InvalidValue("efficiency", "a number in (0, 1], or the name of a calibration", name, listed)
+    return store.combined(names)
+
+
+def _stem(name: str) -> str:
+    return name.partition("@")[0]
+
+
+def _saved() -> list[str]:
+    from mlsysim.calibration import store
+
+    return sorted(store.names())
+
+
 class Format(click.ParamType[str]):
     """One of :data:`FORMATS`."""
 
@@ -98,6 +164,8 @@ class Format(click.ParamType[str]):
 
 
 output = click.option("--output", "-o", type=Format(), default="table", help="table, json, csv or markdown")
+
+ETA = "end-to-end eta in (0, 1], or the name of a saved calibration; left out, it is predicted"
 
 _QUESTION = (
     click.option("--phase", help="forward (prefill), decode or training  [default: forward]"),
@@ -125,9 +193,10 @@ _MODIFIERS = (
     click.option("--steps", type=Word(), help="denoising steps of a diffusion model"),
 )
 _DEVICES = (click.option("--devices", type=Word(), help="identical devices that share the work  [default: 1]"),)
-_ETA = (
+_EFFICIENCY = click.option("--efficiency", type=Eta(), help=ETA)
+_EFFICIENCIES = click.option("--efficiency", type=Eta(many=True), help=ETA)
+_BESIDE = (
     click.option("--usd-per-hour", help="price of one device, for the cost of a step"),
-    click.option("--efficiency", type=Word(), help="end-to-end eta in (0, 1]; left out, it is predicted"),
     click.option("--plan", help="how devices share the work and what runs it: 'tp8 pp4', 'engine=vllm tp=2'"),
     click.option("--region", help="where it runs, for carbon and water: sweden, virginia, us-east-1, ..."),
     click.option("--pue", type=Word(), help="what the building takes over the equipment  [default: the operator's]"),
@@ -147,12 +216,12 @@ def workload(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def efficiency(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say what eta is assumed, of one question."""
-    return _add((*_ETA, *_STRICT), function)
+    return _add((_EFFICIENCY, *_BESIDE, *_STRICT), function)
 
 
 def efficiencies(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say what eta is assumed, of many points: none of them is refused."""
-    return _add(_ETA, function)
+    return _add((_EFFICIENCIES, *_BESIDE), function)
 
 
 def _add(options: Iterable[Callable[..., Any]], function: Callable[..., Any]) -> Callable[..., Any]:
