@@ -7,6 +7,7 @@ import sys
 from typing import NamedTuple
 
 import pytest
+from conftest import output_of
 
 from mlsysim import Engine
 from mlsysim.cli.app import main
@@ -220,3 +221,29 @@ def test_what_is_not_uncertain_has_no_interval(run):
     done = run(*ONE, "--uncertain", "--efficiency", "0.001", "--usd-per-hour", "2", "--keep", "time_s,usd_per_million")
     assert " to " not in done.out
     assert "to" in run(*ONE, "--uncertain", "--efficiency", "0.001", "--keep", "usd_per_million").out
+
+
+def test_on_takes_a_kind_of_device_as_choose_does():
+    from mlsysim.hardware import Hardware
+
+    got, code = output_of("mlsysim sweep --model resnet-50 --on tpu,h100 --precision bf16 --output json")
+    assert code == 0
+    rows = json.JSONDecoder().raw_decode(got)[0]
+    tpus = [name for name in Hardware if Hardware[name].kind == "tpu"]
+    assert [row["hardware"] for row in rows] == [*tpus, "h100-sxm"]
+    got, code = output_of("mlsysim sweep --model resnet-50 --on gpu --top 3")
+    assert code == 0
+    assert got.count("[price-taken]") == 6
+    assert "[price-taken] and " in got
+
+
+def test_no_empty_table_where_nothing_meets_a_condition():
+    got, code = output_of("mlsysim sweep --model resnet-50 --on h100 --top 3 --where 'time_s < 1 ns'")
+    assert code == 1
+    assert "no feasible point meets the condition" in got
+    assert "throughput" not in got
+    assert "──" not in got
+    got, code = output_of("mlsysim choose resnet-50 --on h100 --where 'time_s < 1 ns'")
+    assert code == 1
+    assert "not h100-sxm: 1 x h100-sxm" in got
+    assert "──" not in got

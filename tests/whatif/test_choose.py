@@ -400,3 +400,10 @@ def test_what_is_stated_of_owned_devices():
 def test_hours_that_are_rented_and_not_used_are_paid_by_those_that_are():
     whole, half = (choose("llama-3.1-8b", "h100", usd_per_hour=3, utilisation=use).best for use in (None, 0.5))
     assert half.value("cost_usd") == pytest.approx(2 * whole.value("cost_usd"))
+
+
+def test_money_is_told_in_full():
+    from mlsysim.whatif.asked import shown
+
+    told = {0.00123: "0.00123 USD", 12.3456: "12.3 USD", 153_224.4: "153,224 USD", 1_691_234.0: "1,690,000 USD"}
+    assert {value: shown(value, "USD") for value in told} == told

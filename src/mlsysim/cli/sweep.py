@@ -16,6 +16,7 @@ from mlsysim.errors import Checks, InvalidValue
 
 if TYPE_CHECKING:
     from mlsysim.report.tables import Table
+    from mlsysim.results import Note
     from mlsysim.sweep.columns import Columns
     from mlsysim.sweep.run import Progress, Reduced, Stored
 
@@ -46,7 +47,7 @@ def _run(function: Any) -> Any:
 @click.command("sweep", short_help="Answer every combination of what the fields hold.")
 @click.argument("file", required=False)
 @click.option("--model", help="models, separated by commas")
-@click.option("--hardware", "--on", help="devices, separated by commas")
+@click.option("--hardware", "--on", help="devices with commas, a kind (gpu, tpu, npu, cpu, mcu) or all")
 @options.question
 @options.efficiencies
 @keeping
@@ -95,6 +96,8 @@ def _asked(given: dict[str, Any]) -> list[Asked]:
     kept = {name: given.pop(name) for name in NAMES}
     file = given.pop("file")
     fields = {name: value for name, value in given.items() if value is not None}
+    if "hardware" in fields:
+        fields["hardware"] = _devices(fields["hardware"])
     reduce, keep = reductions(kept), listed(kept["keep"])
     drawing = {name: value for name, value in uncertain(kept).items() if value is not None}
     if file is None:
@@ -114,6 +117,14 @@ def _asked(given: dict[str, Any]) -> list[Asked]:
         ask = partial(Engine.sweep, **{**section.fields, **fields}, **stated)
         found.append(Asked(section.name, shown, _labels(what), ask))
     return found
+
+
+def _devices(text: str) -> Any:
+    """Return the devices that kinds and ``all`` stand for among names with commas; names alone as they are."""
+    from mlsysim.whatif.devices import KINDS, hardware_list
+
+    names = {name.strip() for name in text.split(",")}
+    return hardware_list(text) if names & {"all", *KINDS} else text
 
 
 def _labels(reduce: Sequence[Any]) -> tuple[str, ...]:
@@ -181,6 +192,20 @@ SHOWN_FROM = 10**6
 """Points from which a bar shows how far it is."""
 
 
+MOST_NOTES = 6
+"""Notes of one code that are said one by one: over all devices there are as many prices."""
+
+
+def _say_notes(notes: Sequence[Note]) -> None:
+    """Write notes to standard error, of each code the first of them, and how many more there are."""
+    for code in dict.fromkeys(note.code for note in notes):
+        said = [note for note in notes if note.code == code]
+        few = said if len(said) <= MOST_NOTES else said[: MOST_NOTES - 1]
+        options.say_notes(few)
+        if len(few) < len(said):
+            print(f"[{code}] and {len(said) - len(few)} more of these", file=sys.stderr)
+
+
 def _counted(count: int, name: str) -> str:
     return f"{count:,} {name}" if count == 1 else f"{count:,} {name}s"
 
@@ -219,7 +244,7 @@ class Answer:
     def _columns(self, part: Columns, keep: Sequence[str] | None, title: str) -> None:
         from mlsysim.report import sweeps
 
-        options.say_notes((*part.notes, *sweeps.clipped(part)))
+        _say_notes((*part.notes, *sweeps.clipped(part)))
         if self.output == "csv":
             sweeps.write_csv(part, sys.stdout)
             return

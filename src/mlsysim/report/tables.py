@@ -118,7 +118,7 @@ def _drawn(console: Any, table: Table) -> None:
         drawn.add_row(*(Text(row[i]) for i in _shown(table)))
     if table.title:
         console.print(Text(table.title, "bold"))  # not the table's own title, which wraps to its width
-    console.print(drawn)
+    console.print(drawn if table.rows else "")
     if table.caption:
         console.print(Text(table.caption, "italic"))
     for row in table.rows if table.beneath else ():
