@@ -171,7 +171,6 @@ def test_it_is_plain_data():
         ),
         ({"where": "tpot < 3"}, UnknownName, "unknown quantity in where: 'tpot': did you mean tpot_s"),
         ({"by": "run_s"}, InvalidValue, "tokens must be stated where run_s is asked"),
-        ({"by": "run_kg", "tokens": 1e9}, InvalidValue, "by must be a quantity that options are ranked by: run_s,"),
         ({"pareto": ("time_s",)}, InvalidValue, "pareto must be two objectives or more"),
         ({"rent": "spott"}, UnknownName, "unknown rent 'spott': did you mean spot"),
         ({"usd_per_hour": {"l4": 2}}, InvalidValue, "usd_per_hour must be of devices that are asked, got 'l4'"),
@@ -407,3 +406,17 @@ def test_money_is_told_in_full():
 
     told = {0.00123: "0.00123 USD", 12.3456: "12.3 USD", 153_224.4: "153,224 USD", 1_691_234.0: "1,690,000 USD"}
     assert {value: shown(value, "USD") for value in told} == told
+
+
+def test_the_run_that_emits_least_is_found_with_the_hosts_in_it():
+    found = choose(MODEL, "h100,b200,l40s", by="run_kg", tokens=1e12, region="virginia", devices=64, batch_size=1024)
+    tokens = 1024 * 2048
+    by_hand = {}
+    for o in found.options:
+        step = Engine.solve(MODEL, o.device, phase="training", batch_size=1024, devices=64, region="virginia")
+        by_hand[o.device] = step.carbon_kg.value * 1e12 / tokens
+        assert o.value("run_kg") == pytest.approx(by_hand[o.device])
+        assert o.interval("kg_per_million").high == pytest.approx(step.carbon_kg.high * 1e6 / tokens)
+    assert [o.device for o in found.options] == sorted(by_hand, key=by_hand.get)
+    nowhere = choose(MODEL, "h100", by="run_kg", tokens=1e12, devices=64)
+    assert nowhere.why_none().endswith("run_kg: it follows from a region: state region")

@@ -66,7 +66,7 @@ def _value(o: Option, name: str) -> str:
     unit = o.unit(name)
     if not value.low < value.high:
         return shown(value.value, unit)
-    ends = [shown(end, unit).removesuffix(" USD") for end in (value.low, value.high)]
+    ends = [shown(end, unit).removesuffix(f" {unit}") for end in (value.low, value.high)]
     return f"{shown(value.value, unit)} ({' to '.join(ends)})"
 
 

@@ -57,10 +57,14 @@ def _each(name: str, end: str = "value", of: float = 1.0) -> Callable[[Solution]
     return found
 
 
-def _footprint(name: str) -> Callable[[Solution], Any]:
+def _footprint(name: str, of: float | None = None) -> Callable[[Solution], Any]:
+    """Return what a step emits or drinks, or what ``of`` tokens, images or samples do."""
+
     def found(s: Solution) -> Any:
         interval = getattr(s.footprint, name) if s.footprint else None
-        return None if interval is None else interval.value
+        if interval is None or of is None:
+            return None if interval is None else interval.value
+        return interval.value * (of / s.work.items)
 
     return found
 
@@ -123,6 +127,9 @@ QUANTITIES: Mapping[str, Quantity] = {
     "usd_per_million_low": Quantity("USD", "lower end of its 90 % interval", _each("cost_usd", "low", 1e6)),
     "usd_per_million_high": Quantity("USD", "upper end of its 90 % interval", _each("cost_usd", "high", 1e6)),
     "carbon_kg": Quantity("kg", "CO2e of a step at the wall, where a region is given", _footprint("carbon_kg")),
+    "kg_per_million": Quantity(
+        "kg", "CO2e of a million tokens, images or samples, where a region is given", _footprint("carbon_kg", 1e6)
+    ),
     "water_l": Quantity("L", "water of a step, where a region is given", _footprint("water_l")),
 }
 """All quantities, in the order of columns."""

@@ -115,7 +115,7 @@ def _missing(name: str, question: Question) -> str:
         return f"{name} is one of phase {PHASE_OF[name]}, and this is {s.phase}"
     if "usd" in name:
         return f"no price is known for {s.hardware.name}: state usd_per_hour"
-    if name in {"carbon_kg", "water_l", "run_kg"} and question.site is None:
+    if name in {"carbon_kg", "kg_per_million", "water_l", "run_kg"} and question.site is None:
         return "it follows from a region: state region"
     return f"no rated power is known for {s.hardware.name}"
 

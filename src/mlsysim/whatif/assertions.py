@@ -27,7 +27,7 @@ ENDS: Mapping[str, tuple[str, str]] = {
 FOLLOWS: Mapping[str, str] = {
     **dict.fromkeys(("time_s", "tpot_s", "ttft_s", "software_s"), "time_s"),
     **dict.fromkeys(("throughput", "efficiency", "attainment", "achieved_flops"), "time_s"),
-    **dict.fromkeys(("energy_j", "joules_per_item", "carbon_kg", "water_l"), "energy_j"),
+    **dict.fromkeys(("energy_j", "joules_per_item", "carbon_kg", "kg_per_million", "water_l"), "energy_j"),
     **dict.fromkeys(("cost_usd", "usd_per_million"), "cost_usd"),
 }
 """Quantities that move in proportion to one with an interval."""

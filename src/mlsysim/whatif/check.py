@@ -24,7 +24,7 @@ UNKNOWN = "not known"
 NO_POINT = "no feasible point"
 _NEEDS = {
     **dict.fromkeys(("cost_usd", "usd_per_million"), "a price: no seller of the device is known, state usd_per_hour"),
-    **dict.fromkeys(("carbon_kg", "water_l"), "a region"),
+    **dict.fromkeys(("carbon_kg", "kg_per_million", "water_l"), "a region"),
     **dict.fromkeys(("energy_j", "joules_per_item", "power_w"), "the rated power of the device, which is not known"),
     "tpot_s": "phase decode",
     "ttft_s": "phase forward",

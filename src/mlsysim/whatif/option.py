@@ -19,13 +19,14 @@ from mlsysim.whatif.question import Question
 BASES: Mapping[str, str] = {
     **dict.fromkeys(("time_s", "tpot_s", "ttft_s", "run_s"), "time_s"),
     **dict.fromkeys(("throughput", "efficiency", "attainment", "achieved_flops"), "time_s"),
-    **dict.fromkeys(("energy_j", "joules_per_item", "carbon_kg", "water_l", "run_j", "run_kg"), "energy_j"),
+    **dict.fromkeys(("energy_j", "joules_per_item", "run_j"), "energy_j"),
+    **dict.fromkeys(("carbon_kg", "kg_per_million", "water_l", "run_kg"), "energy_j"),
     **dict.fromkeys(("cost_usd", "usd_per_million", "run_usd"), "cost_usd"),
 }
 """Quantities that move in proportion to one that has an interval."""
 FALLS = ("throughput", "efficiency", "attainment", "achieved_flops")
 """Those of them that fall where it grows."""
-_FOOTPRINT = {"carbon_kg": "carbon_kg", "run_kg": "carbon_kg", "water_l": "water_l"}
+_FOOTPRINT = {**dict.fromkeys(("carbon_kg", "kg_per_million", "run_kg"), "carbon_kg"), "water_l": "water_l"}
 PARTS: Mapping[str, tuple[str, ...]] = {
     "time_s": ("time",),
     "cost_usd": ("time", "price"),

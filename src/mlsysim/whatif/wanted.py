@@ -16,13 +16,18 @@ from mlsysim.whatif.asked import PHASE_OF, RUN
 from mlsysim.whatif.option import Option
 from mlsysim.workload.named import phase_of
 
-RUN_NAMES = {"run_s": "-throughput", "run_usd": "usd_per_million", "run_j": "joules_per_item"}
+RUN_NAMES = {
+    "run_s": "-throughput",
+    "run_usd": "usd_per_million",
+    "run_j": "joules_per_item",
+    "run_kg": "kg_per_million",
+}
 """Quantities of a training run, and what of a sweep ranks as they do."""
 _RUN_TERMS = {
     "run_s": "({tokens!r} / throughput)",
     "run_usd": "(usd_per_million * {millions!r})",
     "run_j": "(joules_per_item * {tokens!r})",
-    "run_kg": "(carbon_kg * {tokens!r} / (throughput * time_s))",
+    "run_kg": "(kg_per_million * {millions!r})",
 }
 
 
@@ -108,8 +113,6 @@ def _ranked(name: str, field: str) -> str:
     bare = name.removeprefix("-")
     if bare in RUN_NAMES:
         found = RUN_NAMES[bare]
-    elif bare in RUN:
-        raise InvalidValue(field, f"a quantity that options are ranked by: {', '.join(RUN_NAMES)}, time_s, ...", name)
     else:
         known = [*known_names(), *RUN_NAMES]
         if bare not in known and (near := nearest(bare, known)):
