@@ -76,12 +76,14 @@ def three(fields: dict[str, Any], **how: Any) -> Any:
 
 
 def peak_bytes(points: float) -> float:
-    """Return the largest resident size of a process that reduces so many points [B]."""
+    """Return the largest resident size of a process that reduces so many points [B], not of its parent."""
     code = (
         f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]; import sweep; sweep.three(sweep.grid({points}))"
     )
-    code += "; import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
-    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+    code += "; print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    return 1024.0 * float(
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    )
 
 
 REFERENCE = """

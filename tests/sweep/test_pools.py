@@ -38,6 +38,7 @@ REDUCTIONS = (
 def small_parts(monkeypatch):
     monkeypatch.setattr(pieces, "BOX", 16)
     monkeypatch.setattr(pieces, "TASK", 64)
+    monkeypatch.setattr(pieces, "FAR", 1)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,7 @@ def test_how_the_grid_is_cut_does_not_show(monkeypatch, box, task, boxes):
     whole, kept = Engine.sweep(**asked), Engine.sweep(**asked, reduce=REDUCTIONS).kept
     monkeypatch.setattr(pieces, "BOX", box)
     monkeypatch.setattr(pieces, "TASK", task)
+    monkeypatch.setattr(pieces, "FAR", 1)
     monkeypatch.setattr(pieces, "TASK_BOXES", boxes)
     cut = Engine.sweep(**asked)
     for name in whole:
@@ -242,7 +244,7 @@ from mlsysim import Engine
 from mlsysim.sweep import pieces
 from mlsysim.sweep.reduce import Summary, Top
 from mlsysim.sweep.run import Interrupted
-pieces.BOX, pieces.TASK = 8, 16
+pieces.BOX, pieces.TASK, pieces.FAR = 8, 16, 1
 def tell(done, of):
     print(done, flush=True)
     time.sleep(0.02)

@@ -35,6 +35,7 @@ def small_parts(monkeypatch):
     """Cut sweeps into small pieces: boxes of 8 points, tasks of 16."""
     monkeypatch.setattr(pieces, "BOX", 8)
     monkeypatch.setattr(pieces, "TASK", 16)
+    monkeypatch.setattr(pieces, "FAR", 1)
 
 
 def table(folder):
@@ -57,6 +58,7 @@ def test_every_reader_of_parquet_reads_the_folder_as_one_table(tmp_path):
 
 def test_blocks_of_a_few_points_share_a_row_group(tmp_path, monkeypatch):
     monkeypatch.setattr(pieces, "TASK", 1000)
+    monkeypatch.setattr(pieces, "FAR", 1)
     monkeypatch.setattr(pieces, "BOX", 1000)
     Engine.sweep(**{**FIELDS, "devices": [1, 2, 4], "batch_size": [1, 2]}, to=tmp_path / "out")
     (part,) = (tmp_path / "out").iterdir()
@@ -170,7 +172,7 @@ SLOW = """
 import sys, time
 from mlsysim import Engine
 from mlsysim.sweep import pieces, store
-pieces.BOX, pieces.TASK = 8, 16
+pieces.BOX, pieces.TASK, pieces.FAR = 8, 16, 1
 whole = store._write
 def slowly(path, tables, metadata):
     def slow():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -111,7 +112,10 @@ def _level(bins: Mapping[int, int], level: float) -> float:
 
 @dataclass(frozen=True)
 class Summary:
-    """Number, least, mean and most of some quantities, in all or in each group of ``per``."""
+    """Number, least, mean and most of some quantities, in all or in each group of ``per``.
+
+    The sums of boxes are added without rounding, so that it does not show how boxes were put together.
+    """
 
     quantities: tuple[str, ...]
     per: tuple[str, ...] = ()
@@ -130,7 +134,7 @@ class Summary:
         """Return the names that are looked at."""
         return (*self.quantities, *names_of(self.where))
 
-    def of(self, points: Points) -> dict[Group, dict[str, tuple[int, float, float, float]]]:
+    def of(self, points: Points) -> dict[Group, dict[str, Sums]]:
         """Return number, least, sum and most of each group and quantity."""
         met = meets(points, self.where)
         every = bool(met.all())
@@ -146,9 +150,8 @@ class Summary:
             if group not in first:
                 first[group] = sums
                 continue
-            for name, (n, low, total, high) in sums.items():
-                m, least, held, most = first[group][name]
-                first[group][name] = (m + n, min(least, low), held + total, max(most, high))
+            for name, one in sums.items():
+                first[group][name] = first[group][name].plus(one)
         return first
 
     def rows(self, state: Any) -> list[dict[str, Any]]:
@@ -157,20 +160,47 @@ class Summary:
             {
                 **dict(zip(self.per, group, strict=True)),
                 "quantity": name,
-                "points": n,
-                "min": low if n else float("nan"),
-                "mean": total / n if n else float("nan"),
-                "max": high if n else float("nan"),
+                "points": found.number,
+                "min": found.low if found.number else math.nan,
+                "mean": math.fsum(found.total) / found.number if found.number else math.nan,
+                "max": found.high if found.number else math.nan,
             }
             for group, sums in state.items()
-            for name, (n, low, total, high) in sums.items()
+            for name, found in sums.items()
         ]
 
 
-def _sums(values: Array, keep: Array | None) -> tuple[int, float, float, float]:
+class Sums(NamedTuple):
+    """Number, least, sum and most of some values; the sum as floats that add to it exactly."""
+
+    number: int
+    low: float
+    total: tuple[float, ...]
+    high: float
+
+    def plus(self, other: Sums) -> Sums:
+        """Return those of both."""
+        total = self.total
+        for value in other.total:
+            total = _added(total, value)
+        return Sums(self.number + other.number, min(self.low, other.low), total, max(self.high, other.high))
+
+
+def _added(total: tuple[float, ...], value: float) -> tuple[float, ...]:
+    """Return floats that add to a sum and one more number exactly (Shewchuk, Discrete Comput Geom 18, 1997)."""
+    kept = []
+    for part in total:
+        large, small = (value, part) if abs(value) >= abs(part) else (part, value)
+        value = large + small
+        if lost := small - (value - large):
+            kept.append(lost)
+    return (*kept, value)
+
+
+def _sums(values: Array, keep: Array | None) -> Sums:
     chosen = values if keep is None else values[keep]
-    low, total, high = (float(f(chosen)) if chosen.size else 0.0 for f in (np.min, np.sum, np.max))
-    if not np.isfinite(total):  # some are not known
+    if chosen.size and not np.isfinite(np.sum(chosen)):  # some are not known
         chosen = chosen[np.isfinite(chosen)]
-        low, total, high = (float(f(chosen)) if chosen.size else 0.0 for f in (np.min, np.sum, np.max))
-    return (chosen.size, low, total, high) if chosen.size else (0, np.inf, 0.0, -np.inf)
+    if not chosen.size:
+        return Sums(0, math.inf, (), -math.inf)
+    return Sums(chosen.size, float(np.min(chosen)), (float(np.sum(chosen)),), float(np.max(chosen)))

@@ -27,7 +27,7 @@ def about(grid: Grid, keep: Sequence[str]) -> dict[str, Any]:
         "points": grid.points,
         **({"draws": drawn.draws, "quantiles": list(drawn.levels)} if drawn else {}),
         "quantities": list(keep),
-        "pieces": [pieces.BOX, pieces.TASK, pieces.TASK_BOXES],
+        "pieces": [pieces.BOX, pieces.FAR * pieces.TASK, pieces.TASK_BOXES],
         "version": import_module("mlsysim").__version__,
     }
 

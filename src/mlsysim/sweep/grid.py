@@ -214,12 +214,12 @@ class Grid:
         if unused:
             checks.done()
 
-    def tasks(self, times: int = 1) -> Iterator[Task]:
-        """Yield what workers take: boxes one after another, ``times`` the usual size."""
+    def tasks(self, times: int = 1, more: int = 1) -> Iterator[Task]:
+        """Yield what workers take: boxes ``times`` the usual size, ``more`` times the usual points together."""
         boxes: list[Box] = []
         held = number = 0
         for box in self.boxes(times):
-            if boxes and (held + box.points > pieces.TASK or len(boxes) >= pieces.TASK_BOXES):
+            if boxes and (held + box.points > more * pieces.TASK or len(boxes) >= pieces.TASK_BOXES):
                 yield Task(number, tuple(boxes))
                 boxes, held, number = [], 0, number + 1
             boxes.append(box)

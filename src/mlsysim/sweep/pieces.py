@@ -13,9 +13,11 @@ from mlsysim.sweep.axes import Axis, Numbers
 BOX = 3 << 13
 """Points of a box: some arrays of them fit in a second-level cache, and all in few megabytes."""
 IN_MEMORY = 3
-"""Times that a box is as large where its points are kept in memory: putting it away costs as much for a small one."""
+"""Times that a box is as large where all points are kept: putting one away costs something."""
 TASK = 20 * BOX
 """Points of a task: enough that handing it to a worker costs little beside it."""
+FAR = 4
+"""Times that a task is as large where it is handed to another machine, or written to a file."""
 TASK_BOXES = 512
 """Boxes that one task takes at most: small ones are slow for their size."""
 

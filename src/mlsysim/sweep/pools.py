@@ -154,7 +154,7 @@ def _dask(address: str) -> Iterator[tuple[Executor, int]]:
         rule = "the address of a scheduler such as tcp://10.0.0.1:8786"
         raise InvalidValue("dask", rule, address, str(error)) from None
     try:
-        yield client.get_executor(retries=TRIES), max(1, sum(client.nthreads().values()))
+        yield client.get_executor(retries=TRIES, pure=False), max(1, sum(client.nthreads().values()))
     finally:
         client.close()
 

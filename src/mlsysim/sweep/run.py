@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from mlsysim.errors import Checks, InvalidValue, UnknownName
 from mlsysim.registry import nearest
+from mlsysim.sweep import pieces
 from mlsysim.sweep.assembly import Assembly
 from mlsysim.sweep.columns import Columns
 from mlsysim.sweep.describe import about
@@ -95,7 +96,8 @@ def sweep(
         with opened(executor, workers, dask) as (pool, count, anew):
             if pool is None or isinstance(pool, ThreadPoolExecutor):  # workers share this memory
                 job = replace(job, assembly=runner.assembly)
-            for outcome in ordered(job, grid.tasks(job.times), pool, count, anew):
+            far = pieces.FAR if job.store is not None or dask is not None else 1
+            for outcome in ordered(job, grid.tasks(job.times, far), pool, count, anew):
                 runner.take(outcome)
     except KeyboardInterrupt:
         raise Interrupted(runner.partial()) from None
