@@ -235,6 +235,9 @@ def test_break_even_of_two_devices_by_price_and_by_batch():
     got, code = output_of(f"{EVEN} --a 'h100 price=3' --b 'h100 price=4' --over context")
     assert code == 1
     assert "never" in got
+    got, code = output_of(f"{EVEN} --a '2 x h100' --b 'h100 own' --over usd_per_kwh --region virginia")
+    assert " A " in got
+    assert "2 x h100-sxm, batch 32" in got
 
 
 @pytest.mark.parametrize(
@@ -246,6 +249,11 @@ def test_break_even_of_two_devices_by_price_and_by_batch():
         ("--a h100 --b 'h100 years=3'", "years must be left out where devices are rented, got 3; 'own' buys them"),
         ("--a h100 --b 'h100 own utilisation=2 usd_per_kwh=0.1'", "utilisation must be in (0, 1]"),
         ("--a h100 --b b200 --over bach", "unknown over 'bach': did you mean batch_size?"),
+        (
+            "--a h100 --b b200 --over tokens",
+            "--over must be of a side that costs something once: --b 'b200 once=20000'",
+        ),
+        ("--a h100 --b b200 --over years", "--over must be of a side that is owned: --b 'h100 own', got 'years'"),
         ("--a h100 --b b2000", "unknown hardware 'b2000'"),
     ],
 )
@@ -253,3 +261,22 @@ def test_slips_of_break_even(sides, said):
     got, code = output_of(f"mlsysim break-even llama-3.1-8b {sides}")
     assert code == 2
     assert said in got
+
+
+def test_cost_counts_the_carbon_of_the_scope_that_is_asked_for():
+    from mlsysim.costs.regions import region
+
+    kilograms = {}
+    for scope in ("life-cycle", "direct"):
+        got, code = output_of(f"{COST} --scope {scope} -o json")
+        assert code == 0
+        found = json.JSONDecoder().raw_decode(got)[0]
+        kilograms[scope] = found["carbon_kg"] / region("virginia").carbon(scope).value
+    assert kilograms["life-cycle"] == pytest.approx(kilograms["direct"], rel=1e-9)
+    for slip, said in (
+        ("--region virginia --scope dirct", "scope must be life-cycle or direct, got 'dirct'"),
+        ("--scope direct", "scope must be left out where no region is given, got 'direct'"),
+    ):
+        got, code = output_of(f"mlsysim cost h100 {slip}")
+        assert code == 2
+        assert said in got

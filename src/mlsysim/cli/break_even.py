@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -52,7 +52,7 @@ def command(model: str, a: str, b: str, over: str, of: str, output: str, **quest
       --b "h100 own" --region virginia    bought, with the electricity of a region
       --b "h100 own usd=30000 usd_per_kwh=0.07 utilisation=70% years=4"
       --b "b200 once=20000"               20,000 USD are paid once: --over tokens
-      --b "b200 batch=64 precision=fp8"   a side may differ in how it is run
+      --b "2 x b200 batch=64 plan=tp2"    a side may differ in how it is run
 
     \b
     Rent or own, by the hours in use:
@@ -74,7 +74,9 @@ def command(model: str, a: str, b: str, over: str, of: str, output: str, **quest
     checks = Checks()
     sides = [checks(partial(_side, text, f"--{name}", question)) for name, text in (("a", a), ("b", b))]
     checks.done()
-    first, second = (option(model, **side) for side in sides if side is not None)
+    told = [side for side in sides if side is not None]
+    _check_over(over, told)
+    first, second = (option(model, **side) for side in told)
     found = break_even(first, second, over="price" if over == "usd_per_hour" else over, of=of)
     emit(output, found.to_dict(), break_even_table(found))
     options.say_results_notes([first.result, second.result])
@@ -84,6 +86,24 @@ def command(model: str, a: str, b: str, over: str, of: str, output: str, **quest
 def _called(name: str) -> str:
     word = name.strip().lower().replace("-", "_")
     return _ALIASES.get(word, word)
+
+
+def _check_over(over: str, sides: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse to vary what neither side has, and say how a side gets it.
+
+    Raises
+    ------
+    InvalidValue
+        It is of what is owned, or paid once, and no side is.
+    """
+    from mlsysim.errors import InvalidValue
+
+    for names, field, rule in (
+        (("years", "usd_per_kwh"), "own", "of a side that is owned: --b 'h100 own'"),
+        (("tokens",), "fixed_usd", "of a side that costs something once: --b 'b200 once=20000'"),
+    ):
+        if over in names and not any(side.get(field) for side in sides):
+            raise InvalidValue("--over", rule, over)
 
 
 def _side(text: str, field: str, both: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,7 +125,11 @@ def _side(text: str, field: str, both: Mapping[str, Any]) -> dict[str, Any]:
         words = []
     if not words or "=" in words[0]:
         raise InvalidValue(field, _SIDE, text)
-    side: dict[str, Any] = {"hardware": words[0]}
+    side: dict[str, Any] = {}
+    if len(words) > 2 and words[0].isdecimal() and words[1] == "x":  # as options are labelled: 2 x h100
+        side["devices"] = int(words[0])
+        words = words[2:]
+    side["hardware"] = words[0]
     short = {long: name for name, long in _ALIASES.items()}
     known = ("own", *KINDS, *(f"{short.get(name, name)}=" for name in (*_PAID, *_OWNED, *_RUN)))
     for word in words[1:]:

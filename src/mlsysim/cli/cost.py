@@ -24,6 +24,9 @@ def _read(value: Any, dimension: str | None, name: str) -> Any:
 @click.argument("device")
 @click.option("--region", help="where it runs, for electricity, carbon and water: virginia, germany, eu-west-1")
 @click.option(
+    "--scope", help="what the carbon of electricity counts: life-cycle or direct  [default: what is published]"
+)
+@click.option(
     "--utilisation", type=Word(), default=1.0, help="share of the hours owned that are used, 70%  [default: 1]"
 )
 @click.option("--devices", type=Word(), default=1, help="how many  [default: 1]")

@@ -98,6 +98,7 @@ def device_cost(
     *,
     utilisation: float = 1.0,
     devices: int = 1,
+    scope: str | None = None,
     ownership: Ownership | None = None,
     usd: float | None = None,
     usd_per_kwh: float | None = None,
@@ -115,6 +116,9 @@ def device_cost(
         Share of the hours owned in which the devices are in use, in (0, 1].
     devices
         How many.
+    scope
+        What the carbon of electricity is to count: ``life-cycle`` or ``direct``; if None, what there is of the
+        nearest grid.
     ownership, usd, usd_per_kwh, power_w
         How they are owned, and what is stated of it, as for :meth:`Ownership.usd_per_device_hour`.
 
@@ -127,6 +131,8 @@ def device_cost(
     spec = cluster.device if cluster else hardware_of(device)
     count *= cluster.devices if cluster else 1
     place = None if where is None else region(where)
+    if scope is not None:
+        _has_scope(place, scope)
     how = ownership or Ownership()
     why: list[str] = []
     stated = {"usd_per_kwh": usd_per_kwh, "usd": usd, "power_w": power_w}
@@ -141,7 +147,7 @@ def device_cost(
     if place is None:
         why.append("carbon and water: they follow from a region: state region")
     at = energy if place is not None else None
-    emitted = None if at is None else carbon(at, place, pue=how.pue)
+    emitted = None if at is None else carbon(at, place, pue=how.pue, scope=scope)
     building = how.pue if isinstance(how.pue, (int, float)) else None
     drunk = None if at is None or place is None else water(at, place, pue=building)
     if drunk is not None and drunk.total_m3 is None:
@@ -150,6 +156,19 @@ def device_cost(
     if not rents:
         why.append(f"rent: no price of {spec.name} is known")
     return DeviceCost(spec.name, count, use, place, rents, owned, energy, emitted, made, drunk, tuple(why))
+
+
+def _has_scope(place: Region | None, scope: str) -> None:
+    """Refuse a scope of no region, one that is none, or one of which nothing is published there.
+
+    Raises
+    ------
+    InvalidValue
+        It is one of these.
+    """
+    if place is None:
+        raise InvalidValue("scope", "left out where no region is given", scope)
+    place.carbon(scope)
 
 
 def _owned(
