@@ -15,6 +15,7 @@ from mlsysim.costs.prices import price_range
 from mlsysim.efficiency.deviations import LEAST_NOISE, NORMAL_90
 from mlsysim.errors import InvalidValue, UnknownName, UsageError
 from mlsysim.hardware import Hardware
+from mlsysim.report.choices import front_table
 from mlsysim.results import Interval
 from mlsysim.whatif.apart import REPEATS, pair, ratio
 from mlsysim.whatif.choose import choose
@@ -420,3 +421,17 @@ def test_the_run_that_emits_least_is_found_with_the_hosts_in_it():
     assert [o.device for o in found.options] == sorted(by_hand, key=by_hand.get)
     nowhere = choose(MODEL, "h100", by="run_kg", tokens=1e12, devices=64)
     assert nowhere.why_none().endswith("run_kg: it follows from a region: state region")
+
+
+def test_purchase_prices_of_different_days_are_told():
+    asked = {"phase": "decode", "batch_size": [1, 32], "own": True, "region": "virginia"}
+    both = choose(MODEL, "h100,h200", **asked)
+    assert both.cautions() == [
+        "purchase prices are of different days, which no interval holds: 2026 (h200-sxm); 2024-08 (h100-sxm)"
+    ]
+    assert both.cautions()[0] in str(both)
+    assert choose(MODEL, "h100", **asked).cautions() == []
+    assert choose(MODEL, "h100,h200", phase="decode").cautions() == []
+    front = front_table(both)
+    assert front.columns[-1] == "bought (price of)"
+    assert {row[-1] for row in front.rows} == {o.bought for o in both.front}

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mlsysim.cli import options
+from mlsysim.cli import options, paying
 
 _ALIASES = {"batch": "batch_size", "price": "usd_per_hour", "once": "fixed_usd"}
 """Short names of what is stated of a side, or varied of both."""
@@ -148,7 +148,7 @@ def _side(text: str, field: str, both: Mapping[str, Any]) -> dict[str, Any]:
         side["utilisation"] = share_of(side["utilisation"])
     owned = {name: side.pop(name) for name in _OWNED if name in side}
     if owned or side.get("own"):
-        side["own"] = options.owned(side.get("own", False), **owned)
+        side["own"] = paying.owned(side.get("own", False), **owned)
     found = {**both, **side}
     if found.get("own") and found.get("region") is None and "usd_per_kwh" not in found:
         raise InvalidValue(field, "given with --region, or usd_per_kwh=: an owner pays for electricity", text)
@@ -159,7 +159,7 @@ def _read(name: str, text: str) -> Any:
     """Return the value of a word: a number, a quantity in its unit, or the text."""
     value = options.eta(text) if name == "efficiency" else options.number(text)
     if name in _UNITS:
-        return options.quantity(value, _UNITS[name], name)
+        return paying.quantity(value, _UNITS[name], name)
     if name == "discount_rate":
-        return options.quantity(value, "1", name)
+        return paying.quantity(value, "1", name)
     return value

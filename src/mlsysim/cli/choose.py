@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mlsysim.cli import options
+from mlsysim.cli import options, paying
 from mlsysim.cli.options import Word
 
 
@@ -65,9 +65,9 @@ def command(
         model,
         on,
         pareto=objectives,
-        usd_per_hour=_prices(price, "price"),
-        own=options.owned(own, years=years),
-        usd=_prices(usd, "usd"),
+        usd_per_hour=paying.prices(price, "price"),
+        own=paying.owned(own, years=years),
+        usd=paying.prices(usd, "usd"),
         usd_per_kwh=usd_per_kwh,
         **question,
     )
@@ -81,25 +81,3 @@ def command(
     else:
         options.say_notes(found.best.result.notes)
     sys.exit(0 if found.best else 1)
-
-
-def _prices(given: tuple[str, ...], name: str) -> Any:
-    """Return what was stated of prices: one for all, or one by device.
-
-    Raises
-    ------
-    InvalidValue
-        Both, or several for all; a purchase price that is none.
-    """
-    from mlsysim.errors import InvalidValue
-
-    parts = [part.strip() for text in given for part in text.split(",") if part.strip()]
-    pairs = [part.rpartition("=") for part in parts]
-    if not pairs:
-        return None
-    if len(pairs) > 1 and any(not equals for _, equals, _ in pairs):
-        raise InvalidValue(name, "one for all devices, or DEVICE=PRICE for each", " ".join(given))
-    found = {device: options.number(value) for device, _, value in pairs}
-    if name == "usd":
-        found = {device: options.quantity(value, "USD", name) for device, value in found.items()}
-    return found if pairs[0][1] else found[""]

@@ -32,36 +32,6 @@ def number(text: str | None) -> Any:
     return text
 
 
-def quantity(value: Any, unit: str, name: str) -> Any:
-    """Return a quantity that may be written with its unit as a number; None as it is.
-
-    Raises
-    ------
-    InvalidValue
-        It is none.
-    """
-    from mlsysim.units import parse
-
-    return None if value is None else parse(value, unit, name)
-
-
-def owned(own: bool, **stated: Any) -> Any:
-    """Return how devices are owned, from what is stated of it: ``years``, ``discount_rate``, ``pue``; False if not.
-
-    Raises
-    ------
-    InvalidValue
-        A number out of range, or one that is stated of devices that are not owned.
-    """
-    from mlsysim.costs.ownership import Ownership
-
-    given = {name: value for name, value in stated.items() if value is not None}
-    if not own and given:
-        name, value = next(iter(given.items()))
-        raise InvalidValue(name, "left out where devices are rented", value, "'own' buys them")
-    return Ownership(**given) if own else False
-
-
 def shape(text: str) -> tuple[str, tuple[int, ...]]:
     """Return the input and the shape that ``x=1,3,224,224`` names."""
     name, equals, sizes = text.rpartition("=")

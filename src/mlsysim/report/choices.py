@@ -17,6 +17,8 @@ EACH = 8
 """Hardware left out that is told one by one; more are put together by reason."""
 BESIDE = 1
 """Objectives told beside the quantity that ranks; the front has all."""
+BOUGHT = "bought (price of)"
+"""The column that tells what day the purchase price of an owned device is of."""
 NAMES = 6
 """Names told of each reason."""
 
@@ -26,7 +28,7 @@ def choices_table(c: Choices, most: int = SHOWN) -> Table:
     name = c.by.removeprefix("-")
     others = [n for n in _objectives(c) if n != name][:BESIDE]
     owned = any(o.pay.owned for o in c.options)
-    numbers, bought = (name, "times the best", *others), ("bought (price of)",) * owned
+    numbers, bought = (name, "times the best", *others), (BOUGHT,) * owned
     columns = ("option", *numbers, *bought, "meets")
     rows = [
         (
@@ -34,7 +36,7 @@ def choices_table(c: Choices, most: int = SHOWN) -> Table:
             _value(o, name),
             _against(c, n),
             *(_one(o, other) for other in others),
-            *(o.pay.bought(o.question.scenario.hardware) for _ in bought),
+            *(o.bought for _ in bought),
             _meets(c.sure[n]),
         )
         for n, o in enumerate(c.options[:most])
@@ -51,10 +53,11 @@ def front_table(c: Choices) -> Table:
     """Return a row an option of the front, with all objectives."""
     names = _objectives(c)
     best = ", ".join(f"{'most' if o.startswith('-') else 'least'} {o.removeprefix('-')}" for o in c.objectives)
-    rows = [(o.label, *(_one(o, name) for name in names)) for o in c.front]
+    bought = (BOUGHT,) * any(o.pay.owned for o in c.front)
+    rows = [(o.label, *(_one(o, name) for name in names), *(o.bought for _ in bought)) for o in c.front]
     met = f", that meet {c.where}" if c.where else ""
     title = f"options that no other beats in all of {best}{met}"
-    return Table(title, ("option", *names), rows, frozenset(names), caption="\n".join(_left(c)))
+    return Table(title, ("option", *names, *bought), rows, frozenset(names), caption="\n".join(_left(c)))
 
 
 def _objectives(c: Choices) -> list[str]:

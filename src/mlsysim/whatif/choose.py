@@ -99,9 +99,16 @@ class Choices:
 
     def cautions(self) -> list[str]:
         """Say what the ratios do not hold."""
+        lines = []
         if any(p.ratio.errors.kind == EXACT for p in self.pairs):
-            return ["one stated eta is used for all hardware: how far each is from it is not in these intervals"]
-        return []
+            lines.append("one stated eta is used for all hardware: how far each is from it is not in these intervals")
+        days: dict[str, list[str]] = {}
+        for o in self.options:
+            days.setdefault(o.bought, []).append(o.device)
+        if len(days) > 1:
+            listed = "; ".join(f"{day or 'rented'} ({', '.join(names)})" for day, names in days.items())
+            lines.append(f"purchase prices are of different days, which no interval holds: {listed}")
+        return lines
 
     def why_none(self) -> str:
         """Say that nothing meets the condition, and what misses it by least."""

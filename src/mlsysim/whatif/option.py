@@ -102,6 +102,11 @@ class Option:
         return self.question.scenario.hardware.name
 
     @property
+    def bought(self) -> str:
+        """Return what day the price is of for which its devices are bought; nothing where they are rented."""
+        return self.pay.bought(self.question.scenario.hardware)
+
+    @property
     def label(self) -> str:
         """Return what it is called: devices and hardware, and what else tells it from others."""
         return self._label or label_of(self, self.told)
