@@ -201,6 +201,9 @@ def test_choose_among_owned_devices_tells_what_day_each_price_is_of():
     got, code = output_of("mlsysim choose llama-3.1-8b --on h100 --years 3")
     assert code == 2
     assert "years must be left out where devices are rented, got 3; 'own' buys them" in got
+    got, code = output_of("mlsysim choose llama-3.1-8b --on h100 --utilisation 50% --rent specialist")
+    assert code == 0
+    assert "least of each hardware; specialist rent, 50 % of the hours used" in got
 
 
 EVEN = "mlsysim break-even llama-3.1-8b --phase decode --batch 32"

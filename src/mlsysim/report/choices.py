@@ -43,7 +43,7 @@ def choices_table(c: Choices, most: int = SHOWN) -> Table:
     ]
     title = f"{MEANINGS[name]}: {'most' if c.by.startswith('-') else 'least'} of each hardware"
     title += f" that meets {c.where}" if c.where else ""
-    title += f"; {c.options[0].pay}" if owned else ""
+    title += f"; {c.options[0].pay}" if c.options and (owned or c.options[0].pay.utilisation < 1) else ""
     if not any(sure is not None for sure in c.sure):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     return Table(title, columns, rows, frozenset(numbers), caption="\n".join(_caption(c, most)))
