@@ -28,15 +28,14 @@ THREE = ("time_s", "cost_usd", "energy_j")
 
 
 def grid(points: float) -> dict[str, Any]:
-    """Return fields whose points all fit: a context is a whole number."""
-    eta, batch = 250, 16
-    context = max(2, round(points / eta / batch))
+    """Return fields with about so many points, all of which fit: 16 batches, and as many contexts as values of eta."""
+    side = max(2, round((points / 16) ** 0.5))
     return {
         "phase": "decode",
         "precision": "fp16",
-        "batch_size": range(1, batch + 1),
-        "context": range(1, context + 1),
-        "efficiency": f"0.0005..0.02/{eta}",
+        "batch_size": range(1, 17),
+        "context": range(1, side + 1),
+        "efficiency": f"0.0005..0.02/{side}",
     }
 
 
@@ -126,7 +125,7 @@ def main() -> None:
     parser.add_argument("--reference", default="", help="an interpreter that has mlsysim 0.3.0 of PyPI")
     args = parser.parse_args()
     fields = grid(args.points)
-    points = len(fields["batch_size"]) * len(fields["context"]) * 250
+    points = 16 * len(fields["context"]) ** 2
     by_hand = seconds(lambda: bare(fields))
     rows: list[tuple[str, float, str]] = [("bare numpy, time alone", points / by_hand / 1e6, "M points/s")]
     small = grid(1e5)
@@ -135,13 +134,14 @@ def main() -> None:
     all_of_it = seconds(lambda: full(fields))
     rows.append(("all quantities as columns", points / all_of_it / 1e6, "M points/s"))
     rows.append(("  times bare numpy's time", all_of_it / by_hand, "x"))
-    larger, factor = grid(REDUCED * args.points), REDUCED * points / 1e6
+    larger = grid(REDUCED * args.points)
+    factor = 16 * len(larger["context"]) ** 2 / 1e6
     reduced = seconds(lambda: three(larger), 3)
     alone = seconds(lambda: three(larger, workers=1), 3)
     rows.append(("three quantities reduced, threads", factor / reduced, "M points/s"))
     rows.append(("three quantities reduced, one process", factor / alone, "M points/s"))
-    predicted = {n: v for n, v in grid(args.points * 250).items() if n != "efficiency"}
-    many = len(predicted["batch_size"]) * len(predicted["context"]) / 1e6
+    predicted = {**grid(args.points), "efficiency": None, "context": range(1, round(args.points / 16) + 1)}
+    many = 16 * len(predicted["context"]) / 1e6
     rows.append(("predicted: all quantities as columns", many / seconds(lambda: full(predicted)), "M points/s"))
     rows.append(("predicted: three quantities reduced", many / seconds(lambda: three(predicted)), "M points/s"))
     loop = (

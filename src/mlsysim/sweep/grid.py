@@ -214,23 +214,23 @@ class Grid:
         if unused:
             checks.done()
 
-    def tasks(self, times: int = 1, more: int = 1) -> Iterator[Task]:
-        """Yield what workers take: boxes ``times`` the usual size, ``more`` times the usual points together."""
+    def tasks(self, times: int = 1) -> Iterator[Task]:
+        """Yield what workers take: boxes one after another, ``times`` the usual points together."""
         boxes: list[Box] = []
         held = number = 0
-        for box in self.boxes(times):
-            if boxes and (held + box.points > more * pieces.TASK or len(boxes) >= pieces.TASK_BOXES):
+        for box in self.boxes():
+            if boxes and (held + box.points > times * pieces.TASK or len(boxes) >= pieces.TASK_BOXES):
                 yield Task(number, tuple(boxes))
                 boxes, held, number = [], 0, number + 1
             boxes.append(box)
             held += box.points
         yield Task(number, tuple(boxes))
 
-    def boxes(self, times: int = 1) -> Iterator[Box]:
+    def boxes(self) -> Iterator[Box]:
         """Yield the boxes of all blocks, in the order of the grid."""
         for number in range(self.blocks):
             axes = self._axes(self._word(number, "model"), self._word(number, "phase"))
-            yield from cut(number, axes, max(1, times * pieces.BOX // (self.uncertain.draws if self.uncertain else 1)))
+            yield from cut(number, axes, max(1, pieces.BOX // (self.uncertain.draws if self.uncertain else 1)))
 
     def _word(self, number: int, name: str) -> Any:
         """Return the value of one word of a block."""

@@ -10,11 +10,9 @@ from typing import Any, NamedTuple
 
 from mlsysim.sweep.axes import Axis, Numbers
 
-BOX = 3 << 13
-"""Points of a box: some arrays of them fit in a second-level cache, and all in few megabytes."""
-IN_MEMORY = 3
-"""Times that a box is as large where all points are kept: putting one away costs something."""
-TASK = 20 * BOX
+BOX = 1 << 16
+"""Points of a box: large enough that threads seldom wait for each other, small enough for a processor's caches."""
+TASK = 8 * BOX
 """Points of a task: enough that handing it to a worker costs little beside it."""
 FAR = 4
 """Times that a task is as large where it is handed to another machine, or written to a file."""

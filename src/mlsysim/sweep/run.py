@@ -97,7 +97,7 @@ def sweep(
             if pool is None or isinstance(pool, ThreadPoolExecutor):  # workers share this memory
                 job = replace(job, assembly=runner.assembly)
             far = pieces.FAR if job.store is not None or dask is not None else 1
-            for outcome in ordered(job, grid.tasks(job.times, far), pool, count, anew):
+            for outcome in ordered(job, grid.tasks(far), pool, count, anew):
                 runner.take(outcome)
     except KeyboardInterrupt:
         raise Interrupted(runner.partial()) from None

@@ -44,11 +44,6 @@ class Job:
     assembly: Assembly | None = None
 
     @property
-    def times(self) -> int:
-        """Return how large boxes are: larger where memory holds all points anyway."""
-        return pieces.IN_MEMORY if self.store is None and not self.reductions else 1
-
-    @property
     def wanted(self) -> tuple[str, ...]:
         """Return the quantities that must be worked out of each point."""
         needs = [name for reduction in self.reductions for name in reduction.needs]
