@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import doctest
 import io
+import json
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
+import pytest
 from sybil import Document, Example, Region, Sybil
 from sybil.evaluators.doctest import OutputChecker
 from sybil.parsers.markdown import PythonCodeBlockParser
@@ -120,3 +122,36 @@ pytest_collect_file = Sybil(
     setup=begin,
     teardown=end,
 ).pytest()
+
+
+class Done(NamedTuple):
+    """What a command left: its exit code and both streams."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self):
+        """Return standard output as one JSON document; NaN is no JSON."""
+        return json.loads(self.out, parse_constant=pytest.fail)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Return what runs a command here, in an empty folder of a user who has saved nothing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLSYSIM_CONFIG_DIR", str(tmp_path / "user"))
+    monkeypatch.setenv("COLUMNS", "160")
+
+    from mlsysim.cli.app import main
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mlsysim", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return Done(caught.value.code, out, err)
+
+    return call

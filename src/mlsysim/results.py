@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from mlsysim.physics.elementwise import Real, exp, log, minimum, where
 
-NORMAL_90 = 1.6448536269514722
-"""Standard deviations on either side of the mean of a normal distribution that 90 % lies between."""
+NORMAL_90 = 1.645
+"""Standard deviations on either side of the mean of a normal distribution that 90 % lie between."""
 
 
 _MAYBE = ("energy_j", "joules_per_item", "cost_usd", "usd_per_million", "carbon_kg", "water_l")

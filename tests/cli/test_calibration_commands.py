@@ -7,12 +7,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from mlsysim import calibrate
-from mlsysim.cli.app import main
 
 LOGS = Path(__file__).parents[1] / "calibration" / "logs" / "files"
 SERVER = str(LOGS / "vllm_server.log")
@@ -22,37 +20,6 @@ OF_CALIBRATE = {
     *("efficiency", "attainment", "ceiling", "convention", "peak_flops", "flops_per_item", "throughput"),
     *("overhead_s", "conditions", "defaults", "notes"),
 }
-
-
-class Done(NamedTuple):
-    """What a command left: its exit code and both streams."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self):
-        """Standard output as one JSON document."""
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Return what runs a command in an empty folder of a user who has saved nothing."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLSYSIM_CONFIG_DIR", str(tmp_path / "user"))
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mlsysim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return Done(caught.value.code, out, err)
-
-    return call
 
 
 def table(folder, name, rows):

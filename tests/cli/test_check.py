@@ -2,47 +2,14 @@
 
 import csv
 import io
-import json
-import sys
-from typing import NamedTuple
 
 import jsonschema
 import pytest
 
 from mlsysim import Engine
-from mlsysim.cli.app import main
 from mlsysim.sweep.quantities import QUANTITIES
 
 CHAT = 'model = "llama-3.1-8b"\nhardware = "h100"\nphase = "decode"\n'
-
-
-class Done(NamedTuple):
-    """What a command left: its exit code and both streams."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self):
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Return what runs a command in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mlsysim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return Done(caught.value.code, out, err)
-
-    return call
 
 
 @pytest.fixture

@@ -3,14 +3,11 @@
 import csv
 import io
 import json
-import sys
-from typing import NamedTuple
 
 import pytest
 from conftest import output_of
 
 from mlsysim import Engine
-from mlsysim.cli.app import main
 
 ONE = ("sweep", "--model", "llama-3.1-8b", "--on", "h100", "--phase", "decode")
 TWO = """
@@ -26,35 +23,6 @@ name = "later"
 context = 8192
 quantiles = [0.1, 0.9]
 """
-
-
-class Done(NamedTuple):
-    """What a command left: its exit code and both streams."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def data(self):
-        return json.loads(self.out, parse_constant=pytest.fail)  # NaN is no JSON
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Return what runs a command in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mlsysim", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return Done(caught.value.code, out, err)
-
-    return call
 
 
 def test_points_are_those_of_single_answers(run):

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from mlsysim.efficiency.deviations import LEAST_NOISE, NORMAL_90, Machine, Place, Point, Prior, covariances
+from mlsysim.efficiency.deviations import LEAST_NOISE, Machine, Place, Point, Prior, covariances
+from mlsysim.results import NORMAL_90
 from mlsysim.validation.carrying import Pair, shares_of, tail_of_pairs, weights_of, worth_of_shares
 from mlsysim.validation.deployments import GRID, Judged, best_priors
 

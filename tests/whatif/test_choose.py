@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from mlsysim import Engine, calibrate
 from mlsysim.costs.prices import price_range
-from mlsysim.efficiency.deviations import LEAST_NOISE, NORMAL_90
+from mlsysim.efficiency.deviations import LEAST_NOISE
 from mlsysim.errors import InvalidValue, UnknownName, UsageError
 from mlsysim.hardware import Hardware
 from mlsysim.report.choices import front_table
-from mlsysim.results import Interval
+from mlsysim.results import NORMAL_90, Interval
 from mlsysim.whatif.apart import REPEATS, pair, ratio
 from mlsysim.whatif.choose import choose
 from mlsysim.whatif.option import Option, Width, option, width_of

@@ -10,9 +10,8 @@ from mlsysim.calibration.calibration import Calibration
 from mlsysim.calibration.profile import Profile
 from mlsysim.calibration.question import question_of
 from mlsysim.calibration.transfer import transferred
-from mlsysim.efficiency.deviations import NORMAL_90
 from mlsysim.errors import InvalidValue
-from mlsysim.results import Interval
+from mlsysim.results import NORMAL_90, Interval
 
 NEAR = 0.16
 """How far batch and context of two measurements may be apart to be held against each other: 7 and 8 are [ln]."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mlsysim.calibration.calibration import Calibration
 from mlsysim.calibration.transfer import known_of
 from mlsysim.efficiency.conditioning import parameters_after
-from mlsysim.efficiency.deviations import NORMAL_90
+from mlsysim.results import NORMAL_90
 
 SCALE = "scale of all times"
 NOTHING = 0.02

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from mlsysim.efficiency.evidence import parameters
-from mlsysim.results import Interval, Note
+from mlsysim.results import NORMAL_90, Interval, Note
 from mlsysim.units import parse, positive
 
 Measured: TypeAlias = float | str | Sequence[float | str] | Interval
 _T95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833, 1.812)
 """95 % quantiles of Student's t for 1 to 10 degrees of freedom (NIST/SEMATECH e-Handbook 1.3.6.7.2)."""
-_NORMAL_95 = 1.645
 _FARTHEST = 700.0
 """Logarithm beyond which no float has a value."""
 
@@ -51,7 +50,7 @@ def _of_repeats(numbers: list[float]) -> Interval:
     mean = sum(logs) / n
     error = math.sqrt(sum((x - mean) ** 2 for x in logs) / (n - 1) / n)
     # Beyond ten degrees of freedom the quantile is the normal one and a term in 1 / df, to three digits.
-    quantile = _T95[n - 2] if n - 2 < len(_T95) else _NORMAL_95 + 1.7 / (n - 1)
+    quantile = _T95[n - 2] if n - 2 < len(_T95) else NORMAL_90 + 1.7 / (n - 1)
     low, high = (
         math.exp(min(max(end, -_FARTHEST), _FARTHEST)) for end in (mean - quantile * error, mean + quantile * error)
     )

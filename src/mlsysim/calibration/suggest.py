@@ -10,9 +10,10 @@ from mlsysim.calibration.calibration import Calibration
 from mlsysim.calibration.expected import expectation
 from mlsysim.calibration.transfer import changed, known_of
 from mlsysim.efficiency.conditioning import left_unknown, most_telling, tail_of
-from mlsysim.efficiency.deviations import NORMAL_90, Point
+from mlsysim.efficiency.deviations import Point
 from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import UsageError
+from mlsysim.results import NORMAL_90
 from mlsysim.scenario import Scenario
 
 FACTORS = (1 / 16, 1 / 4, 1, 4, 16)

@@ -13,12 +13,12 @@ from mlsysim.calibration.expected import Expectation, expectation
 from mlsysim.calibration.moved_notes import Move, Step, moved_notes
 from mlsysim.calibration.question import question_of
 from mlsysim.efficiency.conditioning import Deviation, expected
-from mlsysim.efficiency.deviations import LEAST_NOISE, NORMAL_90, Point, moves
+from mlsysim.efficiency.deviations import LEAST_NOISE, Point, moves
 from mlsysim.efficiency.estimate import NO_OVERHEAD, Estimate, above_ceiling
 from mlsysim.efficiency.published import ACCELERATORS
 from mlsysim.efficiency.regimes import regime_of
 from mlsysim.errors import InvalidValue
-from mlsysim.results import Interval, Note
+from mlsysim.results import NORMAL_90, Interval, Note
 from mlsysim.scenario import Roofline, Scenario
 from mlsysim.workload.named import phase_of
 

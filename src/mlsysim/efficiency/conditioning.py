@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from mlsysim.efficiency.deviations import (
     LEAST_NOISE,
-    NORMAL_90,
     Array,
     Point,
     Prior,
@@ -24,6 +23,7 @@ from mlsysim.efficiency.deviations import (
     prior_of,
     share_of,
 )
+from mlsysim.results import NORMAL_90
 
 
 class Deviation(NamedTuple):

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 Array: TypeAlias = "np.ndarray[Any, np.dtype[np.float64]]"
 LEAST_NOISE = 0.01
 """Standard deviation that any measured time is taken to have at least [ln]: an assumption, that keeps sums solvable."""
-NORMAL_90 = 1.645
-"""Standard deviations to either side that hold 90 % of normal noise."""
 
 
 ALONE = ("model", "precision", "devices", "engine")

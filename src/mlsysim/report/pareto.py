@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlsysim.errors import InvalidValue, MissingExtra
-from mlsysim.report.roofline import INK, MUTED
+from mlsysim.errors import InvalidValue
+from mlsysim.report.figures import INK, LETTERING, MUTED, SCALES, pyplot
 from mlsysim.results import Interval
 from mlsysim.whatif.asked import MEANINGS, better_if_more, quantity
 
@@ -25,8 +25,6 @@ ROOM = 0.25
 """Share of the width that is left for names."""
 APART = 26.0
 """How far two names lie apart at least [points of the page]."""
-_STYLE = {"font.family": "DejaVu Sans", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "mlsysim"}
-_SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 
 
 class Dot(NamedTuple):
@@ -69,12 +67,7 @@ def pareto(c: Choices, across: str | None = None, up: str | None = None) -> Any:
     MissingExtra
         matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise MissingExtra("matplotlib", "plot", "the plot of a front") from None
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
+    plt = pyplot("the plot of a front")
 
     names = _names(c, across, up)
     dots = dots_of(c, *names)
@@ -83,7 +76,7 @@ def pareto(c: Choices, across: str | None = None, up: str | None = None) -> Any:
             "plot", "of a front with at least one option", " and ".join(names), c.where or "none is known"
         )
     units = [(c.front or c.options)[0].unit(name) for name in names]
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(LETTERING):
         figure, axes = plt.subplots(figsize=(8.2, 5.2), layout="constrained")
         _drawn(axes, dots)
         _joined(axes, dots)
@@ -155,7 +148,7 @@ def _scaled(axis: Any, name: str, unit: str, values: Sequence[float]) -> None:
     counted = unit.split("/", maxsplit=1)[0]
     plain = unit in {"", "USD", "kg"} or (counted.islower() and len(counted) > 1)
     middle = math.exp(math.fsum(map(math.log, values)) / len(values))
-    size, prefix = (1.0, "") if plain else next((s for s in _SCALES if middle >= s[0]), _SCALES[-1])
+    size, prefix = (1.0, "") if plain else next((s for s in SCALES if middle >= s[0]), SCALES[-1])
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_minor_locator(ticker.NullLocator())

@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO, StringIO
 from typing import Any, NamedTuple
 
-from mlsysim.errors import MissingExtra
 from mlsysim.physics import performance
+from mlsysim.report.figures import INK, LETTERING, MUTED, pyplot
 
-INK, MUTED, ROOF = "#1c2733", "#75808c", "#1f5f8b"
+ROOF = "#1f5f8b"
 ACCENTS = ("#c2410c", "#b7791f", "#7a3e9d", "#15703a")
 _STYLE = {
-    "font.family": "DejaVu Sans",
+    **LETTERING,
     "font.size": 9.5,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "mlsysim",
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
     "xtick.color": MUTED,
@@ -53,12 +51,8 @@ def roofline(title: str, bandwidth: float, roofs: Mapping[str, float], points: S
     MissingExtra
         matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise MissingExtra("matplotlib", "plot", "the roofline plot") from None
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
+    plt = pyplot("the roofline plot")
+    import matplotlib as mpl
     import matplotlib.ticker
 
     with plt.rc_context(_STYLE):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlsysim.errors import InvalidValue, MissingExtra
-from mlsysim.report.roofline import INK, MUTED
+from mlsysim.errors import InvalidValue
+from mlsysim.report.figures import INK, LETTERING, MUTED, SCALES, pyplot
 from mlsysim.whatif.asked import MEANINGS, shown
 from mlsysim.whatif.sensitivity import APART
 
@@ -22,8 +22,6 @@ _TWO_LINES = 1.35
 """How much higher a bar is whose label has two lines."""
 _BAR = 0.34
 """Height of a bar with its distance to the next [inch]."""
-_STYLE = {"font.family": "DejaVu Sans", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "mlsysim"}
-_SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 _LONG = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
@@ -54,13 +52,9 @@ def tornado(s: Sensitivity) -> Any:
     MissingExtra
         matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise MissingExtra("matplotlib", "plot", "the tornado plot") from None
-    mpl.use("Agg")
+    plt = pyplot("the tornado plot")
+    import matplotlib as mpl
     import matplotlib.patches
-    import matplotlib.pyplot as plt
 
     value = s.value.value
     upper = bars_of(s.shown_rows, value)
@@ -69,7 +63,7 @@ def tornado(s: Sensitivity) -> Any:
         for u in s.uncertain
     ]
     heights = [len(upper) * _BAR + 1.0, *([len(lower) * _BAR * _TWO_LINES + 0.9] if lower else [])]
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(LETTERING):
         figure, grid = plt.subplots(
             len(heights),
             1,
@@ -149,7 +143,7 @@ def _scale(value: float, unit: str) -> tuple[float, str]:
     counted = unit.split("/", maxsplit=1)[0]
     if unit in {"", "USD"} or (counted.islower() and len(counted) > 1):
         return 1.0, unit
-    size, prefix = next((s for s in _SCALES if value >= s[0]), _SCALES[-1])
+    size, prefix = next((s for s in SCALES if value >= s[0]), SCALES[-1])
     return size, prefix + unit
 
 

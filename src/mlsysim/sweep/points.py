@@ -17,7 +17,6 @@ from mlsysim.sweep.pieces import Box
 from mlsysim.sweep.quantities import QUANTITIES, base_of
 
 Array = npt.NDArray[Any]
-COORDINATES = (*WORDS, *NUMBERS)
 COUNTED = ("devices", "lora_rank", "target_len", "steps", "draft_tokens")
 """Fields of blocks that are whole numbers."""
 ASKED = {"efficiency": "efficiency_asked"}

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlsysim.efficiency.deviations import LEAST_NOISE, NORMAL_90, Place, Point, Prior, Share, covariance, distance
+from mlsysim.efficiency.deviations import LEAST_NOISE, Place, Point, Prior, Share, covariance, distance
 from mlsysim.efficiency.fit import Array
 from mlsysim.evidence.measurement import Measurement
+from mlsysim.results import NORMAL_90
 from mlsysim.validation.deployments import ENOUGH, ROWS
 from mlsysim.validation.held_out import STUDENT, Mask
 

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mlsysim.efficiency.conditioning import expected
-from mlsysim.efficiency.deviations import LEAST_NOISE, NORMAL_90, Point, Prior, Share, near
+from mlsysim.efficiency.deviations import LEAST_NOISE, Point, Prior, Share, near
 from mlsysim.efficiency.fit import Array
 from mlsysim.evidence.measurement import Measurement
+from mlsysim.results import NORMAL_90
 from mlsysim.validation.places import place_of
 
 SCALES = (0.1, 0.15, 0.2, 0.3, 0.45, 0.7)

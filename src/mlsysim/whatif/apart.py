@@ -11,8 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from mlsysim.efficiency.deviations import LEAST_NOISE, NORMAL_90
-from mlsysim.results import Interval
+from mlsysim.efficiency.deviations import LEAST_NOISE
+from mlsysim.results import NORMAL_90, Interval
 from mlsysim.whatif.option import Option, Width
 from mlsysim.whatif.shared import SHARED, Errors, errors_of, together
 

@@ -10,8 +10,9 @@ from mlsysim.calibration import Calibration, Profile
 from mlsysim.calibration.expected import expectation
 from mlsysim.calibration.transfer import Known, known_of
 from mlsysim.efficiency.conditioning import left_unknown
-from mlsysim.efficiency.deviations import NORMAL_90, Point, moves, prior_of, share_of
+from mlsysim.efficiency.deviations import Point, moves, prior_of, share_of
 from mlsysim.efficiency.regimes import regime_of
+from mlsysim.results import NORMAL_90
 from mlsysim.whatif.option import Option, Width
 
 EXACT, SHARED, APART = "stated", "partly shared", "taken as independent"
