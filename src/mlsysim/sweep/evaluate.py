@@ -44,11 +44,12 @@ def evaluate(grid: Grid, box: Box, wanted: Sequence[str]) -> Values:
         for (name, axis), start, stop in zip(block.axes, box.start, box.stop, strict=True)
     }
     asking = _Asking(block, tuple(wanted), grid.uncertain, grid.drawn(block))
-    arrays = (
-        NUMBERS if "efficiency" in (*numbers, *asking.drawn) else arrays_of(scenario, block.efficiency, block.setup)
-    )
-    looped = [name for name, values in numbers.items() if name not in arrays and len(values) > 1]
+    several = [name for name, values in numbers.items() if len(values) > 1]
+    if "efficiency" in (*numbers, *asking.drawn) or not (several or asking.drawn):
+        return asking.answers(numbers)
+    arrays = arrays_of(scenario, block.efficiency, block.setup)
     asking.check(arrays)
+    looped = [name for name in several if name not in arrays]
     return _looped(asking, numbers, looped) if looped else asking.answers(numbers)
 
 
@@ -149,6 +150,13 @@ def _without_draws(value: Any) -> Any:
     return value[..., 0] if getattr(value, "ndim", 0) else value
 
 
+def _kind(name: str) -> type:
+    """Return what the values of a column are: truth, codes of words, or numbers."""
+    if name == FEASIBLE:
+        return bool
+    return int if QUANTITIES[base_of(name)].words else float
+
+
 def _nothing(quantity: Quantity) -> Any:
     return -1 if quantity.words else math.nan
 
@@ -182,10 +190,10 @@ def _looped(asking: _Asking, numbers: Mapping[str, Any], looped: Sequence[str]) 
     found: Values = {}
     for at in product(*(range(len(numbers[name])) for name in looped)):
         here = dict(zip(looped, at, strict=True))
-        where = tuple(slice(here[name], here[name] + 1) if name in here else slice(None) for name in numbers)
-        one = {name: values[cut] for (name, values), cut in zip(numbers.items(), where, strict=True)}
+        cuts = tuple(slice(here[name], here[name] + 1) if name in here else slice(None) for name in numbers)
+        one = {name: values[cut] for (name, values), cut in zip(numbers.items(), cuts, strict=True)}
         for name, value in asking.answers(one).items():
             if name not in found:
-                found[name] = np.empty(shape, dtype=np.asarray(value).dtype)
-            found[name][where] = value
+                found[name] = np.empty(shape, dtype=_kind(name))
+            found[name][cuts] = value
     return found
