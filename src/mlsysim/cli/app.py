@@ -1,8 +1,8 @@
 """The command line: one group whose commands are imported when they are called.
 
 JSON, CSV or Markdown alone on standard output; notes, progress and errors on standard error.
-Exit codes: 0 answered, 1 infeasible, 2 a mistake in the question, 3 a saved calibration that does not hold, 130
-interrupted.
+Exit codes: 0 answered, 1 infeasible, 2 a mistake in the question, 3 an assertion or a saved calibration that does not
+hold, 130 interrupted.
 """
 
 from __future__ import annotations
