@@ -33,7 +33,11 @@ def command(topic: str | None, hardware: str | None, precision: str | None, outp
         )
     elif topic.lower() == "factors":
         factors = Efficiency.factors()
-        emit(output, [f._asdict() for f in factors], factor_table(factors))
+        emit(
+            output,
+            [{**f._asdict(), "status": {s: v._asdict() for s, v in f.status.items()}} for f in factors],
+            factor_table(factors),
+        )
     else:
         from mlsysim.efficiency.grade import FAMILIES, comparable, regimes_of
         from mlsysim.efficiency.regimes import TITLES

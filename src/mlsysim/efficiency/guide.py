@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from mlsysim.efficiency.evidence import Evidence, Percentiles, evidence, percentiles
+from mlsysim.efficiency.factors import Factor, factors
 from mlsysim.efficiency.regimes import TITLES
 from mlsysim.errors import UnknownName, UnsupportedPrecision
 from mlsysim.hardware import HardwareSpec
@@ -37,16 +38,6 @@ class GuideRow(NamedTuple):
     device: str
     ceiling: float | None
     verdict: str
-
-
-class Factor(NamedTuple):
-    """One of the twelve causes that eta compresses: what it is, its sign in a profile, what usually mends it."""
-
-    name: str
-    title: str
-    meaning: str
-    sign: str
-    mend: str
 
 
 class Efficiency:
@@ -80,7 +71,7 @@ class Efficiency:
     @staticmethod
     def factors() -> tuple[Factor, ...]:
         """Return the twelve factors."""
-        return tuple(Factor(**row) for row in read_table(_PACKAGE, "factors.tsv"))
+        return factors()
 
 
 def _row(row: Row, device: HardwareSpec) -> GuideRow:

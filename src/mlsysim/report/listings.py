@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mlsysim.efficiency.evidence import Percentiles
-from mlsysim.efficiency.guide import Factor, GuideRow
+from mlsysim.efficiency.factors import Factor
+from mlsysim.efficiency.guide import GuideRow
 from mlsysim.evidence.listing import Listed
 from mlsysim.hardware import Figure, HardwareSpec
 from mlsysim.hardware.check import by_clock
