@@ -1,0 +1,127 @@
+"""What a span of a trace is: the activities that are told apart, the cause each counts as, and how names tell them.
+
+The patterns are a table, ``data/activities.tsv``: the first that matches the name of a span, among those of its place
+(``kernel`` on a device, ``operator`` and ``host`` on the host), says what it is.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+from functools import cache
+from typing import NamedTuple
+
+from mlsysim.registry import read_table
+
+
+class Activity(IntEnum):
+    """What is going on in a span. Where spans overlap, the one of the lower number has the instant."""
+
+    GARBAGE = 1
+    LOADING = 2
+    ATTENTION = 10
+    MATRIX = 11
+    QUANTIZING = 12
+    ELEMENTWISE = 13
+    NORMALISATION = 14
+    REDUCTION = 15
+    SOFTMAX = 16
+    EMBEDDING = 17
+    OPTIMIZER = 18
+    COPY = 19
+    OTHER = 20
+    TRANSFER = 30
+    SKEW = 31
+    EXCHANGE = 32
+    UPLOAD = 33
+    DOWNLOAD = 34
+    WAITING = 40
+    ALLOCATING = 41
+    DRIVER = 42
+    PROFILING = 43
+    LAUNCHING = 44
+    DISPATCH = 45
+    PYTHON = 46
+    GAP = 47
+    STARTING = 48
+    QUEUED = 49
+    IDLE = 50
+    UNRECORDED = 51
+    IGNORED = 99
+
+
+class Booking(NamedTuple):
+    """The cause that an activity counts as, the finer name within it, and whether it was seen."""
+
+    cause: str
+    part: str
+    kind: str = "observed"
+
+
+BOOKED = {
+    Activity.GARBAGE: Booking("garbage_collection", "collector"),
+    Activity.LOADING: Booking("data_loader", "loading"),
+    Activity.ATTENTION: Booking("attention", "kernels"),
+    Activity.MATRIX: Booking("unattributed", "matrix products below the ceiling", "unattributed"),
+    Activity.QUANTIZING: Booking("quantization", "conversion"),
+    Activity.ELEMENTWISE: Booking("memory_bound", "elementwise"),
+    Activity.NORMALISATION: Booking("memory_bound", "normalisation"),
+    Activity.REDUCTION: Booking("memory_bound", "reduction"),
+    Activity.SOFTMAX: Booking("attention", "softmax"),
+    Activity.EMBEDDING: Booking("memory_bound", "embedding"),
+    Activity.OPTIMIZER: Booking("memory_bound", "optimizer"),
+    Activity.COPY: Booking("memory_bound", "copies"),
+    Activity.OTHER: Booking("unattributed", "kernels of unknown kind", "unattributed"),
+    Activity.TRANSFER: Booking("communication", "transfer"),
+    Activity.SKEW: Booking("communication", "skew"),
+    Activity.EXCHANGE: Booking("pipeline_bubble", "waiting"),
+    Activity.UPLOAD: Booking("data_loader", "copies"),
+    Activity.DOWNLOAD: Booking("synchronisation", "copies to the host"),
+    Activity.WAITING: Booking("synchronisation", "waiting"),
+    Activity.ALLOCATING: Booking("framework", "allocator"),
+    Activity.DRIVER: Booking("os_driver", "loading of kernels"),
+    Activity.PROFILING: Booking("framework", "profiler"),
+    Activity.LAUNCHING: Booking("kernel_launch", "calls"),
+    Activity.DISPATCH: Booking("framework", "dispatch"),
+    Activity.PYTHON: Booking("framework", "python"),
+    Activity.GAP: Booking("framework", "python"),
+    Activity.STARTING: Booking("kernel_launch", "gaps"),
+    Activity.QUEUED: Booking("unattributed", "queued work that did not start", "unattributed"),
+    Activity.IDLE: Booking("unattributed", "host outside operators, unmarked", "unattributed"),
+    Activity.UNRECORDED: Booking("unattributed", "host not recorded", "unattributed"),
+}
+"""What the time of an activity is booked as, beyond what of it is at the ceiling."""
+WORK = frozenset(a for a in Activity if Activity.ATTENTION <= a <= Activity.OTHER)
+"""What computes, on a device or on the host."""
+MATH = frozenset({Activity.ATTENTION, Activity.MATRIX})
+"""What does the FLOPs that are counted."""
+ON_WAY = frozenset({Activity.TRANSFER, Activity.SKEW, Activity.EXCHANGE, Activity.UPLOAD, Activity.DOWNLOAD})
+"""What moves data between devices, or to and from the host."""
+
+
+@cache
+def _patterns(place: str) -> tuple[tuple[re.Pattern[str], Activity], ...]:
+    """Return the patterns of a place, which ignore case."""
+    rows = read_table("mlsysim.timeline", "activities.tsv")
+    return tuple((re.compile(r["pattern"], re.IGNORECASE), Activity[r["activity"].upper()]) for r in rows if r["place"] == place)
+
+
+@cache
+def activity(place: str, name: str) -> Activity:
+    """Return what a span is: ``place`` is ``kernel``, ``operator``, ``call`` or ``python``.
+
+    What no pattern knows is OTHER on a device, DISPATCH among operators, PYTHON among functions, IGNORED elsewhere.
+    """
+    for pattern, found in _patterns(place):
+        if pattern.search(name):
+            return found
+    return _UNKNOWN[place]
+
+
+_UNKNOWN = {
+    "kernel": Activity.OTHER,
+    "operator": Activity.DISPATCH,
+    "call": Activity.DRIVER,
+    "mark": Activity.IGNORED,
+    "python": Activity.PYTHON,
+}

@@ -1,0 +1,242 @@
+"""Traces of PyTorch's profiler (Kineto), of GPUs and of CPUs.
+
+Categories and arguments as torch 1.8 to 2.14 write them (libkineto, output_json.cpp; torch/profiler/profiler.py):
+``kernel`` with its grid, block, registers and shared memory, ``gpu_memcpy``, ``gpu_memset``, ``cuda_runtime`` and
+``cuda_driver`` calls that a ``correlation`` joins with what they launched, ``cpu_op`` with ``Input Dims`` where shapes
+were recorded, ``user_annotation`` and ``python_function``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from mlsysim.calibration.logs.source import Source
+from mlsysim.timeline.activity import MATH, Activity, activity
+from mlsysim.timeline.chrome import Event, Events, nanoseconds
+from mlsysim.timeline.spans import NO_LINK, SpanRows
+from mlsysim.timeline.trace import Accelerator, Collective, Launch, Mark, Operator, Trace
+
+_STEP = re.compile(r"ProfilerStep#(\d{1,15})$")
+_TRAINS = ("autograd::engine", "Optimizer.step#")
+_COLLECTIVE = (Activity.TRANSFER, Activity.EXCHANGE)
+
+
+class Args(msgspec.Struct, gc=False):
+    """What is read of the arguments of an event."""
+
+    correlation: Any = None
+    external: Any = msgspec.field(default=None, name="External id")
+    device: Any = None
+    stream: Any = None
+    grid: Any = None
+    block: Any = None
+    registers: Any = msgspec.field(default=0, name="registers per thread")
+    shared: Any = msgspec.field(default=0, name="shared memory")
+    occupancy: Any = None
+    dims: msgspec.Raw = msgspec.field(default=msgspec.Raw(b""), name="Input Dims")
+    types: msgspec.Raw = msgspec.field(default=msgspec.Raw(b""), name="Input type")
+    concrete: msgspec.Raw = msgspec.field(default=msgspec.Raw(b""), name="Concrete Inputs")
+    group: Any = msgspec.field(default="", name="Process Group Name")
+    collective: Any = msgspec.field(default="", name="Collective name")
+    elements: Any = msgspec.field(default=0, name="In msg nelems")
+
+
+class _Reader:
+    """Takes events in any order and gives the trace that they make."""
+
+    def __init__(self) -> None:
+        self.device, self.host = SpanRows(), SpanRows()
+        self.marks: list[tuple[Mark, Any]] = []
+        self.externals = array("q")
+        self.operators: dict[int, Operator] = {}
+        self.left_out: Counter[str] = Counter()
+        self.training = self.stacks = False
+        self.kinds: Counter[Any] = Counter()
+        self._take: dict[str, Callable[[Event[Args], int, int], None]] = {
+            **dict.fromkeys(("kernel", "Kernel", "gpu_memcpy", "Memcpy", "gpu_memset", "Memset"), self._kernel),
+            **dict.fromkeys(("cpu_op", "Operator"), self._operator),
+            **dict.fromkeys(("cuda_runtime", "Runtime", "cuda_driver", "hip_runtime", "xpu_runtime"), self._call),
+            "user_annotation": self._mark,
+            "overhead": self._overhead,
+            "python_function": self._python,
+        }
+
+    def take(self, batch: list[Event[Args]]) -> None:
+        """Take a batch of events."""
+        handlers, left_out = self._take, self.left_out
+        for event in batch:
+            if event.ph != "X":
+                continue
+            take = handlers.get(event.cat)
+            if take is None:
+                continue
+            start, duration = nanoseconds(event.ts), nanoseconds(event.dur)
+            if start is None or duration is None:
+                left_out["without a time stamp" if start is None else "without a duration"] += 1
+            elif start < 0 or duration < 0:
+                left_out["with a negative time stamp" if start < 0 else "with a negative duration"] += 1
+            else:
+                take(event, start, start + duration)
+
+    def _kernel(self, event: Event[Args], start: int, end: int) -> None:
+        args = event.args or Args()
+        kind = activity("kernel", event.name)
+        shape, work = None, None
+        if kind in _COLLECTIVE:
+            work = _collective(event, args)
+            if kind == Activity.TRANSFER and str(args.collective).lower() in {"send", "recv"}:
+                kind = Activity.EXCHANGE
+        elif args.grid is not None:
+            shape = _launch(args)
+        device = args.device if args.device is not None else event.pid
+        lane = (device, args.stream if args.stream is not None else event.tid)
+        self.device.add(start, end, kind, lane, event.name, _whole(args.correlation), shape, work)
+        self.externals.append(_whole(args.external))
+
+    def _operator(self, event: Event[Args], start: int, end: int) -> None:
+        kind = activity("operator", event.name)
+        if kind is Activity.IGNORED:
+            if step := _STEP.match(event.name):
+                self.marks.append((Mark(int(step[1]), start, end), (event.pid, event.tid)))
+            elif not self.training and event.name.startswith(_TRAINS):
+                self.training = True
+            return
+        args, work = event.args or Args(), None
+        if kind in MATH and bytes(args.dims):
+            work = Operator(event.name, bytes(args.dims), bytes(args.types), bytes(args.concrete))
+            self.operators[_whole(args.external)] = work
+        elif kind is Activity.TRANSFER:
+            work = _collective(event, args)
+        self.host.add(start, end, kind, (event.pid, event.tid), event.name, NO_LINK, None, work)
+
+    def _call(self, event: Event[Args], start: int, end: int) -> None:
+        link = _whole(event.args.correlation) if event.args else NO_LINK
+        self.host.add(start, end, activity("call", event.name), (event.pid, event.tid), event.name, link)
+
+    def _mark(self, event: Event[Args], start: int, end: int) -> None:
+        if step := _STEP.match(event.name):
+            self.marks.append((Mark(int(step[1]), start, end), (event.pid, event.tid)))
+            return
+        self.training |= event.name.startswith(_TRAINS)
+        kind = activity("mark", event.name)
+        if kind is not Activity.IGNORED:
+            work = _collective(event, event.args or Args()) if kind is Activity.TRANSFER else None
+            self.host.add(start, end, kind, (event.pid, event.tid), event.name, NO_LINK, None, work)
+
+    def _overhead(self, event: Event[Args], start: int, end: int) -> None:
+        kind = activity("mark", event.name)
+        kind = Activity.PROFILING if kind is Activity.IGNORED else kind
+        self.host.add(start, end, kind, (event.pid, event.tid), event.name)
+
+    def _python(self, event: Event[Args], start: int, end: int) -> None:
+        self.stacks = True
+        kind = activity("python", event.name)
+        if kind is not Activity.PYTHON:
+            self.host.add(start, end, kind, (event.pid, event.tid), event.name)
+
+    def join(self) -> None:
+        """Give each kernel the operator that it runs."""
+        for place, external in enumerate(self.externals):
+            if external != NO_LINK and (found := self.operators.get(external)) and self.device.activity[place] in MATH:
+                self.device.work[place] = self.device.works.number(found)
+
+
+def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace:
+    """Return the trace of one rank.
+
+    Raises
+    ------
+    InvalidValue
+        The file cannot be read.
+    """
+    reader, events = _Reader(), Events(source, Args, progress)
+    for batch in events:
+        reader.take(batch)
+    reader.join()
+    about = events.about
+    if events.broken:
+        reader.left_out["that break off or are no events"] += events.broken
+    if source.cut or not events.whole:
+        reader.left_out["behind the place where the file breaks off"] += 1
+    device, host = reader.device.spans(), reader.host.spans()
+    world = about.get("distributedInfo")
+    world = world if isinstance(world, dict) else {}
+    rank = world.get("rank")
+    marks = sorted(reader.marks)
+    main = marks[0][1] if marks else None
+    return Trace(
+        "PyTorch trace",
+        "pytorch" if len(device) else "pytorch-cpu",
+        device,
+        host,
+        tuple(mark for mark, lane in marks if lane == main),
+        main,
+        _accelerator(about),
+        rank if isinstance(rank, int) else None,
+        int(world.get("world_size") or 1),
+        reader.training,
+        reader.stacks,
+        dict(reader.left_out),
+        (),
+        str(source.path),
+    )
+
+
+def _launch(args: Args) -> Launch:
+    resident = args.occupancy.get("activeBlocksPerMultiprocessor", 0) if isinstance(args.occupancy, dict) else 0
+    return Launch(
+        _product(args.grid), _product(args.block), _whole(args.registers, 0), _whole(args.shared, 0), _whole(resident, 0)
+    )
+
+
+def _product(sizes: Any) -> int:
+    known = isinstance(sizes, list) and all(isinstance(size, int) and size > 0 for size in sizes)
+    return math.prod(sizes) if known else 0
+
+
+def _collective(event: Event[Args], args: Args) -> Collective:
+    name = str(args.collective or event.name)
+    elements = _whole(args.elements, 0)
+    if not elements and bytes(args.dims):
+        elements = _elements(bytes(args.dims))
+    return Collective(str(args.group), name, elements)
+
+
+def _elements(dims: bytes) -> int:
+    try:
+        return sum(_product(sizes) for sizes in json.loads(dims))
+    except (ValueError, TypeError):
+        return 0
+
+
+def _whole(value: Any, otherwise: int = NO_LINK) -> int:
+    """Return a whole number where it is one that fits, or is written as one."""
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    return value if isinstance(value, int) and 0 <= value < 1 << 62 else otherwise
+
+
+def _accelerator(about: dict[str, Any]) -> Accelerator:
+    """Return the device, where all that are listed are alike."""
+    listed = about.get("deviceProperties") or about.get("computeProperties") or []
+    devices = [d for d in listed if isinstance(d, dict)] if isinstance(listed, list) else []
+    if not devices or len({d.get("name") for d in devices}) != 1:
+        return Accelerator()
+    d = devices[0]
+    return Accelerator(
+        str(d.get("name") or ""),
+        _whole(d.get("numSms") or d.get("multiProcessorCount"), 0),
+        _whole(d.get("maxThreadsPerMultiprocessor") or d.get("maxThreadsPerMultiProcessor"), 0),
+        _whole(d.get("regsPerMultiprocessor"), 0),
+        _whole(d.get("sharedMemPerMultiprocessor"), 0),
+        0,
+        _whole(d.get("warpSize"), 32),
+    )

@@ -1,0 +1,90 @@
+"""What a reader makes of a trace: spans on the device and on the host, the marks of steps, and what is known beside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from mlsysim.results import Note
+from mlsysim.timeline.spans import Spans
+
+
+class Mark(NamedTuple):
+    """One step as the host marked it: its number, its start and its end [ns]."""
+
+    index: int
+    start: int
+    end: int
+
+
+class Launch(NamedTuple):
+    """How a kernel was launched: blocks and threads in each, registers a thread, shared memory a block [B].
+
+    ``resident`` is how many of its blocks a multiprocessor holds at once, 0 where that is not told.
+    """
+
+    blocks: int
+    threads: int
+    registers: int = 0
+    shared_bytes: int = 0
+    resident: int = 0
+
+
+class Operator(NamedTuple):
+    """An operator with its operands: name, dimensions of each, types of each, and other arguments, as text."""
+
+    name: str
+    dims: bytes
+    types: bytes = b""
+    arguments: bytes = b""
+
+
+class Collective(NamedTuple):
+    """A collective of a group of ranks: its group, its name, and the elements that go in."""
+
+    group: str
+    name: str
+    elements: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """What a trace says of the device: its name, and of a GPU multiprocessors and what each holds; 0 where not told."""
+
+    name: str = ""
+    multiprocessors: int = 0
+    threads: int = 0
+    registers: int = 0
+    shared_bytes: int = 0
+    blocks: int = 0
+    warp: int = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """One rank of a run.
+
+    ``device`` holds what ran on the accelerator: of a run on a CPU nothing, then ``host`` is the timeline. ``host``
+    holds operators, runtime calls, marks and functions; ``threads`` names the lanes of ``host`` on which steps are
+    marked. ``left_out`` counts events by why they are not used. ``source`` is a key of the table of what is visible.
+    """
+
+    format: str
+    source: str
+    device: Spans
+    host: Spans
+    marks: tuple[Mark, ...] = ()
+    main: Any = None
+    accelerator: Accelerator = Accelerator()
+    rank: int | None = None
+    world: int = 1
+    training: bool = False
+    stacks: bool = False
+    left_out: dict[str, int] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+    path: str = ""
+
+    @property
+    def on_device(self) -> bool:
+        """Return whether an accelerator was recorded."""
+        return len(self.device) > 0
