@@ -1,17 +1,18 @@
 """The causes that eta compresses: what each is, how it is seen, what usually mends it, and where it is visible.
 
 ``factors.tsv`` holds the twelve, and beside them what else an attribution of time may name; ``factor_visibility.tsv``
-what each source of a measurement tells of each.
+what each source of a measurement tells of each; ``factor_ranges.tsv``, written by ``tools/factors.py``, how much each
+costs in published runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mlsysim.errors import UnknownName
-from mlsysim.registry import nearest, normal, read_table
+from mlsysim.registry import Row, nearest, normal, read_table
 
 _PACKAGE = "mlsysim.efficiency"
 SOURCES = {
@@ -26,6 +27,16 @@ SOURCES = {
 """What time may be attributed from."""
 KINDS = ("derived", "observed", "unattributed")
 """How a cause is known: worked out from work and hardware, seen in the source, or not told by it."""
+EVIDENCE = {
+    "measured": "published runs that differ in it alone",
+    "fitted": "parameters that published runs determine",
+    "bound": "published runs that differ in more than it: at most this",
+    "cited": "read outside the evidence",
+    "recalled": "from memory, not read again",
+    "none": "the evidence does not tell",
+}
+"""What a range rests on."""
+NOT_ISOLATED = "not isolated in the evidence"
 
 
 class Visibility(NamedTuple):
@@ -35,8 +46,28 @@ class Visibility(NamedTuple):
     how: str
 
 
+class Range(NamedTuple):
+    """How much a cause costs, as far as it is known: p10, median and p90, or the ends that a publication gives.
+
+    ``unit`` is that of the three figures, ``1`` for shares; ``n`` counts the runs or pairs of runs, 0 where a
+    publication does not say; ``of_what`` says what ran and what is compared; ``source`` is where the figures come
+    from. ``kind`` is a key of :data:`EVIDENCE`.
+    """
+
+    factor: str
+    quantity: str
+    low: float | None
+    median: float | None
+    high: float | None
+    unit: str
+    n: int
+    of_what: str
+    source: str
+    kind: str
+
+
 class Factor(NamedTuple):
-    """One cause: what it is, its sign in a profile, what usually mends it, and what each source tells of it.
+    """One cause: what it is, its sign in a profile, what usually mends it, what sources tell of it, and what it costs.
 
     ``twelve`` is true of the twelve causes that eta compresses, and false of the names beside them.
     """
@@ -48,6 +79,12 @@ class Factor(NamedTuple):
     mend: str
     twelve: bool
     status: Mapping[str, Visibility]
+    ranges: tuple[Range, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the factor as plain data."""
+        status = {source: seen._asdict() for source, seen in self.status.items()}
+        return {**self._asdict(), "status": status, "ranges": [r._asdict() for r in self.ranges]}
 
 
 def factors() -> tuple[Factor, ...]:
@@ -88,6 +125,9 @@ def causes() -> Mapping[str, Factor]:
     seen: dict[str, dict[str, Visibility]] = {}
     for row in read_table(_PACKAGE, "factor_visibility.tsv"):
         seen.setdefault(row["factor"], {})[row["source"]] = Visibility(row["kind"], row["how"])
+    costs: dict[str, list[Range]] = {}
+    for found in ranges():
+        costs.setdefault(found.factor, []).append(found)
     return {
         row["name"]: Factor(
             row["name"],
@@ -97,6 +137,19 @@ def causes() -> Mapping[str, Factor]:
             row["mend"],
             row["twelve"] == "yes",
             seen[row["name"]],
+            tuple(costs.get(row["name"], ())),
         )
         for row in read_table(_PACKAGE, "factors.tsv")
     }
+
+
+@cache
+def ranges() -> tuple[Range, ...]:
+    """Return how much each cause costs in published runs, as far as they tell."""
+    return tuple(map(_range, read_table(_PACKAGE, "factor_ranges.tsv")))
+
+
+def _range(row: Row) -> Range:
+    low, median, high = (float(row[k]) if row[k] else None for k in ("low", "median", "high"))
+    unit, n = row["unit"], int(row["n"])
+    return Range(row["factor"], row["quantity"], low, median, high, unit, n, row["of_what"], row["source"], row["kind"])

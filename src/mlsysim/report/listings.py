@@ -1,4 +1,4 @@
-"""What there is, as tables: models, hardware, the guide, the factors; each figure with where it was read."""
+"""What there is, as tables: models, hardware, the guide; each figure with where it was read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mlsysim.efficiency.evidence import Percentiles
-from mlsysim.efficiency.factors import Factor
 from mlsysim.efficiency.guide import GuideRow
 from mlsysim.evidence.listing import Listed
 from mlsysim.hardware import Figure, HardwareSpec
@@ -81,12 +80,6 @@ def evidence_table(rows: Sequence[Listed]) -> Table:
     numbers = frozenset({"devices", "batch", "time", "eta", "attainment"})
     caption = "addresses and places: -o csv or -o json"
     return Table(f"{len(rows):,} measurements", (*columns, "published", "source"), cells, numbers, frozenset(), caption)
-
-
-def factor_table(factors: Iterable[Factor]) -> Table:
-    """Return the twelve factors."""
-    columns = ("factor", "what it means", "its sign in a profile", "what usually mends it")
-    return Table("What eta compresses", columns, [(f.title, f.meaning, f.sign, f.mend) for f in factors])
 
 
 def models_table(models: Iterable[ModelSpec]) -> Table:
