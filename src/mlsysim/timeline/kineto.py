@@ -143,10 +143,15 @@ class _Reader:
             self.host.add(start, end, kind, (event.pid, event.tid), event.name)
 
     def join(self) -> None:
-        """Give each kernel the operator that it runs."""
+        """Give each operator to the kernel that runs it: the longest, where it launches several."""
+        device, longest = self.device, dict[int, int]()
         for place, external in enumerate(self.externals):
-            if external != NO_LINK and (found := self.operators.get(external)) and self.device.activity[place] in MATH:
-                self.device.work[place] = self.device.works.number(found)
+            if external in self.operators and device.activity[place] in MATH:
+                before = longest.get(external, place)
+                if device.end[place] - device.start[place] >= device.end[before] - device.start[before]:
+                    longest[external] = place
+        for external, place in longest.items():
+            device.work[place] = device.works.number(self.operators[external])
 
 
 def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace:
@@ -187,6 +192,7 @@ def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace
         dict(reader.left_out),
         (),
         str(source.path),
+        _whole(about.get("baseTimeNanoseconds"), 0),
     )
 
 

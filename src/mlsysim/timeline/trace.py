@@ -64,6 +64,7 @@ class Accelerator:
 class Trace:
     """One rank of a run.
 
+    ``base_ns`` is what times are counted from, in ns since 1970, where that is told.
     ``device`` holds what ran on the accelerator: of a run on a CPU nothing, then ``host`` is the timeline. ``host``
     holds operators, runtime calls, marks and functions; ``threads`` names the lanes of ``host`` on which steps are
     marked. ``left_out`` counts events by why they are not used. ``source`` is a key of the table of what is visible.
@@ -83,6 +84,7 @@ class Trace:
     left_out: dict[str, int] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     path: str = ""
+    base_ns: int = 0
 
     @property
     def on_device(self) -> bool:

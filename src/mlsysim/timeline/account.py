@@ -1,0 +1,166 @@
+"""The time of each step given to causes: every instant to one, whole nanoseconds, nothing left over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mlsysim.hardware import HardwareSpec
+from mlsysim.results import Note
+from mlsysim.timeline import host as on_host
+from mlsysim.timeline.activity import BOOKED, MATH, ON_WAY, WORK, Activity, Booking
+from mlsysim.timeline.gaps import by_activity, fill, unmarked
+from mlsysim.timeline.kernels import Kernels, split
+from mlsysim.timeline.paint import NONE, Layer, Segments, inside, layer, paint
+from mlsysim.timeline.spans import Integers, Spans
+from mlsysim.timeline.trace import Trace
+from mlsysim.timeline.windows import Windows, windows
+
+Times = Counter[Booking]
+"""Nanoseconds by what they are booked as."""
+_MOST_MICRO_BATCHES = 32
+"""Waits of a pipeline that are told one by one."""
+_WORK = tuple(sorted(WORK))
+_MOVING = tuple(sorted(ON_WAY))
+
+
+class Question(NamedTuple):
+    """What a trace is held against: the device, the FLOPs that one of them does in a step, and their precision.
+
+    ``hardware`` is None where it is not known; ``flops`` None where they are taken from the operators of the trace.
+    """
+
+    hardware: HardwareSpec | None = None
+    flops: float | None = None
+    precision: str = ""
+
+
+class Step(NamedTuple):
+    """One step of one rank: its number, its length [ns], where that went, and the FLOPs that are known of it."""
+
+    index: int
+    length: int
+    times: Times
+    flops: float
+
+
+class Account(NamedTuple):
+    """The steps of one rank, and what must be said of them.
+
+    ``told`` is the share of the time of products whose FLOPs are known, 1 where they are given from outside.
+    """
+
+    rank: int | None
+    steps: tuple[Step, ...]
+    told: float
+    notes: tuple[Note, ...]
+
+
+def account(trace: Trace, question: Question, skew: Integers | None = None) -> Account:
+    """Return where the time of each step went.
+
+    ``skew`` is for each span of the timeline (of the device, or of the host where there is none) the time that it
+    waited for other ranks [ns], where that is known.
+
+    Raises
+    ------
+    InvalidValue
+        Nothing in the trace takes time.
+    ImpossibleMeasurement
+        More FLOPs are said to be done than the peak allows in the time in which anything was computed.
+    """
+    steps = windows(trace)
+    spans = trace.device if trace.on_device else trace.host
+    segments, doing, step = _painted(trace, spans, steps, skew)
+    times: list[Times] = [Counter() for _ in steps.index]
+    at_work = np.isin(doing, _WORK)
+    _book(times, doing[~at_work], step[~at_work], segments.length[~at_work])
+    _pipeline(times, spans, segments, doing, step)
+    kernels = _kernels(spans, segments.where(at_work), step[at_work])
+    flops, told = split(kernels, spans, times, question, trace)
+    found = (
+        Step(index, int(end - start), booked, done)
+        for index, start, end, booked, done in zip(steps.index, steps.start, steps.end, times, flops, strict=True)
+    )
+    return Account(trace.rank, tuple(found), told, (*trace.notes, *steps.notes))
+
+
+def _painted(
+    trace: Trace, spans: Spans, steps: Windows, skew: Integers | None
+) -> tuple[Segments, Integers, npt.NDArray[np.int64]]:
+    """Return the timeline of all steps cut into segments, with the activity and the step of each."""
+    edges = np.concatenate([steps.start, steps.end])
+    layers = by_activity(spans, _WORK)
+    kinds: list[Activity] = list(_WORK)
+    moving = [*_late(spans, skew), *by_activity(spans, _MOVING[2:])]
+    layers, kinds = [*layers, *moving], [*kinds, Activity.SKEW, Activity.TRANSFER, *_MOVING[2:]]
+    if not trace.on_device:
+        layers, kinds = on_host.layers(trace, layers, kinds)
+    found = paint(layers, edges)
+    step = inside(found.start, (steps.start, steps.end))
+    found, step = found.where(step != NONE), step[step != NONE]
+    doing = np.array([*map(int, kinds), int(Activity.GAP)])[found.layer]
+    if not trace.on_device:
+        return found, unmarked(trace, found, doing), step
+    idle = found.layer == NONE
+    pieces, during = fill(trace, found.where(idle))
+    whole = Segments(*(np.concatenate([a[~idle], b]) for a, b in zip(found, pieces, strict=True)))
+    doing = np.concatenate([doing[~idle], during])
+    return whole, doing, inside(whole.start, (steps.start, steps.end))
+
+
+def _late(spans: Spans, skew: Integers | None) -> list[Layer]:
+    """Return two layers of collectives: what of each was waiting for other ranks, and the rest."""
+    places = np.flatnonzero(spans.activity == Activity.TRANSFER)
+    start, end = spans.start[places], spans.end[places]
+    late = np.zeros(len(places), np.int64) if skew is None else skew[places]
+    arrived = np.minimum(start + late, end)
+    waiting = late > 0
+    order = np.argsort(arrived, kind="stable")
+    return [
+        layer(start[waiting], arrived[waiting], places[waiting]),
+        layer(arrived[order], end[order], places[order]),
+    ]
+
+
+def _book(times: list[Times], doing: Integers, step: npt.NDArray[np.int64], length: Integers) -> None:
+    """Add lengths to what activities are booked as; those of a pipeline are told one by one elsewhere."""
+    key = step * 128 + doing
+    for number in np.unique(key):
+        at, kind = divmod(int(number), 128)
+        if kind != Activity.EXCHANGE:
+            times[at][BOOKED[Activity(kind)]] += int(length[key == number].sum())
+
+
+def _pipeline(
+    times: list[Times], spans: Spans, segments: Segments, doing: Integers, step: npt.NDArray[np.int64]
+) -> None:
+    """Book what stages of a pipeline wait for each other, by the number of the exchange in the step."""
+    waiting = doing == Activity.EXCHANGE
+    for at in np.unique(step[waiting]):
+        here = waiting & (step == at)
+        which, length = segments.which[here], segments.length[here]
+        order = np.unique(which)  # spans are sorted by start
+        for number, span in enumerate(order[:_MOST_MICRO_BATCHES], 1):
+            times[at][Booking("pipeline_bubble", f"exchange {number}")] += int(length[which == span].sum())
+        rest = int(length[np.isin(which, order[_MOST_MICRO_BATCHES:])].sum())
+        if rest:
+            times[at][Booking("pipeline_bubble", "later exchanges")] += rest
+
+
+def _kernels(spans: Spans, segments: Segments, step: npt.NDArray[np.int64]) -> Kernels:
+    """Return the time that each kernel has of its own in each step."""
+    key = step * max(len(spans), 1) + segments.which
+    keys, at = np.unique(key, return_inverse=True)
+    own = np.zeros(len(keys), np.int64)
+    np.add.at(own, at, segments.length)
+    return Kernels(keys // max(len(spans), 1), keys % max(len(spans), 1), own)
+
+
+def summed(times: Mapping[Booking, int]) -> int:
+    """Return the nanoseconds in all."""
+    return sum(times.values())

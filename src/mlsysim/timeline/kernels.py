@@ -1,0 +1,206 @@
+"""What of the time of a kernel is at the ceiling, what its bytes take beyond that, and what its launch leaves empty.
+
+All of it is worked out from how the kernel was launched and from the operator that it runs; what remains is booked
+under what the kernel is. The parts of a kernel are whole nanoseconds and sum to its time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mlsysim.errors import ImpossibleMeasurement
+from mlsysim.physics.occupancy import resident_blocks, tile_loss, warp_loss, wave_loss
+from mlsysim.timeline.activity import BOOKED, MATH, Activity, Booking
+from mlsysim.timeline.operators import NOTHING, Cost, cost
+from mlsysim.timeline.spans import Integers, Spans
+from mlsysim.timeline.trace import Accelerator, Launch, Trace
+
+if TYPE_CHECKING:
+    from mlsysim.timeline.account import Question
+
+_TILE = re.compile(r"(?<![0-9])(\d{2,3})x(\d{2,3})(?:x\d{1,3})?(?![0-9])")
+_TF32 = re.compile("tf32", re.IGNORECASE)
+_TILES = (16, 512)
+"""Sizes that a tile of a matrix product may have."""
+
+
+class Losses(NamedTuple):
+    """Shares of a kernel's time, each in [0, 1): padding of tiles, the last wave, too few warps."""
+
+    tiles: float
+    waves: float
+    warps: float
+
+
+@cache
+def losses(name: str, launch: Launch | None, activity: int, cost: Cost, on: Accelerator, bandwidth: float) -> Losses:
+    """Return what a kernel loses by its shape: tiles of a product, waves, and warps of what streams through memory.
+
+    A matrix product hides latency by its tiles, with few warps: too few warps are told of other kernels only.
+    ``bandwidth`` in B/s, 0 where it is not known.
+    """
+    tile = _TILE.search(name) if cost.rows and activity in MATH else None
+    sizes = (int(tile[1]), int(tile[2])) if tile else (0, 0)
+    tiles = 0.0
+    if all(_TILES[0] <= size <= _TILES[1] for size in sizes):
+        tiles = min(tile_loss(cost.rows, cost.columns, *side) for side in (sizes, sizes[::-1]))
+    if launch is None or not launch.blocks or not on.multiprocessors:
+        return Losses(tiles, 0.0, 0.0)
+    resident = launch.resident or resident_blocks(
+        launch.threads,
+        launch.registers,
+        launch.shared_bytes,
+        of_threads=on.threads,
+        of_registers=on.registers,
+        of_shared=on.shared_bytes,
+    )
+    waves = wave_loss(launch.blocks, on.multiprocessors, resident)
+    here = min(resident, max(1.0, launch.blocks / on.multiprocessors))
+    warps = warp_loss(here * launch.threads / on.warp, on.multiprocessors, bandwidth, on.warp)
+    return Losses(tiles, waves, 0.0 if activity in MATH else warps)
+
+
+def precision_of(cost: Cost, name: str) -> str:
+    """Return the precision that a kernel computes in: that of its operands, or tf32 where its name says so."""
+    return "tf32" if cost.precision == "fp32" and _TF32.search(name) else cost.precision
+
+
+AT_CEILING = Booking("compute", "at the ceiling", "derived")
+UNKNOWN_SIZE = Booking("compute", "products of unknown size")
+OPERANDS = Booking("memory_bound", "operands of products", "derived")
+TILES, WAVES, WARPS = (Booking("occupancy", part, "derived") for part in ("tiles", "waves", "warps"))
+
+
+class Kernels(NamedTuple):
+    """The time that kernels have of their own: the step, the place among the spans, and nanoseconds, in columns."""
+
+    step: npt.NDArray[np.int64]
+    which: npt.NDArray[np.int64]
+    own: Integers
+
+
+class _Known(NamedTuple):
+    """What is known of each of some kernels, in columns: least times [ns], FLOPs, and shares lost."""
+
+    compute: npt.NDArray[np.float64]
+    memory: npt.NDArray[np.float64]
+    flops: npt.NDArray[np.float64]
+    tiles: npt.NDArray[np.float64]
+    waves: npt.NDArray[np.float64]
+    warps: npt.NDArray[np.float64]
+
+
+def split(
+    kernels: Kernels, spans: Spans, times: list[Counter[Booking]], question: Question, trace: Trace
+) -> tuple[list[float], float]:
+    """Book the time of kernels; return the FLOPs of each step, and the share of the time of products that they tell.
+
+    Raises
+    ------
+    ImpossibleMeasurement
+        The FLOPs that are given take longer at the peak than anything was computed.
+    """
+    known = _known(kernels, spans, question, trace)
+    kinds = spans.activity[kernels.which].astype(np.int64)
+    math = np.isin(kinds, [*map(int, MATH)])
+    flops, time_of_products, time_told = [], 0, 0
+    for at, booked in enumerate(times):
+        here = np.flatnonzero(kernels.step == at)
+        own, products = kernels.own[here], math[here]
+        columns = _Known(*(column[here] for column in known))
+        if question.flops is None:
+            ceiling = np.minimum(own, columns.compute).astype(np.int64)
+            flops.append(float(columns.flops.sum()))
+            sized = columns.flops > 0
+        else:
+            ceiling = _shared(question, own, products, columns.compute)
+            flops.append(question.flops)
+            sized = np.ones(len(here), bool)
+        _book(booked, own, kinds[here], ceiling, columns, sized & products)
+        unknown = products & ~sized & (kinds[here] == Activity.MATRIX)
+        time_of_products += int(own[products].sum())
+        time_told += int(own[products & sized].sum())
+        if unknown.any():
+            moved = min(int(own[unknown].sum()), booked[BOOKED[Activity.MATRIX]])
+            booked[BOOKED[Activity.MATRIX]] -= moved
+            booked[UNKNOWN_SIZE] += moved
+    return flops, time_told / time_of_products if time_of_products else 0.0
+
+
+def _book(
+    booked: Counter[Booking],
+    own: Integers,
+    kinds: Integers,
+    ceiling: Integers,
+    known: _Known,
+    sized: npt.NDArray[np.bool_],
+) -> None:
+    """Book what kernels take: at the ceiling, for their bytes, for their shape, and the rest as what they are."""
+    rest = own - ceiling
+    parts = {AT_CEILING: ceiling}
+    for booking, wanted in (
+        (OPERANDS, np.where(sized, known.memory - ceiling, 0.0)),
+        (TILES, known.tiles * own),
+        (WAVES, known.waves * own),
+        (WARPS, known.warps * own),
+    ):
+        part = np.clip(wanted, 0, rest).astype(np.int64)
+        parts[booking] = part
+        rest = rest - part
+    for booking, part in parts.items():
+        if total := int(part.sum()):
+            booked[booking] += total
+    for kind in np.unique(kinds):
+        if total := int(rest[kinds == kind].sum()):
+            booked[BOOKED[Activity(int(kind))]] += total
+
+
+def _known(kernels: Kernels, spans: Spans, question: Question, trace: Trace) -> _Known:
+    """Return what is known of kernels: each combination of name, launch and operator is looked at once."""
+    which = kernels.which
+    columns = np.stack([spans.name[which], spans.shape[which], spans.work[which], spans.activity[which]])
+    different, at = np.unique(columns, axis=1, return_inverse=True)
+    device = question.hardware
+    bandwidth = device.bandwidth.value if device and device.bandwidth else 0.0
+    rows = []
+    for name, shape, work, kind in different.T:
+        operator = spans.works[work]
+        done = cost(operator) if hasattr(operator, "dims") else NOTHING
+        lost = losses(spans.names[name], spans.shapes[shape], int(kind), done, trace.accelerator, bandwidth)
+        precision = precision_of(done, spans.names[name]) or question.precision
+        peak = device.peak(precision).value if device and precision and device.supports(precision) else 0.0
+        compute = done.flops / peak * 1e9 if peak else 0.0
+        memory = done.traffic_bytes / bandwidth * 1e9 if bandwidth else 0.0
+        rows.append((compute, memory, done.flops if compute or not device else 0.0, *lost))
+    table = np.array(rows, float).reshape(-1, 6)[at.ravel()]
+    return _Known(*table.T)
+
+
+def _shared(
+    question: Question, own: Integers, products: npt.NDArray[np.bool_], compute: npt.NDArray[np.float64]
+) -> Integers:
+    """Return what of each kernel is at the ceiling where the FLOPs of the step are given.
+
+    They are shared out by what the operators say, where they say it of all products, else by time; what does not fit
+    goes to products that have room, then to all that computes.
+    """
+    if question.hardware is None or not question.flops:
+        return np.zeros(len(own), np.int64)
+    whole = round(question.flops / question.hardware.peak(question.precision).value * 1e9)
+    if whole > own.sum():
+        raise ImpossibleMeasurement(whole / max(int(own.sum()), 1), 1.0, ())
+    told = bool((compute[products] > 0).all())
+    found = np.zeros(len(own), np.int64)
+    for wanted in (np.where(products, compute if told else own, 0.0), np.where(products, own - found, 0), own - found):
+        left = whole - int(found.sum())
+        room = np.minimum(wanted * left / wanted.sum(), own - found) if left and wanted.sum() > 0 else 0.0
+        found = found + np.floor(room).astype(np.int64)
+    some = np.flatnonzero(own - found > 0)[: whole - int(found.sum())]
+    found[some] += 1
+    return found

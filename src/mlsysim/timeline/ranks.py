@@ -1,0 +1,97 @@
+"""Several ranks of one run: which of their collectives are the same, and how long each waited for the others.
+
+The last rank to arrive waits for none, so that its collective takes as long as the transfer; what it took longer on
+another rank is waiting. That needs no clock. The clocks are compared all the same: a collective ends at nearly the same
+moment everywhere.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from mlsysim.results import Note
+from mlsysim.timeline.activity import Activity
+from mlsysim.timeline.paint import inside
+from mlsysim.timeline.spans import Integers, Spans
+from mlsysim.timeline.trace import Trace
+from mlsysim.timeline.windows import windows
+from mlsysim.units import si
+
+CLOCKS_APART_NS = 1_000_000
+"""Difference of two clocks that is told [ns]: less than a millisecond is how well hosts are commonly kept."""
+
+
+def timeline(trace: Trace) -> Spans:
+    """Return the spans that are the timeline: of the device, or of the host where there is none."""
+    return trace.device if trace.on_device else trace.host
+
+
+def skews(traces: Sequence[Trace]) -> tuple[list[Integers | None], tuple[Note, ...]]:
+    """Return for each rank what each span of its timeline waited for other ranks [ns], and what is to be said.
+
+    None where nothing can be compared: one rank, or no collectives that several ranks have.
+    """
+    if len(traces) < 2:
+        return [None] * len(traces), ()
+    met: dict[Any, list[tuple[int, int]]] = defaultdict(list)
+    for number, trace in enumerate(traces):
+        for key, place in _collectives(trace):
+            met[key].append((number, place))
+    together = [found for found in met.values() if len(found) > 1]
+    if not together:
+        message = "the ranks have no collective in common: how long each waited for the others is not known"
+        return [None] * len(traces), (Note("ranks-not-matched", message),)
+    late = [np.zeros(len(timeline(trace)), np.int64) for trace in traces]
+    for found in together:
+        length = {(n, place): _length(traces[n], place) for n, place in found}
+        least = min(length.values())
+        for (n, place), taken in length.items():
+            late[n][place] = taken - least
+    return list(late), _clocks(traces, together)
+
+
+def _collectives(trace: Trace) -> Iterator[tuple[Any, int]]:
+    """Yield the collectives of a trace with what tells them apart: group, name, step, and how many before in the step."""
+    spans, steps = timeline(trace), windows(trace)
+    places = np.flatnonzero(spans.activity == Activity.TRANSFER)
+    at = inside(spans.start[places], (steps.start, steps.end))
+    seen: dict[Any, int] = defaultdict(int)
+    for place, step in zip(places, at, strict=True):
+        if step < 0:
+            continue
+        work = spans.works[spans.work[place]]
+        key = (*(work[:2] if work else ("", spans.names[spans.name[place]])), steps.index[step])
+        yield (*key, seen[key]), int(place)
+        seen[key] += 1
+
+
+def _length(trace: Trace, place: int) -> int:
+    spans = timeline(trace)
+    return int(spans.end[place] - spans.start[place])
+
+
+def _clocks(traces: Sequence[Trace], together: Sequence[Sequence[tuple[int, int]]]) -> tuple[Note, ...]:
+    """Say where the clock of a rank is far from that of the first."""
+    apart: dict[int, list[int]] = defaultdict(list)
+    for found in together:
+        ends = {n: int(timeline(traces[n]).end[place]) + traces[n].base_ns for n, place in found}
+        if 0 in ends:
+            for n, end in ends.items():
+                apart[n].append(end - ends[0])
+    notes = []
+    for n, offsets in apart.items():
+        offset = median(offsets)
+        if abs(offset) >= CLOCKS_APART_NS:
+            name = traces[n].rank if traces[n].rank is not None else traces[n].path
+            message = (
+                f"the clock of rank {name} is {si(abs(offset) * 1e-9, 's')} {'ahead of' if offset > 0 else 'behind'}"
+                f" that of the first, by the ends of {len(offsets)} collectives: waiting is told by their lengths,"
+                " which need no clock"
+            )
+            notes.append(Note("clocks-apart", message))
+    return tuple(notes)

@@ -1,0 +1,95 @@
+"""Where each step begins and ends on the timeline.
+
+The host marks steps and runs ahead of the device. On a device a step therefore begins when the host began it, or when
+the device has finished what was launched before, whichever is later; it ends by the same rule.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mlsysim.errors import InvalidValue
+from mlsysim.results import Note
+from mlsysim.timeline.spans import NO_LINK, Integers, Spans
+from mlsysim.timeline.trace import Trace
+
+
+class Windows(NamedTuple):
+    """The steps on the timeline: numbers, starts and ends [ns]; and what must be said of them."""
+
+    index: tuple[int, ...]
+    start: Integers
+    end: Integers
+    notes: tuple[Note, ...] = ()
+
+
+def windows(trace: Trace) -> Windows:
+    """Return the steps of a trace; one that holds all of it where no step is marked.
+
+    Raises
+    ------
+    InvalidValue
+        Nothing in the trace takes time.
+    """
+    spans = trace.device if trace.on_device else trace.host
+    if not len(spans):
+        rule = "a trace with operators or kernels that take time"
+        raise InvalidValue("trace", rule, trace.path, "it holds none: was the profiler active while steps ran?")
+    if not trace.marks:
+        message = (
+            "no step is marked: all of the trace is taken as one step, with what is before and after the work;"
+            " mark steps with prof.step(), NVTX ranges or StepTraceAnnotation"
+        )
+        start, end = np.array([spans.start.min()]), np.array([spans.end.max()])
+        return Windows((0,), start, end, (Note("no-steps", message),))
+    start = np.array([mark.start for mark in trace.marks], np.int64)
+    end = np.array([mark.end for mark in trace.marks], np.int64)
+    if trace.on_device:
+        times = launch_times(trace)
+        order = np.argsort(times, kind="stable")
+        reached = np.maximum.accumulate(trace.device.end[order])
+        start, end = (_reached(t, times[order], reached) for t in (start, end))
+    end[:-1] = np.minimum(end[:-1], np.maximum(start[1:], start[:-1]))
+    kept = np.flatnonzero(end > start)
+    if not len(kept):
+        raise InvalidValue("trace", "a trace whose steps take time", trace.path, "every mark of a step is empty")
+    index = tuple(trace.marks[i].index for i in kept)
+    return Windows(index, start[kept], end[kept], _numbering(index))
+
+
+def launch_times(trace: Trace) -> Integers:
+    """Return for each span of the device when the host launched it [ns]: its own start where no call is known."""
+    calls = launches(trace.host)
+    found = linked(trace.device.link, calls)
+    return np.where(found >= 0, trace.host.start[found], trace.device.start)
+
+
+def launches(host: Spans) -> tuple[Integers, Integers]:
+    """Return the correlations of calls, sorted, and the places of the calls among the host's spans."""
+    places = np.flatnonzero(host.link != NO_LINK)
+    order = np.argsort(host.link[places], kind="stable")
+    return host.link[places][order], places[order]
+
+
+def linked(links: Integers, calls: tuple[Integers, Integers]) -> Integers:
+    """Return for each correlation the place of its call, -1 where there is none."""
+    keys, places = calls
+    if not len(keys):
+        return np.full(len(links), -1)
+    at = np.minimum(np.searchsorted(keys, links), len(keys) - 1)
+    return np.where((keys[at] == links) & (links != NO_LINK), places[at], -1)
+
+
+def _reached(host: Integers, launched: Integers, reached: Integers) -> Integers:
+    before = np.searchsorted(launched, host, "left") - 1
+    return np.where(before >= 0, np.maximum(host, reached[np.maximum(before, 0)]), host)
+
+
+def _numbering(index: tuple[int, ...]) -> tuple[Note, ...]:
+    missing = sorted(set(range(min(index), max(index) + 1)) - set(index))
+    if not missing:
+        return ()
+    some = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
+    return (Note("steps-missing", f"marks of {len(missing)} steps are missing: {some}"),)
