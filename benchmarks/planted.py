@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import gc
 import gzip
+import itertools
 import json
 import os
 import re
@@ -27,40 +28,42 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from statistics import median
+from subprocess import PIPE
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch._C._profiler import _ExperimentalConfig
 from torch.nn import functional
-from torch.profiler import ProfilerActivity, profile, schedule
+from torch.profiler import ProfilerActivity, profile, record_function, schedule
 from torch.utils.data import DataLoader, Dataset
 
 WARM, STEPS = 2, 6  # steps that the profiler lets pass, and steps in the trace
 BATCH, LENGTH, WIDTH, HEADS = 2, 128, 256, 4
 
+Step = Callable[[], "Planted | None"]
 Truth = dict[str, Any]
 
 
-class Planted(NamedTuple):
-    """What one step planted: when it began (time since the epoch) [ns], and how long it took [ns]."""
+class Planted:
+    """What one step planted, measured as a context: when it began (time since the epoch) and how long it took [ns]."""
 
-    at_ns: int
-    ns: int
+    at_ns: int | None = None
+    ns: int = 0
 
+    def __enter__(self) -> Self:
+        self.at_ns, self.start = time.time_ns(), time.perf_counter_ns()
+        return self
 
-@contextmanager
-def planting() -> Iterator[list[int]]:
-    """Measure the body: the list holds when it began [ns since the epoch] and, in the end, how long it took [ns]."""
-    measured = [time.time_ns()]
-    start = time.perf_counter_ns()
-    yield measured
-    measured.append(time.perf_counter_ns() - start)
+    def __exit__(self, *_: object) -> None:
+        self.ns = time.perf_counter_ns() - self.start
 
 
 class Block(nn.Module):
@@ -91,9 +94,9 @@ def by_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return scores.masked_fill(hidden, float("-inf")).softmax(-1) @ v
 
 
-def trainer(model: nn.Module | None = None) -> Callable[[Tensor], None]:
-    """Return a function that trains a model (one layer unless told) on one batch."""
-    model = model or Block(fused)
+def trainer() -> Callable[[Tensor], None]:
+    """Return a function that trains one layer on one batch."""
+    model = Block(fused)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
 
     def train(x: Tensor) -> None:
@@ -137,55 +140,55 @@ def save(folder: Path, name: str, text: str) -> None:
 
 
 def record(
-    folder: Path,
-    name: str,
-    step: Callable[[], Planted | None],
-    *,
-    stack: bool = False,
-    marks: bool = False,
-    steps: int = STEPS,
-) -> Truth:
-    """Write the trace of some steps; return its file and what each step took and planted.
+    folder: Path, name: str, step: Step, about: Truth, *, steps: int = STEPS, **options: Any
+) -> dict[str, Truth]:
+    """Write the trace of some steps; return what is known of it, by its name.
 
-    ``stack`` asks the profiler for the functions of Python, ``marks`` for the collections of garbage.
+    ``about`` says what was planted and how; options are the profiler's.
     """
-    found: list[tuple[int, Planted | None]] = []
+    found: list[tuple[int, Planted]] = []
+    when = schedule(wait=0, warmup=WARM, active=steps, repeat=1)
+    options = {"activities": [ProfilerActivity.CPU], "schedule": when, "record_shapes": True} | options
     with tempfile.TemporaryDirectory() as scratch:
-        with profile(
-            activities=[ProfilerActivity.CPU],
-            schedule=schedule(wait=0, warmup=WARM, active=steps, repeat=1),
-            record_shapes=True,
-            with_stack=stack,
-            experimental_config=_ExperimentalConfig(record_python_gc_info=marks),
-        ) as profiler:
+        with profile(**options) as profiler:
             for _ in range(WARM + steps):
                 start = time.perf_counter_ns()
-                planted = step()
+                planted = step() or Planted()
                 found.append((time.perf_counter_ns() - start, planted))
                 profiler.step()
         path = Path(scratch) / "trace.json"
         profiler.export_chrome_trace(str(path))
         save(folder, f"{name}.json.gz", path.read_text())
-    found = found[WARM:]
-    return {
-        "files": [f"{name}.json.gz"],
-        "steps": [f"ProfilerStep#{i}" for i in range(WARM, WARM + steps)],
-        "step_ns": [ns for ns, _ in found],
-        "planted_ns": [p.ns if p else 0 for _, p in found],
-        "at_ns": [p.at_ns if p else None for _, p in found],
-        "torch": torch.__version__.partition("+")[0],
-    }
+    truth = {"files": [f"{name}.json.gz"], "plain": None, "cause": None, "part": None, **about}
+    truth["steps"] = [f"ProfilerStep#{i}" for i in range(WARM, WARM + steps)]
+    truth["step_ns"] = [ns for ns, _ in found[WARM:]]
+    truth["planted_ns"] = [planted.ns for _, planted in found[WARM:]]
+    truth["at_ns"] = [planted.at_ns for _, planted in found[WARM:]]
+    return {name: truth | {"torch": torch.__version__.partition("+")[0]}}
+
+
+def then(work: Callable[[], Any], plant: Callable[[], Any], every: int = 1) -> Step:
+    """Return a step that does its work and then, in every step or some, what is planted."""
+    number = itertools.count(1)
+
+    def step() -> Planted | None:
+        work()
+        if next(number) % every:
+            return None
+        with Planted() as planted:
+            plant()
+        return planted
+
+    return step
+
+
+# -- scenarios
 
 
 def plain(folder: Path) -> dict[str, Truth]:
     """Nothing planted: what the others are held against."""
     train, x = trainer(), batch()
-    return {
-        "plain": {"cause": None, "how": "one layer trained on one batch"} | record(folder, "plain", lambda: train(x))
-    }
-
-
-# -- scenarios
+    return record(folder, "plain", lambda: train(x), {"how": "one layer trained on one batch"})
 
 
 class Slow(Dataset[Tensor]):
@@ -203,176 +206,282 @@ class Slow(Dataset[Tensor]):
 
 
 def data_loader(folder: Path) -> dict[str, Truth]:
-    truths: dict[str, Truth] = {}
-    for name, workers, ms, part in (
-        ("data_loader", 0, 30, "loading"),
-        ("data_loader_worker", 1, 80, "waiting for a worker"),
-    ):
+    """Batches that sleep: in the step's own process, and in a worker that is too slow."""
+
+    def run(name: str, part: str, workers: int, ms: int) -> dict[str, Truth]:
         train, batches = trainer(), iter(DataLoader(Slow(ms / 1e3 / BATCH), batch_size=BATCH, num_workers=workers))
 
-        def step(train: Callable[[Tensor], None] = train, batches: Iterator[Tensor] = batches) -> Planted:
-            with planting() as measured:
+        def step() -> Planted:
+            with Planted() as planted:
                 x = next(batches)
             train(x)
-            return Planted(*measured)
+            return planted
 
-        for _ in range(4):  # until what the workers fetched ahead is used up
+        for _ in range(4):  # until what the worker fetched ahead is used up
             step()
-        how = f"every batch sleeps {ms} ms in {BATCH} calls of __getitem__, num_workers={workers}; the time in next()"
-        truths[name] = {"cause": "data_loader", "part": part, "plain": ["plain.json.gz"], "how": how}
-        truths[name] |= record(folder, name, step)
-    return truths
+        how = f"every batch sleeps {ms} ms, in {BATCH} calls of __getitem__; num_workers={workers}; the time in next()"
+        about = {"plain": ["plain.json.gz"], "cause": "data_loader", "part": part, "how": how}
+        return record(folder, name, step, about)
+
+    return run("data_loader", "loading", 0, 30) | run("data_loader_worker", "waiting for a worker", 1, 80)
 
 
 def garbage_collection(folder: Path) -> dict[str, Truth]:
-    train, x, number = trainer(), batch(), 0
+    """Collections by force, with what the profiler says of them by itself, with stacks, and when asked for them."""
+    train, x = trainer(), batch()
     gc.collect()
     gc.freeze()  # what torch keeps alive is not gone through
     kept = [{i: [i]} for i in range(150_000)]
     gc.disable()  # so that those planted are the only ones
-
-    def step() -> Planted | None:
-        nonlocal number
-        number += 1
-        train(x)
-        if number % 2:
-            return None
-        with planting() as measured:
-            gc.collect()
-        return Planted(*measured)
-
     how = f"gc.collect() after every second step, {len(kept)} dictionaries and lists alive"
-    about = {"cause": "garbage_collection", "plain": ["plain.json.gz"]}
-    return {
-        "garbage_collection": about
-        | {"part": "not marked", "how": how + "; no stack"}
-        | record(folder, "garbage_collection", step),
-        "garbage_collection_marked": about
-        | {"part": "marked", "how": how + "; with_stack and record_python_gc_info"}
-        | record(folder, "garbage_collection_marked", step, stack=True, marks=True),
-        "garbage_collection_stack": about
-        | {"part": "call of gc.collect", "how": how + "; with_stack alone"}
-        | record(folder, "garbage_collection_stack", step, stack=True),
-    }
+    about = {"plain": ["plain.json.gz"], "cause": "garbage_collection", "how": how}
+    marks = _ExperimentalConfig(record_python_gc_info=True)
+    truths: dict[str, Truth] = {}
+    for name, part, options in (
+        ("garbage_collection", "no stack, not marked", {}),
+        ("garbage_collection_stack", "with_stack: the call of gc.collect", {"with_stack": True}),
+        ("garbage_collection_marked", "with_stack, marked", {"with_stack": True, "experimental_config": marks}),
+    ):
+        step = then(lambda: train(x), gc.collect, every=2)
+        truths |= record(folder, name, step, about | {"part": part}, **options)
+    return truths
 
 
 def kernel_launch(folder: Path) -> dict[str, Truth]:
-    model, x, one = Block(fused), batch(), torch.zeros(1)
+    """Operators so small that calling them is all they cost."""
+    model, x, one, tiny = Block(fused), batch(), torch.zeros(1), 400
 
-    def step_of(tiny: int) -> Callable[[], Planted]:
+    def forward() -> None:
+        with torch.no_grad():
+            model(x)
+
+    def loop() -> None:
+        for _ in range(tiny):
+            one.add_(1)
+
+    step, bare = then(forward, loop), Planted()
+    for _ in range(5):
+        bare = step() or bare
+    how = f"{tiny} times add_(1) on one element after a forward pass; the time of the loop, the profiler's own in it"
+    about = {"plain": ["kernel_launch_plain.json.gz"], "cause": "kernel_launch", "part": "tiny operators", "how": how}
+    about |= {"operators_a_step": tiny, "planted_ns_without_profiler": bare.ns}
+    known = record(folder, "kernel_launch_plain", then(forward, int), {"how": "forward passes of one layer"}, steps=4)
+    return known | record(folder, "kernel_launch", step, about, steps=4)
+
+
+def synchronisation(folder: Path) -> dict[str, Truth]:
+    """Waits for another thread: in a function of Python, and in a mark of the user's."""
+    train, x, ms = trainer(), batch(), 25
+
+    def wait() -> None:
+        answer.submit(time.sleep, ms / 1e3).result()
+
+    def marked() -> None:
+        with record_function("synchronize"):
+            done = threading.Event()
+            threading.Timer(ms / 1e3, done.set).start()
+            done.wait()
+
+    about = {"plain": ["plain.json.gz"], "cause": "synchronisation"}
+    seen = about | {"part": "future.result()", "how": f"{ms} ms for the result of a future, every step; with_stack"}
+    how = f'{ms} ms for an event, in record_function("synchronize"), every step; no stack'
+    told = about | {"part": "marked by the user", "how": how}
+    with ThreadPoolExecutor(1) as answer:
+        known = record(folder, "synchronisation_stack", then(lambda: train(x), wait), seen, with_stack=True)
+    return known | record(folder, "synchronisation", then(lambda: train(x), marked), told)
+
+
+def against(folder: Path, name: str, fast: tuple[str, Step], slow: tuple[str, Step], about: Truth) -> dict[str, Truth]:
+    """Record one part of a step done in two ways; what the slow one takes beyond the median of the fast is planted."""
+    known = record(folder, f"{name}_plain", fast[1], {"how": fast[0]})
+    known |= record(folder, name, slow[1], about | {"how": slow[0], "plain": known[f"{name}_plain"]["files"]})
+    least = round(median(known[f"{name}_plain"]["planted_ns"]))
+    for truth in known.values():
+        truth["part_ns"] = truth["planted_ns"]
+        truth["planted_ns"] = [ns - least if truth["cause"] else 0 for ns in truth["part_ns"]]
+    return known
+
+
+def eager(folder: Path) -> dict[str, Truth]:
+    """Pointwise operators on 8 MB, in place (so that nothing is allocated), one after the other and compiled into one."""
+    x, y, w = torch.randn(2048, WIDTH), torch.randn(8192, WIDTH), torch.randn(WIDTH, WIDTH)
+
+    def chain(y: Tensor) -> None:
+        for _ in range(6):
+            y.mul_(0.9).add_(0.1).relu_().sub_(0.05)
+
+    compiled = torch.compile(chain)
+    compiled(y)
+    how = f"24 pointwise operators in place on {y.numel()} numbers after a matrix product"
+    fast = f"{how}, in torch.compile", then(lambda: x @ w, lambda: compiled(y))
+    slow = f"{how}, eager", then(lambda: x @ w, lambda: chain(y))
+    return against(folder, "eager", fast, slow, {"cause": "memory_bound", "part": "operators that could be one"})
+
+
+def attention(folder: Path) -> dict[str, Truth]:
+    """Attention in one operator, and with its scores written out."""
+    x = torch.randn(1, 1024, WIDTH)
+
+    def step_of(function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Step:
+        planted = Planted()
+
+        def timed(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            nonlocal planted
+            with Planted() as planted:
+                return function(q, k, v)
+
+        block = Block(timed)
+
+        @torch.no_grad()
         def step() -> Planted:
-            with torch.no_grad():
-                model(x)
-            with planting() as measured:
-                for _ in range(tiny):
-                    one.add_(1)
-            return Planted(*measured)
+            block(x)
+            return planted
 
+        step()
         return step
 
-    tiny = 400
-    bare = sorted(step_of(tiny)().ns for _ in range(11))[5]
-    how = (
-        f"{tiny} times add_(1) on one element after every forward pass; the time of the loop, the profiler's own in it"
-    )
-    truth = {"cause": "kernel_launch", "part": "tiny operators", "plain": ["kernel_launch_plain.json.gz"], "how": how}
-    truth |= {"operators_a_step": tiny, "planted_ns_unprofiled": bare}
-    return {
-        "kernel_launch": truth | record(folder, "kernel_launch", step_of(tiny), steps=4),
-        "kernel_launch_plain": {"cause": None, "how": "forward passes of one layer"}
-        | record(folder, "kernel_launch_plain", step_of(0), steps=4),
-    }
+    how = f"forward passes of one layer, {x.shape[1]} tokens, {HEADS} heads of {WIDTH // HEADS}"
+    fast = f"{how}: scaled_dot_product_attention", step_of(fused)
+    slow = f"{how}: matmul, mask, softmax, matmul", step_of(by_hand)
+    return against(folder, "attention", fast, slow, {"cause": "attention", "part": "scores written out"})
 
 
-def rank_main(folder: Path, run: tuple[str, int, int, int, int]) -> None:
-    """Train as one of two ranks; rank 1 comes late to the reduction by some milliseconds."""
+def rank_main(folder: Path, name: str, rank: int, ms: int, wrapped: bool, store: str) -> None:
+    """Train as one of two ranks and print what is known of it; rank 1 is some milliseconds late to the reduction."""
     from torch.nn.parallel import DistributedDataParallel
 
-    name, rank, late_ms, wrapped, port = run
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    torch.manual_seed(0)
-    model: nn.Module = Block(fused)
-    parameters = list(model.parameters())
-    if wrapped:
-        model = DistributedDataParallel(model)
+    torch.distributed.init_process_group("gloo", f"file://{store}", rank=rank, world_size=2)
+    model: nn.Module = DistributedDataParallel(Block(fused)) if wrapped else Block(fused)
     optimizer, x = torch.optim.SGD(model.parameters(), lr=1e-3), batch()[:, : LENGTH // 2]
+    reduced: list[Planted] = []
 
     def late() -> Planted | None:
-        with planting() as measured:
-            time.sleep(late_ms / 1e3)
-        return Planted(*measured)
+        if not rank or not ms:
+            return None
+        with Planted() as planted:
+            time.sleep(ms / 1e3)
+        return planted
 
     def step() -> Planted | None:
-        planted = None
         loss = model(x).square().mean()
-        if wrapped and late_ms and rank:
-            planted = late()
+        planted = late() if wrapped else None
         loss.backward()
         if not wrapped:
-            if late_ms and rank:
-                planted = late()
-            gradients = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
-            with planting() as measured:
+            planted = late()
+            gradients = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+            with Planted() as reduction:
                 torch.distributed.all_reduce(gradients)
-            reduced.append(measured)
+            reduced.append(reduction)
         optimizer.step()
         optimizer.zero_grad()
         return planted
 
-    reduced: list[list[int]] = []
     for _ in range(3):
         step()
-    truth = record(folder, f"{name}.{rank}", step)
-    truth["all_reduce"] = reduced[-STEPS:]
-    print(json.dumps(truth))
+    (truth,) = record(folder, f"{name}.{rank}", step, {}).values()
+    print(json.dumps(truth | {"reduced": [(each.at_ns, each.ns) for each in reduced[-STEPS:]]}))
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
 
 def straggler(folder: Path) -> dict[str, Truth]:
-    found: dict[str, list[Truth]] = {}
-    kinds = {"straggler": (40, 0), "straggler_plain": (0, 0), "straggler_ddp": (40, 1), "straggler_ddp_plain": (0, 1)}
-    for name, (late_ms, wrapped) in kinds.items():
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        runs = []
-        for rank in (0, 1):
-            call = f"import planted as p; p.rank_main(p.Path({str(folder)!r}), {(name, rank, late_ms, wrapped, port)})"
-            here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-            runs.append(subprocess.Popen([sys.executable, "-c", call], env=here, stdout=subprocess.PIPE, text=True))
-        found[name] = [json.loads(run.communicate()[0].splitlines()[-1]) for run in runs]
-    truths = {}
-    for name, (late_ms, wrapped) in kinds.items():
-        first, second = found[name]
-        reductions = first.pop("all_reduce"), second.pop("all_reduce")
-        by = (
-            "DistributedDataParallel, late before backward()"
-            if wrapped
-            else "one all_reduce of all gradients, late before it"
-        )
-        truths[name] = first | {
-            "cause": "communication" if late_ms else None,
-            "part": "skew" if late_ms else None,
-            "files": first["files"] + second["files"],
-            "where": "planted on rank 1, in the host; waited for on rank 0, in communication",
-            "how": f"two ranks, gloo; {by}: rank 1 sleeps {late_ms} ms a step",
-            "planted_ns": second["planted_ns"],
-            "at_ns": second["at_ns"],
-            "step_ns_of_rank_1": second["step_ns"],
-        }
-        if late_ms:
-            truths[name]["plain"] = [f"{name}_plain.{rank}.json.gz" for rank in (0, 1)]
+    """Two ranks, of which one is late: with one reduction of all gradients, and with DistributedDataParallel's own."""
+
+    def run(name: str, ms: int, wrapped: bool) -> dict[str, Truth]:
+        with tempfile.TemporaryDirectory() as scratch:
+            start, here = [sys.executable, "-c"], {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+            ranks = []
+            for rank in (0, 1):
+                call = (
+                    f"p.rank_main(p.Path({str(folder)!r}), {name!r}, {rank}, {ms}, {wrapped}, {scratch + '/store'!r})"
+                )
+                each = subprocess.Popen([*start, f"import planted as p; {call}"], env=here, stdout=PIPE, text=True)
+                ranks.append(each)
+            first, second = (json.loads(each.communicate()[0].splitlines()[-1]) for each in ranks)
+        by = "DistributedDataParallel, before backward()" if wrapped else "one all_reduce of all gradients, before it"
+        reduced = first.pop("reduced"), second.pop("reduced")
+        truth = first | {"files": first["files"] + second["files"], "step_ns_of_rank_1": second["step_ns"]}
+        truth["how"] = f"two ranks, gloo; {by} rank 1 sleeps {ms} ms a step"
+        if ms:
+            truth |= {"plain": [f"{name}_plain.{rank}.json.gz" for rank in (0, 1)], "cause": "communication"}
+            truth |= {"part": "skew", "planted_ns": second["planted_ns"], "at_ns": second["at_ns"]}
+            truth["where"] = "planted on rank 1, in the host; waited for on rank 0, in communication"
         if not wrapped:
-            truths[name]["all_reduce_ns"], truths[name]["all_reduce_ns_of_rank_1"] = (
-                [n for _, n in r] for r in reductions
-            )
-            truths[name]["skew_ns"] = [late - early for (early, _), (late, _) in zip(*reductions, strict=True)]
-    return truths
+            truth["all_reduce_ns"], truth["all_reduce_ns_of_rank_1"] = ([ns for _, ns in each] for each in reduced)
+            truth["skew_ns"] = [other - at for (at, _), (other, _) in zip(*reduced, strict=True)]
+        return {name: truth}
+
+    known = run("straggler", 40, False) | run("straggler_plain", 0, False)
+    return known | run("straggler_ddp", 40, True) | run("straggler_ddp_plain", 0, True)
 
 
-SCENARIOS = {f.__name__: f for f in (plain, data_loader, garbage_collection, kernel_launch, straggler)}
+def onnxruntime(folder: Path) -> dict[str, Truth]:
+    """Two layers, ten runs."""
+    import numpy as np
+    import onnxruntime as ort
+    from onnx import TensorProto, helper, numpy_helper
+
+    random = np.random.default_rng(0)
+    weights = {"w1": (WIDTH, 4 * WIDTH), "b1": (4 * WIDTH,), "w2": (4 * WIDTH, WIDTH)}
+    nodes = "MatMul x,w1 a; Add a,b1 b; Relu b c; MatMul c,w2 d; Softmax d y"
+    made = [helper.make_node(kind, i.split(","), [o], f"{kind}_{o}") for kind, i, o in map(str.split, nodes.split(";"))]
+    ends = [helper.make_tensor_value_info(end, TensorProto.FLOAT, [LENGTH, WIDTH]) for end in "xy"]
+    held = [numpy_helper.from_array(random.standard_normal(s, np.float32), name) for name, s in weights.items()]
+    graph = helper.make_graph(made, "two layers", ends[:1], ends[1:], held)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    took, x = [], random.standard_normal((LENGTH, WIDTH), np.float32)
+    with tempfile.TemporaryDirectory() as scratch:
+        options = ort.SessionOptions()
+        options.enable_profiling, options.profile_file_prefix = True, f"{scratch}/ort"
+        options.intra_op_num_threads = 1
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        for _ in range(10):
+            start = time.perf_counter_ns()
+            session.run(None, {"x": x})
+            took.append(time.perf_counter_ns() - start)
+        save(folder, "onnxruntime.json.gz", Path(session.end_profiling()).read_text())
+    known = {
+        "files": ["onnxruntime.json.gz"],
+        "plain": None,
+        "cause": None,
+        "part": None,
+        "how": f"{nodes}; one thread",
+    }
+    known |= {"steps": ["model_run"] * len(took), "step_ns": took, "planted_ns": [0] * len(took)}
+    return {"onnxruntime": known | {"onnxruntime": ort.__version__}}
+
+
+def jax(folder: Path) -> dict[str, Truth]:
+    """Steps of two layers that wait for a batch."""
+    import jax as library
+    from jax import numpy as jnp
+
+    @library.jit
+    def train(w: Any, x: Any) -> Any:
+        return w - 1e-3 * library.grad(lambda w: jnp.square(jnp.tanh(x @ w) @ w.T).mean())(w)
+
+    w, x, ms, found = jnp.ones((WIDTH, 4 * WIDTH)) / WIDTH, jnp.ones((BATCH * LENGTH, WIDTH)), 20, []
+    train(w, x).block_until_ready()
+    with tempfile.TemporaryDirectory() as scratch:
+        with library.profiler.trace(scratch):
+            for i in range(STEPS):
+                start = time.perf_counter_ns()
+                with library.profiler.StepTraceAnnotation("train", step_num=i):
+                    with Planted() as planted, library.profiler.TraceAnnotation("load"):
+                        time.sleep(ms / 1e3)
+                    w = train(w, x).block_until_ready()
+                found.append((time.perf_counter_ns() - start, planted.ns))
+        (path,) = Path(scratch).glob("plugins/profile/*/*.trace.json.gz")
+        save(folder, "jax.trace.json.gz", gzip.decompress(path.read_bytes()).decode())
+    known = {"files": ["jax.trace.json.gz"], "plain": None, "cause": "data_loader", "part": "marked by the user"}
+    known |= {"how": f'every step sleeps {ms} ms in TraceAnnotation("load")', "steps": ["train"] * STEPS}
+    known |= {"step_ns": [ns for ns, _ in found], "planted_ns": [ns for _, ns in found], "jax": library.__version__}
+    return {"jax": known}
+
+
+TRAINING = (plain, data_loader, garbage_collection, kernel_launch, straggler, synchronisation, eager, attention)
+SCENARIOS = {scenario.__name__: scenario for scenario in (*TRAINING, onnxruntime, jax)}
 
 
 def main() -> None:
