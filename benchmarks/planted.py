@@ -10,6 +10,8 @@ it, paths and names of machines apart. What was planted goes to `planted.json`, 
 - ``cause``, ``part``, ``how``, ``where``: what was planted, as which part of it, in words, and on which rank it shows
 - ``steps``, ``step_ns``, ``planted_ns``: the marks in the trace, how long each step took, and how much was planted
 - ``at_ns``: when the planted interval began, in the clock of the trace (``baseTimeNanoseconds`` + 1000 ``ts``)
+- ``part_ns``: the whole part of a step that was done in two ways; planted is what it takes beyond the plain one's median
+- ``all_reduce_ns``, ``skew_ns``: how long rank 0 was in the reduction, and how much later rank 1 came to it
 - ``torch`` (or ``jax``, ``onnxruntime``) and ``date``: by what and when it was recorded
 
 Needs torch, jax, onnx, onnxruntime and, for what is compiled, a C++ compiler. Every scenario has a process of its own.
@@ -263,7 +265,12 @@ def kernel_launch(folder: Path) -> dict[str, Truth]:
     for _ in range(5):
         bare = step() or bare
     how = f"{tiny} times add_(1) on one element after a forward pass; the time of the loop, the profiler's own in it"
-    about = {"plain": ["kernel_launch_plain.json.gz"], "cause": "kernel_launch", "part": "tiny operators", "how": how}
+    about: Truth = {
+        "plain": ["kernel_launch_plain.json.gz"],
+        "cause": "kernel_launch",
+        "part": "tiny operators",
+        "how": how,
+    }
     about |= {"operators_a_step": tiny, "planted_ns_without_profiler": bare.ns}
     known = record(folder, "kernel_launch_plain", then(forward, int), {"how": "forward passes of one layer"}, steps=4)
     return known | record(folder, "kernel_launch", step, about, steps=4)
@@ -303,7 +310,7 @@ def against(folder: Path, name: str, fast: tuple[str, Step], slow: tuple[str, St
 
 
 def eager(folder: Path) -> dict[str, Truth]:
-    """Pointwise operators on 8 MB, in place (so that nothing is allocated), one after the other and compiled into one."""
+    """Pointwise operators on 8 MB, in place so that nothing is allocated, one by one and compiled into one."""
     x, y, w = torch.randn(2048, WIDTH), torch.randn(8192, WIDTH), torch.randn(WIDTH, WIDTH)
 
     def chain(y: Tensor) -> None:
@@ -474,7 +481,7 @@ def jax(folder: Path) -> dict[str, Truth]:
                 found.append((time.perf_counter_ns() - start, planted.ns))
         (path,) = Path(scratch).glob("plugins/profile/*/*.trace.json.gz")
         save(folder, "jax.trace.json.gz", gzip.decompress(path.read_bytes()).decode())
-    known = {"files": ["jax.trace.json.gz"], "plain": None, "cause": "data_loader", "part": "marked by the user"}
+    known: Truth = {"files": ["jax.trace.json.gz"], "plain": None, "cause": "data_loader", "part": "marked by the user"}
     known |= {"how": f'every step sleeps {ms} ms in TraceAnnotation("load")', "steps": ["train"] * STEPS}
     known |= {"step_ns": [ns for ns, _ in found], "planted_ns": [ns for _, ns in found], "jax": library.__version__}
     return {"jax": known}
