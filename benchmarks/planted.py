@@ -10,7 +10,7 @@ it, paths and names of machines apart. What was planted goes to `planted.json`, 
 - ``cause``, ``part``, ``how``, ``where``: what was planted, as which part of it, in words, and on which rank it shows
 - ``steps``, ``step_ns``, ``planted_ns``: the marks in the trace, how long each step took, and how much was planted
 - ``at_ns``: when the planted interval began, in the clock of the trace (``baseTimeNanoseconds`` + 1000 ``ts``)
-- ``part_ns``: the whole part of a step that was done in two ways; planted is what it takes beyond the plain one's median
+- ``part_ns``: the whole part of a step that was done in two ways; planted is what is beyond the median of the plain one
 - ``all_reduce_ns``, ``skew_ns``: how long rank 0 was in the reduction, and how much later rank 1 came to it
 - ``torch`` (or ``jax``, ``onnxruntime``) and ``date``: by what and when it was recorded
 
@@ -448,7 +448,7 @@ def onnxruntime(folder: Path) -> dict[str, Truth]:
             session.run(None, {"x": x})
             took.append(time.perf_counter_ns() - start)
         save(folder, "onnxruntime.json.gz", Path(session.end_profiling()).read_text())
-    known = {
+    known: Truth = {
         "files": ["onnxruntime.json.gz"],
         "plain": None,
         "cause": None,
