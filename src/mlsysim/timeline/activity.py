@@ -1,7 +1,8 @@
 """What a span of a trace is: the activities that are told apart, the cause each counts as, and how names tell them.
 
 The patterns are a table, ``data/activities.tsv``: the first that matches the name of a span, among those of its place
-(``kernel`` on a device, ``operator`` and ``host`` on the host), says what it is.
+(``kernel`` and ``hlo`` on a device, ``operator``, ``call``, ``system``, ``host``, ``mark`` and ``python`` on the host),
+says what it is.
 """
 
 from __future__ import annotations
@@ -36,17 +37,18 @@ class Activity(IntEnum):
     UPLOAD = 33
     DOWNLOAD = 34
     WAITING = 40
-    ALLOCATING = 41
-    DRIVER = 42
-    PROFILING = 43
-    LAUNCHING = 44
-    DISPATCH = 45
-    PYTHON = 46
-    GAP = 47
-    STARTING = 48
-    QUEUED = 49
-    IDLE = 50
-    UNRECORDED = 51
+    PREEMPTED = 41
+    ALLOCATING = 42
+    DRIVER = 43
+    PROFILING = 44
+    LAUNCHING = 45
+    DISPATCH = 46
+    PYTHON = 47
+    GAP = 48
+    STARTING = 49
+    QUEUED = 50
+    IDLE = 51
+    UNRECORDED = 52
     IGNORED = 99
 
 
@@ -78,6 +80,7 @@ BOOKED = {
     Activity.UPLOAD: Booking("data_loader", "copies"),
     Activity.DOWNLOAD: Booking("synchronisation", "copies to the host"),
     Activity.WAITING: Booking("synchronisation", "waiting"),
+    Activity.PREEMPTED: Booking("os_driver", "thread not running"),
     Activity.ALLOCATING: Booking("framework", "allocator"),
     Activity.DRIVER: Booking("os_driver", "loading of kernels"),
     Activity.PROFILING: Booking("framework", "profiler"),
@@ -103,14 +106,18 @@ ON_WAY = frozenset({Activity.TRANSFER, Activity.SKEW, Activity.EXCHANGE, Activit
 def _patterns(place: str) -> tuple[tuple[re.Pattern[str], Activity], ...]:
     """Return the patterns of a place, which ignore case."""
     rows = read_table("mlsysim.timeline", "activities.tsv")
-    return tuple((re.compile(r["pattern"], re.IGNORECASE), Activity[r["activity"].upper()]) for r in rows if r["place"] == place)
+    return tuple(
+        (re.compile(r["pattern"], re.IGNORECASE), Activity[r["activity"].upper()]) for r in rows if r["place"] == place
+    )
 
 
 @cache
 def activity(place: str, name: str) -> Activity:
-    """Return what a span is: ``place`` is ``kernel``, ``operator``, ``call`` or ``python``.
+    """Return what a span is: ``place`` is ``kernel``, ``hlo``, ``operator``, ``call``, ``system``, ``host``, ``mark`` or
+    ``python``.
 
-    What no pattern knows is OTHER on a device, DISPATCH among operators, PYTHON among functions, IGNORED elsewhere.
+    What no pattern knows is OTHER on a device, DISPATCH among operators, DRIVER among calls of a GPU's runtime, PYTHON
+    among functions and calls of the operating system, IGNORED elsewhere.
     """
     for pattern, found in _patterns(place):
         if pattern.search(name):
@@ -120,8 +127,11 @@ def activity(place: str, name: str) -> Activity:
 
 _UNKNOWN = {
     "kernel": Activity.OTHER,
+    "hlo": Activity.OTHER,
     "operator": Activity.DISPATCH,
     "call": Activity.DRIVER,
+    "system": Activity.PYTHON,
+    "host": Activity.IGNORED,
     "mark": Activity.IGNORED,
     "python": Activity.PYTHON,
 }
