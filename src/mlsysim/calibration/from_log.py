@@ -18,7 +18,7 @@ from mlsysim.calibration.steady import FEWEST_STEPS, NARROW, Steady, steady_stat
 from mlsysim.errors import ImpossibleMeasurement, InvalidValue, UsageError
 from mlsysim.evidence.measurement import Refused
 from mlsysim.evidence.names import device_named, language_model_of
-from mlsysim.hardware import Hardware
+from mlsysim.hardware import Hardware, HardwareSpec
 from mlsysim.results import Note
 from mlsysim.scenario import Scenario, hardware_of
 from mlsysim.workload import model_of
@@ -126,16 +126,21 @@ def _registered(name: str) -> Any:
 def _device(log: Log, stated: Any) -> Any:
     if stated is not None or not log.hardware:
         return stated
-    name = device_named(log.hardware)
-    if name not in Hardware:
-        from mlsysim.hardware.probe.accelerator import recognised
-
-        found = recognised(log.hardware)
-        if found is not None:
-            return found
+    found = device_titled(log.hardware)
+    if found is None:
         hint = f"the log calls it {log.hardware!r}, which is not in the registry"
         raise InvalidValue("hardware", "given", None, hint)
-    return name
+    return found
+
+
+def device_titled(title: str) -> HardwareSpec | str | None:
+    """Return the device that a program or a driver calls by a title, None where none is known or sure."""
+    name = device_named(title)
+    if name in Hardware:
+        return name
+    from mlsysim.hardware.probe.accelerator import recognised
+
+    return recognised(title)
 
 
 def _other_device(log: Log, stated: Any) -> list[Note]:

@@ -21,6 +21,7 @@ COMMANDS = (
     "solve",
     "calibrate",
     "measure",
+    "explain",
     "calibrations",
     "transfer",
     "whatif",

@@ -30,7 +30,9 @@ class Activity(IntEnum):
     EMBEDDING = 17
     OPTIMIZER = 18
     COPY = 19
-    OTHER = 20
+    FUSED = 20
+    OTHER = 21
+    HIDDEN = 22
     TRANSFER = 30
     SKEW = 31
     EXCHANGE = 32
@@ -73,7 +75,9 @@ BOOKED = {
     Activity.EMBEDDING: Booking("memory_bound", "embedding"),
     Activity.OPTIMIZER: Booking("memory_bound", "optimizer"),
     Activity.COPY: Booking("memory_bound", "copies"),
+    Activity.FUSED: Booking("memory_bound", "loops of a compiler"),
     Activity.OTHER: Booking("unattributed", "kernels of unknown kind", "unattributed"),
+    Activity.HIDDEN: Booking("unattributed", "device not recorded", "unattributed"),
     Activity.TRANSFER: Booking("communication", "transfer"),
     Activity.SKEW: Booking("communication", "skew"),
     Activity.EXCHANGE: Booking("pipeline_bubble", "waiting"),
@@ -94,7 +98,7 @@ BOOKED = {
     Activity.UNRECORDED: Booking("unattributed", "host not recorded", "unattributed"),
 }
 """What the time of an activity is booked as, beyond what of it is at the ceiling."""
-WORK = frozenset(a for a in Activity if Activity.ATTENTION <= a <= Activity.OTHER)
+WORK = frozenset(a for a in Activity if Activity.ATTENTION <= a <= Activity.HIDDEN)
 """What computes, on a device or on the host."""
 MATH = frozenset({Activity.ATTENTION, Activity.MATRIX})
 """What does the FLOPs that are counted."""
@@ -113,8 +117,7 @@ def _patterns(place: str) -> tuple[tuple[re.Pattern[str], Activity], ...]:
 
 @cache
 def activity(place: str, name: str) -> Activity:
-    """Return what a span is: ``place`` is ``kernel``, ``hlo``, ``operator``, ``call``, ``system``, ``host``, ``mark`` or
-    ``python``.
+    """Return what a span is, by where it is found and by its name.
 
     What no pattern knows is OTHER on a device, DISPATCH among operators, DRIVER among calls of a GPU's runtime, PYTHON
     among functions and calls of the operating system, IGNORED elsewhere.

@@ -29,13 +29,17 @@ FIRST = (Activity.GARBAGE, Activity.LOADING)
 def layers(
     trace: Trace, work: Sequence[Layer], kinds: Sequence[Activity]
 ) -> tuple[list[Layer], list[Activity]]:
-    """Return the layers of a run on a CPU, uppermost first, with their activities, around those of its operators."""
+    """Return the layers of a run on a CPU, uppermost first, with their activities, around those of its operators.
+
+    What waits on another thread than that which marks the steps holds nothing up.
+    """
     host = trace.host
-    rest = tuple(a for a in HOST if a not in FIRST)
-    before = [*by_activity(host, FIRST), chains(host)]
+    main = host.lane == host.lanes.index(trace.main) if trace.main in host.lanes else np.ones(len(host), bool)
+    waiting = tuple(a for a in HOST if a not in FIRST and a != Activity.DISPATCH)
+    before = [*by_activity(host, FIRST, main), chains(host)]
     return (
-        [*before, *work, *by_activity(host, rest)],
-        [*FIRST, Activity.STARTING, *kinds, *rest],
+        [*before, *work, *by_activity(host, waiting, main), *by_activity(host, (Activity.DISPATCH,))],
+        [*FIRST, Activity.STARTING, *kinds, *waiting, Activity.DISPATCH],
     )
 
 

@@ -22,7 +22,7 @@ from mlsysim.calibration.logs.source import Source
 from mlsysim.timeline.activity import MATH, Activity, activity
 from mlsysim.timeline.chrome import Event, Events, nanoseconds
 from mlsysim.timeline.spans import NO_LINK, SpanRows
-from mlsysim.timeline.trace import Accelerator, Collective, Launch, Mark, Operator, Trace
+from mlsysim.timeline.trace import Accelerator, Collective, Launch, Mark, Operator, Trace, by_device
 
 _STEP = re.compile(r"ProfilerStep#(\d{1,15})$")
 _TRAINS = ("autograd::engine", "Optimizer.step#")
@@ -154,14 +154,19 @@ class _Reader:
             device.work[place] = device.works.number(self.operators[external])
 
 
-def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace:
-    """Return the trace of one rank.
+def read_all(source: Source, progress: Callable[[int], None] | None = None) -> tuple[Trace, ...]:
+    """Return the trace of a rank, or one for each device where a process drives several.
 
     Raises
     ------
     InvalidValue
         The file cannot be read.
     """
+    return by_device(read(source, progress))
+
+
+def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace:
+    """Return the trace of one process, with all its devices; see :func:`read_all`."""
     reader, events = _Reader(), Events(source, Args, progress)
     for batch in events:
         reader.take(batch)

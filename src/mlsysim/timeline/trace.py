@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from mlsysim.results import Note
 from mlsysim.timeline.spans import Spans
@@ -90,3 +92,17 @@ class Trace:
     def on_device(self) -> bool:
         """Return whether an accelerator was recorded."""
         return len(self.device) > 0
+
+
+def by_device(trace: Trace) -> tuple[Trace, ...]:
+    """Return a trace for each device that was recorded: a process may drive several, each with its own timeline."""
+    lanes = trace.device.lanes
+    devices = list(dict.fromkeys(lane[0] for lane in lanes))
+    if len(devices) < 2:
+        return (trace,)
+    found = []
+    for number, device in enumerate(sorted(devices, key=str)):
+        chosen = np.isin(trace.device.lane, [i for i, lane in enumerate(lanes) if lane[0] == device])
+        rank = number if trace.rank is None else trace.rank
+        found.append(replace(trace, device=trace.device.where(chosen), rank=rank))
+    return tuple(found)

@@ -1,0 +1,99 @@
+"""``mlsysim explain TRACE [TRACE]``: where the time of a step went, cause by cause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlsysim.cli import options
+
+if TYPE_CHECKING:
+    from mlsysim.efficiency.breakdown import Breakdown, Comparison
+
+_MANY = 2
+"""Traces that may be two runs; more are ranks of one."""
+
+
+@click.command("explain", short_help="Tell where the time of a step went, from a profiler's trace.")
+@click.argument("traces", nargs=-1, required=True, metavar="TRACE [TRACE ...]", type=click.Path(path_type=Path))
+@click.option("--model", help="what ran: its FLOPs at the peak are the ideal  [default: sizes in the trace]")
+@click.option("--hardware", help="what it ran on  [default: what the trace names]")
+@click.option("--skip", type=options.Word(), default=0, help="steps at the start that are left out  [default: 0]")
+@click.option("--without", multiple=True, metavar="CAUSE", help="what if this vanished: kernel_launch, framework/python")
+@click.option("--try", "tried", multiple=True, metavar="REMEDY", help="what would this buy: cuda-graphs, ...")
+@click.option("--plot", help="write a waterfall to this file: .png, .svg, .pdf or .html")
+@options.question
+@options.output
+def command(
+    traces: tuple[Path, ...],
+    skip: Any,
+    without: tuple[str, ...],
+    tried: tuple[str, ...],
+    plot: str | None,
+    output: str,
+    **question: Any,
+) -> None:
+    """Tell where the time of a step went: seconds from the ideal to what was measured, cause by cause.
+
+    TRACE is a trace of PyTorch's profiler (.json, .json.gz), an SQLite export of Nsight Systems, a trace of JAX or XLA,
+    a profile of ONNX Runtime, a log of Megatron or vLLM with timers, or a folder of them: one run, of one rank or of
+    many. Two runs are compared: what changed, cause by cause. Two files of different ranks are one run.
+
+    Each instant belongs to one cause, so that the causes sum to the time. What a trace does not tell is said, and
+    never guessed.
+    """
+    from mlsysim.report.breakdowns import breakdown_table, comparison_table, what_ifs_table
+    from mlsysim.report.tables import emit
+    from mlsysim.timeline.explain import runs
+
+    with _progress() as progress:
+        found = [one(skip=skip, progress=progress, **question) for one in runs(traces)]
+    answer: Breakdown | Comparison = found[0]
+    if len(found) == _MANY:
+        from mlsysim.efficiency.breakdown import compared
+
+        answer = compared(*found)
+    what_ifs = [found[-1].without(name) for name in without] + [found[-1].tried(key) for key in tried]
+    if plot:
+        from mlsysim.report.waterfall import save
+
+        save(answer, plot)
+    data = answer.to_dict()
+    if what_ifs:
+        data["what_if"] = [w.to_dict() for w in what_ifs]
+    if output == "table":
+        print(answer)
+    else:
+        table = breakdown_table(found[0]) if len(found) == 1 else comparison_table(answer)
+        emit(output, data["changes" if "changes" in data else "causes"] if output == "csv" else data, table)
+    if what_ifs and output in {"table", "markdown"}:
+        print()
+        emit(output, None, what_ifs_table(what_ifs))
+    _say_notes(traces, found)
+
+
+def _say_notes(traces: Sequence[Path], found: Sequence[Breakdown]) -> None:
+    """Write the notes of one run, or of two, each once, with the trace that it is said of unless it is both."""
+    both = set(found[0].notes).intersection(*(one.notes for one in found))
+    options.say_notes([note for note in found[0].notes if note in both])
+    for path, one in zip(traces, found, strict=False):
+        options.say_notes([note for note in one.notes if note not in both], prefix=f"{path}: ")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Path, int], None]]:
+    """Show a bar for each file that takes time to read, of how much of it was read."""
+    with options.progress() as tell:
+
+        def told(path: Path, size: int) -> None:
+            whole = path.stat().st_size if path.is_file() else 0
+            packed = path.suffix == ".gz"
+            share = size / (size + whole) if packed else size / max(whole, 1)
+            if whole > 1 << 25:
+                tell(f"reading {path.name}", min(share, 1.0))
+
+        yield told

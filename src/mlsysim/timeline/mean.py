@@ -1,0 +1,134 @@
+"""The mean step over the ranks and steps of a run, from accounts in whole nanoseconds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from mlsysim.efficiency.breakdown import Breakdown, NotVisible, StepTime, hidden, ordered
+from mlsysim.errors import InvalidValue
+from mlsysim.results import Note
+from mlsysim.timeline.account import Account, Step, Times
+from mlsysim.timeline.activity import Activity
+from mlsysim.timeline.kernels import AT_CEILING
+from mlsysim.timeline.trace import Trace
+
+NS = 1e-9
+LONG_STEP = 1.5
+"""How many times the median a step takes that is told."""
+_UNMARKED = {
+    "garbage_collection": (
+        Activity.GARBAGE,
+        "no collection is marked: profile with record_python_gc_info, or with_stack for those that are called",
+    ),
+    "data_loader": (
+        Activity.LOADING,
+        "no loading is marked: a DataLoader marks itself, another loader by record_function('data_load')",
+    ),
+}
+
+
+def common_steps(accounts: Sequence[Account], skip: int = 0) -> list[int]:
+    """Return the numbers of the steps that all ranks have, without the first ``skip``.
+
+    Raises
+    ------
+    InvalidValue
+        None is left.
+    """
+    first = [step.index for step in accounts[0].steps]
+    shared = set(first).intersection(*({step.index for step in one.steps} for one in accounts))
+    found = [index for index in first if index in shared][skip:]
+    if not shared:
+        raise InvalidValue("trace", "of ranks with steps in common", len(accounts), "no step is in the traces of all")
+    if not found:
+        raise InvalidValue("skip", f"less than the steps that there are ({len(shared)})", skip)
+    return found
+
+
+def of_accounts(
+    accounts: Sequence[Account],
+    steps: Sequence[int],
+    *,
+    about: str,
+    traces: Sequence[Trace],
+    known: bool,
+    purpose: str,
+    facts: Mapping[str, Any],
+    notes: Sequence[Note],
+) -> Breakdown:
+    """Return the mean over ranks and steps; the causes sum to the time, since each account does so exactly.
+
+    ``known`` says whether a device is known, without which no FLOPs have a time.
+    """
+    kept = set(steps)
+    chosen = [[step for step in one.steps if step.index in kept] for one in accounts]
+    every = [step for one in chosen for step in one]
+    measured = sum(step.length for step in every) * NS / len(every)
+    times = _total(every)
+    parts = {(b.cause, b.part, b.kind): ns * NS / len(every) for b, ns in times.items()}
+    flops = sum(step.flops for step in every)
+    ideal = times[AT_CEILING] * NS / len(every) if known and flops else None
+    by_step = [_step(index, [s for one in chosen for s in one if s.index == index]) for index in steps]
+    ranks = [_step(_number(one, i), mine) for i, (one, mine) in enumerate(zip(accounts, chosen, strict=True))]
+    causes = ordered(parts, measured)
+    return Breakdown(
+        about=about,
+        source=traces[0].source,
+        measured_s=measured,
+        ideal_s=ideal,
+        causes=causes,
+        steps=tuple(by_step),
+        not_visible=hidden(traces[0].source, [c.name for c in causes], _unmarked(traces)),
+        ranks=tuple(ranks) if len(accounts) > 1 else (),
+        devices=max(traces[0].world, len(traces)),
+        purpose=purpose,
+        facts={**facts, "flops": flops / len(every)},
+        notes=(*notes, *_long(by_step)),
+    )
+
+
+def _total(steps: Sequence[Step]) -> Times:
+    total: Times = Counter()
+    for step in steps:
+        total.update(step.times)
+    return total
+
+
+def _step(index: int, steps: Sequence[Step]) -> StepTime:
+    """Return the mean of steps: of one number on all ranks, or of all numbers on one rank."""
+    causes: Counter[str] = Counter()
+    for booking, ns in _total(steps).items():
+        causes[booking.cause] += ns
+    seconds = {cause: ns * NS / len(steps) for cause, ns in causes.most_common() if ns}
+    return StepTime(index, sum(step.length for step in steps) * NS / len(steps), seconds)
+
+
+def _number(one: Account, place: int) -> int:
+    return place if one.rank is None else one.rank
+
+
+def _unmarked(traces: Sequence[Trace]) -> list[NotVisible]:
+    """Return what these traces could tell and do not, since nothing of it is marked."""
+    return [
+        NotVisible(name, why)
+        for name, (kind, why) in _UNMARKED.items()
+        if not any((trace.host.activity == kind).any() for trace in traces)
+    ]
+
+
+def _long(steps: Sequence[StepTime]) -> list[Note]:
+    usual = median(step.seconds for step in steps)
+    long = [step for step in steps if step.seconds > LONG_STEP * usual]
+    if not long or len(steps) < 3:
+        return []
+    worst = max(long, key=lambda step: step.seconds)
+    means = {c: median(s.causes.get(c, 0.0) for s in steps) for c in worst.causes}
+    cause = max(worst.causes, key=lambda c: worst.causes[c] - means[c])
+    message = (
+        f"{len(long)} of {len(steps)} steps take more than {LONG_STEP} times the median; the longest, step"
+        f" {worst.index}, {worst.seconds / usual:.3g} times, most of it {cause}: they are in the mean"
+    )
+    return [Note("long-steps", message)]
