@@ -124,7 +124,8 @@ class Breakdown:
         Least effort first among those that buy a tenth of what the best buys, and one percent of the time; one for
         each cause or part.
         """
-        tried = [self._tried(r) for r in remedies() if r.applies in {"any", self.purpose} or self.purpose == "any"]
+        lost = [r for r in remedies() if r.cause != "compute"]  # the work itself is no loss
+        tried = [self._tried(r) for r in lost if self.purpose == "any" or r.applies in {"any", self.purpose}]
         worth = [w for w in tried if w.saves_s.value >= WORTH_TRYING * self.measured_s]
         best = max((w.saves_s.value for w in worth), default=0.0)
         worth = [w for w in worth if w.saves_s.value >= _WORTH_OF_BEST * best]
@@ -178,9 +179,11 @@ class Breakdown:
 
     def _saved(self, what: str, cause: str, part: str, effort: int, saved: Interval, source: str) -> WhatIf:
         wide = NORMAL_90 * self._error()
-        low, high = (max(self.ideal_s or 0.0, self.measured_s - s) for s in (saved.high, saved.low))
-        time = Interval(self.measured_s - saved.value, max(low - wide, self.ideal_s or 0.0), high + wide)
-        eta = None if self.ideal_s is None or time.low <= 0 else time.reciprocal(self.ideal_s)
+        least = 0.0 if cause == "compute" else self.ideal_s or 0.0
+        low, high = (self.measured_s - s for s in (saved.high, saved.low))
+        time = Interval(max(self.measured_s - saved.value, least), max(low - wide, least), high + wide)
+        known = self.ideal_s is not None and time.low > 0 and cause != "compute"  # which changes the ideal itself
+        eta = time.reciprocal(self.ideal_s or 0.0) if known else None
         return WhatIf(what, cause, part, effort, saved, time, eta, source)
 
     def _error(self) -> float:

@@ -44,25 +44,37 @@ def windows(trace: Trace) -> Windows:
         )
         start, end = np.array([spans.start.min()]), np.array([spans.end.max()])
         return Windows((0,), start, end, (Note("no-steps", message),))
-    start = np.array([mark.start for mark in trace.marks], np.int64)
-    end = np.array([mark.end for mark in trace.marks], np.int64)
-    if trace.on_device:
-        times = launch_times(trace)
-        order = np.argsort(times, kind="stable")
-        reached = np.maximum.accumulate(trace.device.end[order])
-        start, end = (_reached(t, times[order], reached) for t in (start, end))
-    end[:-1] = np.minimum(end[:-1], np.maximum(start[1:], start[:-1]))
-    kept = np.flatnonzero(end > start)
+    marked = tuple(np.array([getattr(m, end) for m in trace.marks], np.int64) for end in ("start", "end"))
+    found = [_apart(*_on_device(trace, *marked)), _apart(*marked)]  # a device that only caught up has the host's steps
+    kept, start, end = next((f for f in found if len(f[0])), found[1])
     if not len(kept):
         raise InvalidValue("trace", "a trace whose steps take time", trace.path, "every mark of a step is empty")
     index = tuple(trace.marks[i].index for i in kept)
     return Windows(index, start[kept], end[kept], _numbering(index))
 
 
+def _on_device(trace: Trace, start: Integers, end: Integers) -> tuple[Integers, Integers]:
+    """Return where steps that the host marked begin and end on the device."""
+    if not trace.on_device:
+        return start, end
+    times = launch_times(trace)
+    order = np.argsort(times, kind="stable")
+    reached = np.maximum.accumulate(trace.device.end[order])
+    return _reached(start, times[order], reached), _reached(end, times[order], reached)
+
+
+def _apart(start: Integers, end: Integers) -> tuple[Integers, Integers, Integers]:
+    """Return the places of steps that take time, and all starts and ends, each ending before the next begins."""
+    end = end.copy()
+    end[:-1] = np.minimum(end[:-1], np.maximum(start[1:], start[:-1]))
+    return np.flatnonzero(end > start), start, end
+
+
 def launch_times(trace: Trace) -> Integers:
     """Return for each span of the device when the host launched it [ns]: its own start where no call is known."""
-    calls = launches(trace.host)
-    found = linked(trace.device.link, calls)
+    if not len(trace.host):
+        return trace.device.start
+    found = linked(trace.device.link, launches(trace.host))
     return np.where(found >= 0, trace.host.start[found], trace.device.start)
 
 

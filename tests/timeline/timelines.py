@@ -1,0 +1,74 @@
+"""Traces with known answers, in the form that PyTorch's profiler writes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+H100 = {
+    "id": 0,
+    "name": "NVIDIA H100 80GB HBM3",
+    "maxThreadsPerMultiprocessor": 2048,
+    "regsPerMultiprocessor": 65536,
+    "sharedMemPerMultiprocessor": 233472,
+    "warpSize": 32,
+    "numSms": 132,
+}
+GEMM = "nvjet_tst_128x256_64x4_2x1_v_bz_coopA_NNT"
+ADD = "void at::native::vectorized_elementwise_kernel<8, at::native::CUDAFunctor_add<c10::BFloat16>>"
+FLASH = "void flash_fwd_kernel<Flash_fwd_kernel_traits<128, 128, 64, 4>>"
+ALL_REDUCE = "ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevKernelArgsStorage<4096ul>)"
+SEND_RECV = "ncclDevKernel_SendRecv(ncclDevKernelArgsStorage<4096ul>)"
+HOST, AUTOGRAD = 100, 101
+
+
+class Timeline:
+    """Gathers events; times in ns."""
+
+    def __init__(self, *, gpu: bool = True, rank: int | None = None, world: int = 1) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.about: dict[str, Any] = {"schemaVersion": 1, "deviceProperties": [H100] if gpu else []}
+        self.about["baseTimeNanoseconds"] = 1775078550000000000
+        if rank is not None:
+            self.about["distributedInfo"] = {"backend": "nccl", "rank": rank, "world_size": world}
+        self._link = 0
+
+    def event(self, cat: str, name: str, start: int, end: int, *, pid: Any = HOST, tid: Any = HOST, **args: Any) -> None:
+        """Add an event of any kind."""
+        times = {"ts": start / 1000, "dur": (end - start) / 1000}
+        self.events.append({"ph": "X", "cat": cat, "name": name, "pid": pid, "tid": tid, **times, "args": args})
+
+    def step(self, number: int, start: int, end: int) -> None:
+        """Mark a step."""
+        self.event("user_annotation", f"ProfilerStep#{number}", start, end)
+
+    def kernel(
+        self,
+        name: str,
+        start: int,
+        end: int,
+        *,
+        called: int | None = None,
+        stream: Any = 7,
+        thread: int = HOST,
+        cat: str = "kernel",
+        device: int = 0,
+        **args: Any,
+    ) -> None:
+        """Add a kernel, and the call that launched it, where it is known when."""
+        self._link += 1
+        link = {"correlation": self._link} if called is not None else {}
+        self.event(cat, name, start, end, pid=device, tid=stream, device=device, stream=stream, **link, **args)
+        if called is not None:
+            self.event("cuda_runtime", "cudaLaunchKernel", called, called + 3000, tid=thread, **link)
+
+    def write(self, path: Path, events: list[dict[str, Any]] | None = None) -> Path:
+        """Write the trace, packed where the name ends so."""
+        text = json.dumps({**self.about, "traceEvents": self.events if events is None else events})
+        if path.suffix == ".gz":
+            path.write_bytes(gzip.compress(text.encode()))
+        else:
+            path.write_text(text)
+        return path
