@@ -17,11 +17,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from mlsysim.calibration.logs.source import Source
-from mlsysim.timeline.activity import MATH, Activity, activity
+from mlsysim.timeline.activity import MATH, WORK, Activity, activity
 from mlsysim.timeline.chrome import Event, Events, nanoseconds
-from mlsysim.timeline.spans import NO_LINK, SpanRows
+from mlsysim.timeline.scores import of_attention, scores, values
+from mlsysim.timeline.spans import NO_LINK, Labels, SpanRows
 from mlsysim.timeline.trace import Accelerator, Collective, Launch, Mark, Operator, Trace, by_device
 
 _STEP = re.compile(r"ProfilerStep#(\d{1,15})$")
@@ -57,6 +59,9 @@ class _Reader:
         self.marks: list[tuple[Mark, Any]] = []
         self.externals = array("q")
         self.operators: dict[int, Operator] = {}
+        self.sizes = Labels()
+        self.sized: tuple[array[int], array[int], array[int]] = (array("q"), array("q"), array("i"))
+        self.scores: set[int] = set()
         self.left_out: Counter[str] = Counter()
         self.training = self.stacks = False
         self.kinds: Counter[Any] = Counter()
@@ -110,12 +115,21 @@ class _Reader:
                 self.training = True
             return
         args, work = event.args or Args(), None
+        if kind in WORK and bytes(args.dims):
+            self._size(event.name, bytes(args.dims), _whole(args.external))
         if kind in MATH and bytes(args.dims):
             work = Operator(event.name, bytes(args.dims), bytes(args.types), bytes(args.concrete))
             self.operators[_whole(args.external)] = work
         elif kind is Activity.TRANSFER:
             work = _collective(event, args)
         self.host.add(start, end, kind, (event.pid, event.tid), event.name, NO_LINK, None, work)
+
+    def _size(self, name: str, dims: bytes, external: int) -> None:
+        """Keep how many values the operator reads and writes, and how many scores it takes the softmax of."""
+        for column, value in zip(self.sized, (len(self.host), external, self.sizes.number(values(name, dims))), strict=True):
+            column.append(value)
+        if found := scores(name, dims):
+            self.scores.add(found)
 
     def _call(self, event: Event[Args], start: int, end: int) -> None:
         link = _whole(event.args.correlation) if event.args else NO_LINK
@@ -152,6 +166,22 @@ class _Reader:
                     longest[external] = place
         for external, place in longest.items():
             device.work[place] = device.works.number(self.operators[external])
+        if self.scores:
+            self._attend()
+
+    def _attend(self) -> None:
+        """Make attention of the operators on scores, and of the kernels that they launch."""
+        places, externals, numbers = (np.frombuffer(c, c.typecode).astype(np.int64) for c in self.sized)
+        sizes = np.full(len(self.host), -1)
+        sizes[places] = numbers
+        of_attention(np.frombuffer(self.host.activity, np.uint8), sizes, self.sizes.labels, self.scores)
+        if len(self.device):
+            order = np.argsort(externals, kind="stable")
+            kernels = np.frombuffer(self.externals, np.int64)
+            at = np.minimum(np.searchsorted(externals[order], kernels), len(order) - 1)
+            met = (externals[order][at] == kernels) & (kernels != NO_LINK)
+            sizes = np.where(met, numbers[order][at], -1)
+            of_attention(np.frombuffer(self.device.activity, np.uint8), sizes, self.sizes.labels, self.scores)
 
 
 def read_all(source: Source, progress: Callable[[int], None] | None = None) -> tuple[Trace, ...]:
