@@ -221,7 +221,7 @@ def _notes(reader: _Reader, device: _Device, by_line: bool) -> tuple[Note, ...]:
     if reader.events in MOST_EVENTS:
         message = (
             f"the trace has exactly {reader.events:,} events, where its exporter stops: what came later is not in it;"
-            " record fewer steps"
+            " record fewer steps, or set TF_PROFILER_TRACE_VIEWER_MAX_EVENTS"
         )
         found.append(Note("trace-full", message))
     if by_line:
