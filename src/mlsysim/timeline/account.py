@@ -25,7 +25,7 @@ Times = Counter[Booking]
 _MOST_MICRO_BATCHES = 32
 """Waits of a pipeline that are told one by one."""
 _WORK = tuple(sorted(WORK))
-_MOVING = tuple(sorted(ON_WAY))
+_MOVING = tuple(sorted(ON_WAY - {Activity.TRANSFER}))
 
 
 class Question(NamedTuple):
@@ -96,8 +96,8 @@ def _painted(
     edges = np.concatenate([steps.start, steps.end])
     layers = by_activity(spans, _WORK)
     kinds: list[Activity] = list(_WORK)
-    moving = [*_late(spans, skew), *by_activity(spans, _MOVING[2:])]
-    layers, kinds = [*layers, *moving], [*kinds, Activity.SKEW, Activity.TRANSFER, *_MOVING[2:]]
+    layers += [*_late(spans, skew), *by_activity(spans, _MOVING)]
+    kinds += [Activity.SKEW, Activity.TRANSFER, *_MOVING]
     if not trace.on_device:
         layers, kinds = on_host.layers(trace, layers, kinds)
     found = paint(layers, edges)

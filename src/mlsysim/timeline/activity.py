@@ -32,7 +32,8 @@ class Activity(IntEnum):
     COPY = 19
     FUSED = 20
     OTHER = 21
-    HIDDEN = 22
+    PASSES = 22
+    HIDDEN = 23
     TRANSFER = 30
     SKEW = 31
     EXCHANGE = 32
@@ -51,6 +52,7 @@ class Activity(IntEnum):
     QUEUED = 50
     IDLE = 51
     UNRECORDED = 52
+    UNTIMED = 53
     IGNORED = 99
 
 
@@ -77,6 +79,7 @@ BOOKED = {
     Activity.COPY: Booking("memory_bound", "copies"),
     Activity.FUSED: Booking("memory_bound", "loops of a compiler"),
     Activity.OTHER: Booking("unattributed", "kernels of unknown kind", "unattributed"),
+    Activity.PASSES: Booking("unattributed", "forward and backward passes", "unattributed"),
     Activity.HIDDEN: Booking("unattributed", "device not recorded", "unattributed"),
     Activity.TRANSFER: Booking("communication", "transfer"),
     Activity.SKEW: Booking("communication", "skew"),
@@ -96,6 +99,7 @@ BOOKED = {
     Activity.QUEUED: Booking("unattributed", "queued work that did not start", "unattributed"),
     Activity.IDLE: Booking("unattributed", "host outside operators, unmarked", "unattributed"),
     Activity.UNRECORDED: Booking("unattributed", "host not recorded", "unattributed"),
+    Activity.UNTIMED: Booking("unattributed", "outside the timers", "unattributed"),
 }
 """What the time of an activity is booked as, beyond what of it is at the ceiling."""
 WORK = frozenset(a for a in Activity if Activity.ATTENTION <= a <= Activity.HIDDEN)

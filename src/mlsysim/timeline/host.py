@@ -36,7 +36,8 @@ def layers(
     host = trace.host
     main = host.lane == host.lanes.index(trace.main) if trace.main in host.lanes else np.ones(len(host), bool)
     waiting = tuple(a for a in HOST if a not in FIRST and a != Activity.DISPATCH)
-    before = [*by_activity(host, FIRST, main), chains(host)]
+    short = host.where(np.zeros(len(host), bool)) if trace.source == "timers" else host  # a timer is no operator
+    before = [*by_activity(host, FIRST, main), chains(short)]
     return (
         [*before, *work, *by_activity(host, waiting, main), *by_activity(host, (Activity.DISPATCH,))],
         [*FIRST, Activity.STARTING, *kinds, *waiting, Activity.DISPATCH],

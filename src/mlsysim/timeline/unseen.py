@@ -22,7 +22,7 @@ def seen(trace: Trace, device: HardwareSpec | None) -> Trace:
     and the collector are kept, and the rest is hidden.
     """
     elsewhere = bool(trace.accelerator.name) or (device is not None and device.kind not in {"cpu", "mcu"})
-    if trace.on_device or not elsewhere or not len(trace.host):
+    if trace.on_device or trace.source == "timers" or not elsewhere or not len(trace.host):
         return trace
     host, rows = trace.host, SpanRows()
     for place in np.flatnonzero(np.isin(host.activity, [*map(int, _STALLS)])):

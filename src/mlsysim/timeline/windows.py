@@ -100,7 +100,8 @@ def _reached(host: Integers, launched: Integers, reached: Integers) -> Integers:
 
 
 def _numbering(index: tuple[int, ...]) -> tuple[Note, ...]:
-    missing = sorted(set(range(min(index), max(index) + 1)) - set(index))
+    every = min((b - a for a, b in zip(index, index[1:], strict=False)), default=1)  # a log may tell each tenth
+    missing = sorted(set(range(min(index), max(index) + 1, max(every, 1))) - set(index))
     if not missing:
         return ()
     some = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
