@@ -8,6 +8,7 @@ from nsight_files import MAIN, PID, PROCESS, THREAD, Export
 from mlsysim.calibration.logs.source import Source
 from mlsysim.errors import InvalidValue
 from mlsysim.timeline import nsight
+from mlsysim.timeline.account import Question, account
 from mlsysim.timeline.activity import Activity
 from mlsysim.timeline.spans import Spans
 from mlsysim.timeline.trace import Accelerator, Launch, Mark, Trace
@@ -334,3 +335,29 @@ def test_progress_ends_with_the_size_of_the_file(export: Export):
     told_of: list[int] = []
     nsight.read_all(Source(path), told_of.append)
     assert told_of[-1] == path.stat().st_size
+
+
+def test_what_is_planted_in_a_step_is_found(export: Export):
+    states(export)
+    ms = 1_000_000
+    for step in range(3):
+        at = step * 20 * ms
+        export.range(at, at + 20 * ms, f"step {step}")
+        export.range(at, at + 4 * ms, "data_load")
+        export.call(at + 5 * ms, at + 5 * ms + 5_000, "cudaLaunchKernel_v7000", link=2 * step + 1)
+        export.kernel(at + 5 * ms + 10_000, at + 10 * ms, GEMM, link=2 * step + 1)
+        export.switches([(at + 11 * ms, 0, 1), (at + 13 * ms, 1, 1)])
+        export.system(at + 13 * ms, at + 15 * ms, "pthread_cond_wait")
+        export.call(at + 16 * ms, at + 16 * ms + 5_000, "cudaLaunchKernel_v7000", link=2 * step + 2)
+        export.kernel(at + 16 * ms + 10_000, at + 20 * ms, "vectorized_elementwise_kernel", link=2 * step + 2)
+        export.call(at + 17 * ms, at + 20 * ms, "cudaDeviceSynchronize_v3020", link=100 + step)
+    for step in account(read(export), Question()).steps:
+        causes: dict[str, int] = {}
+        for booking, taken in step.times.items():
+            causes[booking.cause] = causes.get(booking.cause, 0) + taken
+        assert causes["data_loader"] == 4 * ms
+        assert causes["os_driver"] == 2 * ms
+        assert causes["synchronisation"] == 2 * ms  # the wait beside a kernel costs nothing
+        assert causes["memory_bound"] == 4 * ms - 10_000
+        assert causes["kernel_launch"] == 20_000
+        assert sum(causes.values()) == step.length == 20 * ms
