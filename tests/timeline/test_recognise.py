@@ -126,3 +126,9 @@ def test_all_formats_are_listed_where_nothing_is_known(tmp_path: Path):
         recognised(Source(path))
     for known in FORMATS:
         assert known.name in str(caught.value)
+
+
+def test_a_log_with_timers(tmp_path: Path):
+    path = tmp_path / "train.log"
+    path.write_text("time (ms) | forward-compute: 12.30 | backward-compute: 20.10 | optimizer: 4.00\n")
+    assert recognised(Source(path)).name == "log with timers"

@@ -78,6 +78,9 @@ FORMATS = (
     Format("JAX or XLA", "*.trace.json.gz with processes /host:CPU and /device:GPU:0 or TPU", _of("xla"), "xla"),
     Format("ONNX Runtime", "a list of events of categories Session and Node", _of("onnxruntime"), "onnxruntime"),
     Format("PyTorch profiler", "traceEvents of categories cpu_op, kernel, cuda_runtime", _of_kineto, "kineto"),
+    Format(
+        "log with timers", "lines of Megatron-LM, DeepSpeed or vLLM that time parts of a step", _of("timers"), "timers"
+    ),
 )
 """Every known format in the order in which they are tried."""
 
