@@ -89,7 +89,7 @@ BOOKED = {
     Activity.WAITING: Booking("synchronisation", "waiting"),
     Activity.PREEMPTED: Booking("os_driver", "thread not running"),
     Activity.ALLOCATING: Booking("framework", "allocator"),
-    Activity.DRIVER: Booking("os_driver", "loading of kernels"),
+    Activity.DRIVER: Booking("os_driver", "driver"),
     Activity.PROFILING: Booking("framework", "profiler"),
     Activity.LAUNCHING: Booking("kernel_launch", "calls"),
     Activity.DISPATCH: Booking("framework", "dispatch"),

@@ -27,7 +27,8 @@ from mlsysim.timeline.unseen import seen
 Progress = Callable[[Path, int], None]
 TOLD = 0.95
 """Share of the time of products whose FLOPs must be known for the ideal to be taken without a word."""
-_ENDINGS = (".json", ".json.gz", ".sqlite", ".log", ".txt")
+_ENDINGS = (".json", ".json.gz", ".sqlite", ".sqlite.gz", ".log", ".txt")
+"""What the traces in a folder end with."""
 
 
 def explain(
@@ -83,7 +84,7 @@ def runs(given: Sequence[Path]) -> list[Callable[..., Breakdown]]:
 
 def _ranks_of_one(given: Sequence[Path]) -> bool:
     """Return whether two files say that they are of different ranks of one run, by what stands before their events."""
-    said = [re.search(r'"rank": *(\d+)[^{}]*"world_size": *(\d+)', Source(path).head) for path in given]
+    said = [re.search(r'"rank": *(\d+)[^{}]*"world_size": *(\d+)', Source(path, "trace").head) for path in given]
     ranks, worlds = ({found[i] for found in said if found} for i in (1, 2))
     return all(said) and len(ranks) == len(given) and len(worlds) == 1
 
@@ -111,7 +112,7 @@ def files(given: Sequence[Path]) -> list[Path]:
 def _read(path: Path, progress: Progress | None) -> Sequence[Trace]:
     from mlsysim.timeline.recognise import recognised
 
-    source = Source(path)
+    source = Source(path, "trace")
     return recognised(source).read_all(source, (lambda size: progress(path, size)) if progress else None)
 
 

@@ -22,12 +22,15 @@ import numpy as np
 from mlsysim.calibration.logs.source import Source
 from mlsysim.timeline.activity import MATH, WORK, Activity, activity
 from mlsysim.timeline.chrome import Event, Events, nanoseconds
+from mlsysim.timeline.nvtx import Ranges
 from mlsysim.timeline.scores import of_attention, scores, values
 from mlsysim.timeline.spans import NO_LINK, Labels, SpanRows
 from mlsysim.timeline.trace import Accelerator, Collective, Launch, Mark, Operator, Trace, by_device
 
 _STEP = re.compile(r"ProfilerStep#(\d{1,15})$")
-_TRAINS = ("autograd::engine", "Optimizer.step#")
+_UPDATE = "Optimizer.step#"
+_TRAINS = ("autograd::engine", _UPDATE)
+"""What only a backward pass and an optimizer leave in a trace."""
 _COLLECTIVE = (Activity.TRANSFER, Activity.EXCHANGE)
 
 
@@ -36,6 +39,7 @@ class Args(msgspec.Struct, gc=False):
 
     correlation: Any = None
     external: Any = msgspec.field(default=None, name="External id")
+    external_once: Any = msgspec.field(default=None, name="external id")  # of kernels before torch 1.10
     device: Any = None
     stream: Any = None
     grid: Any = None
@@ -57,6 +61,7 @@ class _Reader:
     def __init__(self) -> None:
         self.device, self.host = SpanRows(), SpanRows()
         self.marks: list[tuple[Mark, Any]] = []
+        self.ranges, self.updates = Ranges(self.host), dict[Any, list[tuple[int, int]]]()
         self.externals = array("q")
         self.operators: dict[int, Operator] = {}
         self.sizes = Labels()
@@ -104,7 +109,7 @@ class _Reader:
         device = args.device if args.device is not None else event.pid
         lane = (device, args.stream if args.stream is not None else event.tid)
         self.device.add(start, end, kind, lane, event.name, _whole(args.correlation), shape, work)
-        self.externals.append(_whole(args.external))
+        self.externals.append(_whole(args.external_once if args.external is None else args.external))
 
     def _operator(self, event: Event[Args], start: int, end: int) -> None:
         kind = activity("operator", event.name)
@@ -139,11 +144,15 @@ class _Reader:
         if step := _STEP.match(event.name):
             self.marks.append((Mark(int(step[1]), start, end), (event.pid, event.tid)))
             return
-        self.training |= event.name.startswith(_TRAINS)
+        lane = (event.pid, event.tid)
+        self.ranges.count(lane, event.name, start, end)
+        if event.name.startswith(_UPDATE):
+            self.updates.setdefault(lane, []).append((start, end))
+            self.training = True
         kind = activity("mark", event.name)
         if kind is not Activity.IGNORED:
             work = _collective(event, event.args or Args()) if kind is Activity.TRANSFER else None
-            self.host.add(start, end, kind, (event.pid, event.tid), event.name, NO_LINK, None, work)
+            self.host.add(start, end, kind, lane, event.name, NO_LINK, None, work)
 
     def _overhead(self, event: Event[Args], start: int, end: int) -> None:
         kind = activity("mark", event.name)
@@ -155,6 +164,21 @@ class _Reader:
         kind = activity("python", event.name)
         if kind is not Activity.PYTHON:
             self.host.add(start, end, kind, (event.pid, event.tid), event.name)
+
+    def steps(self) -> tuple[Any, tuple[Mark, ...]]:
+        """Return the thread that marks the steps, and the marks: the profiler's, else ranges that count up, else updates.
+
+        Between two ends of an optimizer's update lies a step, so that all but the first are known.
+        """
+        if self.marks:
+            lane = min(self.marks)[1]
+            return lane, tuple(sorted(mark for mark, where in self.marks if where == lane))
+        if counted := self.ranges.steps():
+            return counted[0].lane, counted[0].marks
+        for lane, updates in self.updates.items():
+            ends = sorted(end for _, end in updates)
+            return lane, tuple(Mark(i, a, b) for i, (a, b) in enumerate(zip(ends, ends[1:], strict=False), 1))
+        return None, ()
 
     def join(self) -> None:
         """Give each operator to the kernel that runs it: the longest, where it launches several."""
@@ -210,14 +234,13 @@ def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace
     world = about.get("distributedInfo")
     world = world if isinstance(world, dict) else {}
     rank = world.get("rank")
-    marks = sorted(reader.marks)
-    main = marks[0][1] if marks else None
+    main, marks = reader.steps()
     return Trace(
         "PyTorch trace",
         "pytorch" if len(device) else "pytorch-cpu",
         device,
         host,
-        tuple(mark for mark, lane in marks if lane == main),
+        marks,
         main,
         _accelerator(about),
         rank if isinstance(rank, int) else None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from array import array
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ _OPERATOR = re.compile(r"([A-Za-z_]\w*::[\w:.]+)(?:, |$)")
 _SIZES = re.compile(r"sizes = (\[.*?\])(?:, input_op_ids|$)")
 _DIGITS = re.compile(r"\d+")
 
-Lane = tuple[int, int]
+Lane = tuple[Any, Any]
 """A thread: its process and its number."""
 
 
@@ -55,12 +55,16 @@ class Ranges:
         if operator := _OPERATOR.match(text):
             self._operator(lane, operator[1], text, start, end)
             return
-        if step := _STEP.match(text):
-            self.counted.setdefault((lane, step[1].strip()), array("q")).extend((start, end, int(step[2])))
+        self.count(lane, text, start, end)
         plain = _DIGITS.sub("#", text)
         kind = activity("mark", plain)
         if kind is not Activity.IGNORED:
             self.host.add(start, end, kind, lane, plain)
+
+    def count(self, lane: Lane, text: str, start: int, end: int) -> None:
+        """Keep a range that may be a step."""
+        if step := _STEP.match(text):
+            self.counted.setdefault((lane, step[1].strip()), array("q")).extend((start, end, int(step[2])))
 
     def _operator(self, lane: Lane, name: str, text: str, start: int, end: int) -> None:
         kind = activity("operator", name)

@@ -12,7 +12,7 @@ iteration elapsed time: 10.99 ms``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -58,7 +58,7 @@ class _Step(NamedTuple):
 
 
 def recognises(source: Source) -> bool:
-    """Return whether a text holds timers, or iterations of vLLM, in its first megabytes."""
+    """Return whether a text holds timers, or iterations of vLLM."""
     if _JSON.match(source.head) or "\0" in source.head:
         return False
     return any(
@@ -126,15 +126,15 @@ def _laid_out() -> Note:
     return Note("timers-laid-out", message)
 
 
-def _lines(source: Source, progress: Callable[[int], None] | None = None) -> list[str]:
-    found, size = [], 0
+def _lines(source: Source, progress: Callable[[int], None] | None = None) -> Iterator[str]:
+    """Yield the lines that may tell a time."""
+    size = 0
     for _, line in source.lines():
         size += len(line)
         if b"time" in line or b" .." in line:
-            found.append(line.decode("utf-8", "replace").rstrip("\r\n"))
+            yield line.decode("utf-8", "replace").rstrip("\r\n")
         if progress:
             progress(size)
-    return found
 
 
 def _steps(source: Source, progress: Callable[[int], None] | None) -> tuple[list[_Step], bool]:

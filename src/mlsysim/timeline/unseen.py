@@ -12,6 +12,11 @@ from mlsysim.timeline.activity import Activity
 from mlsysim.timeline.spans import SpanRows
 from mlsysim.timeline.trace import Trace
 
+_RECORD = {
+    "pytorch-cpu": "; profile with ProfilerActivity.CUDA to see the rest",
+    "onnxruntime": "; its profiler times kernels of CUDA where it is built with them, else use Nsight Systems",
+}
+"""How the device is recorded, by source."""
 _STALLS = (Activity.GARBAGE, Activity.LOADING)
 
 
@@ -28,9 +33,11 @@ def seen(trace: Trace, device: HardwareSpec | None) -> Trace:
     for place in np.flatnonzero(np.isin(host.activity, [*map(int, _STALLS)])):
         name, lane = host.names[host.name[place]], host.lanes[host.lane[place]]
         rows.add(int(host.start[place]), int(host.end[place]), int(host.activity[place]), lane, name)
-    rows.add(int(host.start.min()), int(host.end.max()), Activity.HIDDEN, trace.main, "device not recorded")
+    begin = min([int(host.start.min()), *(mark.start for mark in trace.marks)])
+    end = max([int(host.end.max()), *(mark.end for mark in trace.marks)])
+    rows.add(begin, end, Activity.HIDDEN, trace.main, "device not recorded")
     message = (
         "the device was not recorded: of the step, what it takes and the stalls of the host that are marked are known"
-        " (at most what the device lost to them); profile with ProfilerActivity.CUDA to see the rest"
+        f" (at most what the device lost to them){_RECORD.get(trace.source, '')}"
     )
     return replace(trace, host=rows.spans(), notes=(*trace.notes, Note("device-not-recorded", message)))

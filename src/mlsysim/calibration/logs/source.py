@@ -26,17 +26,18 @@ _UTF16 = (BOM_UTF16_LE, BOM_UTF16_BE)
 class Source:
     """One file. Nothing is read before it is asked for, and lines never all at once.
 
-    A packed file that was cut off ends where it is cut; ``cut`` says so once its end was read.
+    A packed file that was cut off ends where it is cut; ``cut`` says so once its end was read. ``what`` it is to its
+    reader is what an error calls it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, what: str = "log") -> None:
         self.path, self.cut = path, False
         try:
             with path.open("rb") as file:
                 self._piped = None if path.is_file() else file.read()  # a pipe can be read once
                 self._packed = (file.read(2) if self._piped is None else self._piped[:2]) == _GZIP
         except OSError as problem:
-            raise InvalidValue("log", "a file that can be read", str(path), problem.strerror or "") from None
+            raise InvalidValue(what, "a file that can be read", str(path), problem.strerror or "") from None
 
     def open(self) -> IO[bytes]:
         """Open the file, unpacked."""
