@@ -33,7 +33,12 @@ ABOUT = {
 }
 KINDS = (
     ("aten::mm", "nvjet_tst_128x256_64x4_2x1_v_bz_coopA_NNT", 60.0, [[4096, 4096], [4096, 4096]]),
-    ("aten::add", "void at::native::vectorized_elementwise_kernel<8, at::native::CUDAFunctor_add<c10::BFloat16>>", 9.0, []),
+    (
+        "aten::add",
+        "void at::native::vectorized_elementwise_kernel<8, at::native::CUDAFunctor_add<c10::BFloat16>>",
+        9.0,
+        [],
+    ),
     ("aten::native_layer_norm", "void at::native::vectorized_layer_norm_kernel<c10::BFloat16, float, false>", 12.0, []),
 )
 """Operators, their kernels, how long these take [µs], and the sizes of operands."""

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.timeline.timelines import ADD, ALL_REDUCE, AUTOGRAD, FLASH, GEMM, SEND_RECV, Timeline
 
 from mlsysim.calibration.logs.source import Source
 from mlsysim.hardware import Hardware
 from mlsysim.timeline.account import Account, Question, account
 from mlsysim.timeline.kineto import read
-from tests.timeline.timelines import ADD, ALL_REDUCE, AUTOGRAD, FLASH, GEMM, SEND_RECV, Timeline
 
 US = 1000
+PLAIN = Question()
 
 
-def accounted(line: Timeline, folder: Path, question: Question = Question(), events: Any = None) -> Account:
+def accounted(line: Timeline, folder: Path, question: Question = PLAIN, events: Any = None) -> Account:
     return account(read(Source(line.write(folder / "trace.json", events))), question)
 
 
@@ -163,10 +165,20 @@ NAMES = st.sampled_from([GEMM, ADD, FLASH, ALL_REDUCE, SEND_RECV, "Memcpy HtoD (
 TIMES = st.integers(0, 3_000_000)
 LENGTHS = st.integers(0, 400_000)
 KERNELS = st.lists(
-    st.tuples(NAMES, TIMES, LENGTHS, st.integers(0, 3), st.one_of(st.none(), TIMES), st.integers(1, 300)), min_size=1, max_size=25
+    st.tuples(NAMES, TIMES, LENGTHS, st.integers(0, 3), st.one_of(st.none(), TIMES), st.integers(1, 300)),
+    min_size=1,
+    max_size=25,
 )
 OPERATORS = st.sampled_from(
-    ["aten::mm", "aten::add", "aten::view", "enumerate(DataLoader)#x", "aten::_softmax", "gloo:all_reduce", "cudaMalloc"]
+    [
+        "aten::mm",
+        "aten::add",
+        "aten::view",
+        "enumerate(DataLoader)#x",
+        "aten::_softmax",
+        "gloo:all_reduce",
+        "cudaMalloc",
+    ]
 )
 HOSTS = st.lists(st.tuples(OPERATORS, TIMES, LENGTHS, st.integers(0, 2)), max_size=25)
 EDGES = st.lists(TIMES, min_size=2, max_size=6, unique=True)
@@ -175,7 +187,7 @@ EDGES = st.lists(TIMES, min_size=2, max_size=6, unique=True)
 def any_line(kernels: list[Any], host: list[Any], edges: list[int], *, streams: int = 7, later: int = 0) -> Timeline:
     line = Timeline()
     edges = sorted(edges)
-    for number, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
+    for number, (start, end) in enumerate(pairwise(edges)):
         line.step(number, start + later, end + later)
     for name, start, length, stream, called, blocks in kernels:
         at = None if called is None else called + later
@@ -240,10 +252,11 @@ def test_painting_is_what_a_look_at_every_instant_finds(
     """Beside a loop over instants: at each, the kernel of the uppermost activity that began first has it."""
     short = [(name, start // 10_000, length // 10_000, *rest) for name, start, length, *rest in kernels]
     spans = read(Source(any_line(short, [], [0, 3_000_000]).write(tmp_path_factory.mktemp("loop") / "t.json"))).device
-    from mlsysim.timeline.gaps import by_activity
-    from mlsysim.timeline.activity import Activity
-    from mlsysim.timeline.paint import paint
     import numpy as np
+
+    from mlsysim.timeline.activity import Activity
+    from mlsysim.timeline.gaps import by_activity
+    from mlsysim.timeline.paint import paint
 
     kinds = tuple(sorted(Activity(k) for k in set(spans.activity.tolist())))
     found = paint(by_activity(spans, kinds), np.array([0, 400]))

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.timeline.timelines import ADD, ALL_REDUCE, FLASH, GEMM, Timeline
 
 from mlsysim.efficiency.breakdown import Breakdown, compared
 from mlsysim.errors import ImpossibleMeasurement, InvalidValue, UnknownName
 from mlsysim.hardware import Hardware
 from mlsysim.timeline.explain import explain, runs
-from tests.timeline.timelines import ADD, ALL_REDUCE, FLASH, GEMM, Timeline
 
 US = 1000
 
@@ -24,7 +24,9 @@ def gpu_line(*, steps: int = 4, rank: int | None = None, world: int = 1, late: i
     for number in range(steps):
         at = shift + 10_000 * US + number * 1_000 * US
         line.step(number, at, at + 1_000 * US)
-        line.event("user_annotation", "enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__", at, at + 100 * US)
+        line.event(
+            "user_annotation", "enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__", at, at + 100 * US
+        )
         line.event("cpu_op", "autograd::engine::evaluate_function: MmBackward0", at, at)
         line.kernel(GEMM, at + 100 * US, at + 600 * US, called=at + 100 * US)
         line.kernel(FLASH, at + 600 * US, at + 800 * US, called=at + 110 * US)

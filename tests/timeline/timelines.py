@@ -35,7 +35,9 @@ class Timeline:
             self.about["distributedInfo"] = {"backend": "nccl", "rank": rank, "world_size": world}
         self._link = 0
 
-    def event(self, cat: str, name: str, start: int, end: int, *, pid: Any = HOST, tid: Any = HOST, **args: Any) -> None:
+    def event(
+        self, cat: str, name: str, start: int, end: int, *, pid: Any = HOST, tid: Any = HOST, **args: Any
+    ) -> None:
         """Add an event of any kind."""
         times = {"ts": start / 1000, "dur": (end - start) / 1000}
         self.events.append({"ph": "X", "cat": cat, "name": name, "pid": pid, "tid": tid, **times, "args": args})

@@ -14,16 +14,15 @@ from mlsysim.cli import options
 if TYPE_CHECKING:
     from mlsysim.efficiency.breakdown import Breakdown, Comparison
 
-_MANY = 2
-"""Traces that may be two runs; more are ranks of one."""
-
 
 @click.command("explain", short_help="Tell where the time of a step went, from a profiler's trace.")
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE [TRACE ...]", type=click.Path(path_type=Path))
 @click.option("--model", help="what ran: its FLOPs at the peak are the ideal  [default: sizes in the trace]")
 @click.option("--hardware", help="what it ran on  [default: what the trace names]")
 @click.option("--skip", type=options.Word(), default=0, help="steps at the start that are left out  [default: 0]")
-@click.option("--without", multiple=True, metavar="CAUSE", help="what if this vanished: kernel_launch, framework/python")
+@click.option(
+    "--without", multiple=True, metavar="CAUSE", help="what if this vanished: kernel_launch, framework/python"
+)
 @click.option("--try", "tried", multiple=True, metavar="REMEDY", help="what would this buy: cuda-graphs, ...")
 @click.option("--plot", help="write a waterfall to this file: .png, .svg, .pdf or .html")
 @options.question
@@ -46,17 +45,14 @@ def command(
     Each instant belongs to one cause, so that the causes sum to the time. What a trace does not tell is said, and
     never guessed.
     """
+    from mlsysim.efficiency.breakdown import Comparison
     from mlsysim.report.breakdowns import breakdown_table, comparison_table, what_ifs_table
     from mlsysim.report.tables import emit
     from mlsysim.timeline.explain import runs
 
     with _progress() as progress:
         found = [one(skip=skip, progress=progress, **question) for one in runs(traces)]
-    answer: Breakdown | Comparison = found[0]
-    if len(found) == _MANY:
-        from mlsysim.efficiency.breakdown import compared
-
-        answer = compared(*found)
+    answer = _answer(found)
     what_ifs = [found[-1].without(name) for name in without] + [found[-1].tried(key) for key in tried]
     if plot:
         from mlsysim.report.waterfall import save
@@ -68,12 +64,19 @@ def command(
     if output == "table":
         print(answer)
     else:
-        table = breakdown_table(found[0]) if len(found) == 1 else comparison_table(answer)
+        table = comparison_table(answer) if isinstance(answer, Comparison) else breakdown_table(answer)
         emit(output, data["changes" if "changes" in data else "causes"] if output == "csv" else data, table)
     if what_ifs and output in {"table", "markdown"}:
         print()
         emit(output, None, what_ifs_table(what_ifs))
     _say_notes(traces, found)
+
+
+def _answer(found: Sequence[Breakdown]) -> Breakdown | Comparison:
+    """Return where the time of one run went, or what changed from one to another."""
+    from mlsysim.efficiency.breakdown import compared
+
+    return found[0] if len(found) == 1 else compared(*found)
 
 
 def _say_notes(traces: Sequence[Path], found: Sequence[Breakdown]) -> None:

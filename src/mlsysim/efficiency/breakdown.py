@@ -46,7 +46,8 @@ class Cause(NamedTuple):
     parts: tuple[Part, ...] = ()
 
 
-class StepTime(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StepTime:
     """One step: its number, its time [s], and the time of each cause in it [s]."""
 
     index: int
@@ -278,6 +279,12 @@ class Comparison(NamedTuple):
             "before": self.before.to_dict(),
             "after": self.after.to_dict(),
         }
+
+    def __str__(self) -> str:
+        """Return the comparison as text: a bar for each change."""
+        from mlsysim.efficiency.bars import compared_text
+
+        return compared_text(self)
 
 
 def compared(before: Breakdown, after: Breakdown) -> Comparison:

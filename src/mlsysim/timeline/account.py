@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mlsysim.hardware import HardwareSpec
 from mlsysim.results import Note
 from mlsysim.timeline import host as on_host
-from mlsysim.timeline.activity import BOOKED, MATH, ON_WAY, WORK, Activity, Booking
+from mlsysim.timeline.activity import BOOKED, ON_WAY, WORK, Activity, Booking
 from mlsysim.timeline.gaps import by_activity, fill, unmarked
 from mlsysim.timeline.kernels import Kernels, split
 from mlsysim.timeline.paint import NONE, Layer, Segments, inside, layer, paint
@@ -39,7 +39,8 @@ class Question(NamedTuple):
     precision: str = ""
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Step:
     """One step of one rank: its number, its length [ns], where that went, and the FLOPs that are known of it."""
 
     index: int
@@ -79,7 +80,7 @@ def account(trace: Trace, question: Question, skew: Integers | None = None) -> A
     times: list[Times] = [Counter() for _ in steps.index]
     at_work = np.isin(doing, _WORK)
     _book(times, doing[~at_work], step[~at_work], segments.length[~at_work])
-    _pipeline(times, spans, segments, doing, step)
+    _pipeline(times, segments, doing, step)
     kernels = _kernels(spans, segments.where(at_work), step[at_work])
     flops, told = split(kernels, spans, times, question, trace)
     found = (
@@ -136,9 +137,7 @@ def _book(times: list[Times], doing: Integers, step: npt.NDArray[np.int64], leng
             times[at][BOOKED[Activity(kind)]] += int(length[key == number].sum())
 
 
-def _pipeline(
-    times: list[Times], spans: Spans, segments: Segments, doing: Integers, step: npt.NDArray[np.int64]
-) -> None:
+def _pipeline(times: list[Times], segments: Segments, doing: Integers, step: npt.NDArray[np.int64]) -> None:
     """Book what stages of a pipeline wait for each other, by the number of the exchange in the step."""
     waiting = doing == Activity.EXCHANGE
     for at in np.unique(step[waiting]):
@@ -159,8 +158,3 @@ def _kernels(spans: Spans, segments: Segments, step: npt.NDArray[np.int64]) -> K
     own = np.zeros(len(keys), np.int64)
     np.add.at(own, at, segments.length)
     return Kernels(keys // max(len(spans), 1), keys % max(len(spans), 1), own)
-
-
-def summed(times: Mapping[Booking, int]) -> int:
-    """Return the nanoseconds in all."""
-    return sum(times.values())

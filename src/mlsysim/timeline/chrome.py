@@ -60,11 +60,12 @@ class Events(Generic[Args]):
     """
 
     def __init__(self, source: Source, args: type[Args], progress: Callable[[int], None] | None = None) -> None:
-        self.source, self.about, self.broken, self.whole = source, {}, 0, False  # type: dict[str, Any]
+        self.source, self.broken, self.whole = source, 0, False
+        self.about: dict[str, Any] = {}
         self._progress = progress
-        self._type: Any = Event[args]  # type: ignore[valid-type]
+        self._type: Any = Event[args]  # type: ignore[valid-type]  # msgspec reads it when it decodes
         self._exact: Any = _Exact[args]  # type: ignore[valid-type]
-        self._decode = msgspec.json.Decoder(list[self._type])
+        self._decode = _decoder(self._type)
         self._looked = False
 
     def __iter__(self) -> Iterator[list[Event[Args]]]:
@@ -144,7 +145,7 @@ class Events(Generic[Args]):
             if not self._looked and batch:
                 self._looked = True
                 if _too_large(batch):
-                    self._decode = msgspec.json.Decoder(list[self._exact])
+                    self._decode = _decoder(self._exact)
                     batch = self._decode.decode(whole)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
@@ -152,7 +153,8 @@ class Events(Generic[Args]):
 
     def _one_by_one(self, text: bytes, last: bool = False) -> tuple[list[Event[Args]], bytes]:
         """Return the events of a text that can be read, and what is behind the last whole one."""
-        words, batch, at = text.decode("utf-8", "replace"), [], 0
+        words, at = text.decode("utf-8", "replace"), 0
+        batch: list[Event[Args]] = []
         while True:
             while at < len(words) and words[at] in ", \r\n\t":
                 at += 1
@@ -189,6 +191,10 @@ class Events(Generic[Args]):
         except (ValueError, RecursionError):
             return
         self.about |= found if isinstance(found, dict) else {}
+
+
+def _decoder(event: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(list[event])
 
 
 def _too_large(batch: list[Event[Any]]) -> bool:

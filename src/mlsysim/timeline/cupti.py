@@ -150,7 +150,7 @@ def _call(name: str) -> str:
 
 @cache
 def _launch(told: tuple[Any, ...]) -> Launch | None:
-    """Return how a kernel was launched: registers, two kinds of shared memory, blocks and threads in three dimensions."""
+    """Return how a kernel was launched: registers, two kinds of shared memory, blocks and threads in three."""
     registers, static, dynamic, *sizes = (value if isinstance(value, int) and value > 0 else 0 for value in told)
     blocks, threads = prod(sizes[:3]), prod(sizes[3:])
     return Launch(blocks, threads, registers, static + dynamic) if blocks and threads else None

@@ -26,9 +26,7 @@ FIRST = (Activity.GARBAGE, Activity.LOADING)
 """What stops a thread that computes."""
 
 
-def layers(
-    trace: Trace, work: Sequence[Layer], kinds: Sequence[Activity]
-) -> tuple[list[Layer], list[Activity]]:
+def layers(trace: Trace, work: Sequence[Layer], kinds: Sequence[Activity]) -> tuple[list[Layer], list[Activity]]:
     """Return the layers of a run on a CPU, uppermost first, with their activities, around those of its operators.
 
     What waits on another thread than that which marks the steps holds nothing up.
@@ -59,7 +57,11 @@ def chains(host: Spans) -> Layer:
         short = (end - start < SHORT_NS) & (host.activity[which] != Activity.DISPATCH)
         until = np.where(np.append(start[1:] - end[:-1] < SHORT_NS, False), np.append(start[1:], 0), end)
         after_short = np.append(False, short[:-1] & (until[:-1] == start[1:]))
-        since = np.where(after_short, start, np.where(np.append(False, start[1:] - end[:-1] < SHORT_NS), np.append(0, end[:-1]), start))
+        since = np.where(
+            after_short,
+            start,
+            np.where(np.append(False, start[1:] - end[:-1] < SHORT_NS), np.append(0, end[:-1]), start),
+        )
         starts.append(since[short])
         ends.append(until[short])
     start, end = np.concatenate(starts), np.concatenate(ends)

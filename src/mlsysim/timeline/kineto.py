@@ -14,6 +14,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -119,7 +120,8 @@ class _Reader:
             elif not self.training and event.name.startswith(_TRAINS):
                 self.training = True
             return
-        args, work = event.args or Args(), None
+        args = event.args or Args()
+        work: Any = None
         if kind in WORK and bytes(args.dims):
             self._size(event.name, bytes(args.dims), _whole(args.external))
         if kind in MATH and bytes(args.dims):
@@ -131,7 +133,9 @@ class _Reader:
 
     def _size(self, name: str, dims: bytes, external: int) -> None:
         """Keep how many values the operator reads and writes, and how many scores it takes the softmax of."""
-        for column, value in zip(self.sized, (len(self.host), external, self.sizes.number(values(name, dims))), strict=True):
+        for column, value in zip(
+            self.sized, (len(self.host), external, self.sizes.number(values(name, dims))), strict=True
+        ):
             column.append(value)
         if found := scores(name, dims):
             self.scores.add(found)
@@ -166,9 +170,10 @@ class _Reader:
             self.host.add(start, end, kind, (event.pid, event.tid), event.name)
 
     def steps(self) -> tuple[Any, tuple[Mark, ...]]:
-        """Return the thread that marks the steps, and the marks: the profiler's, else ranges that count up, else updates.
+        """Return the thread that marks the steps, and the marks.
 
-        Between two ends of an optimizer's update lies a step, so that all but the first are known.
+        Those of the profiler, else ranges that count up, else updates of an optimizer: between the ends of two of them
+        lies a step, so that all but the first are known.
         """
         if self.marks:
             lane = min(self.marks)[1]
@@ -177,7 +182,7 @@ class _Reader:
             return counted[0].lane, counted[0].marks
         for lane, updates in self.updates.items():
             ends = sorted(end for _, end in updates)
-            return lane, tuple(Mark(i, a, b) for i, (a, b) in enumerate(zip(ends, ends[1:], strict=False), 1))
+            return lane, tuple(Mark(i, a, b) for i, (a, b) in enumerate(pairwise(ends), 1))
         return None, ()
 
     def join(self) -> None:
@@ -257,7 +262,11 @@ def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace
 def _launch(args: Args) -> Launch:
     resident = args.occupancy.get("activeBlocksPerMultiprocessor", 0) if isinstance(args.occupancy, dict) else 0
     return Launch(
-        _product(args.grid), _product(args.block), _whole(args.registers, 0), _whole(args.shared, 0), _whole(resident, 0)
+        _product(args.grid),
+        _product(args.block),
+        _whole(args.registers, 0),
+        _whole(args.shared, 0),
+        _whole(resident, 0),
     )
 
 

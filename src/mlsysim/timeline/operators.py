@@ -83,7 +83,7 @@ def _product(a: Sizes, b: Sizes) -> tuple[float, list[int]]:
     return 2.0 * math.prod(batch) * m * k * n, [*batch, m, n]
 
 
-def _first_two(dims: Sizes, told: Any) -> tuple[float, list[int]]:
+def _first_two(dims: Sizes, _told: Any) -> tuple[float, list[int]]:
     if len(dims[1]) == 1:  # a vector: [m, k] x [k]
         return _product(dims[0], [dims[1][0], 1])
     return _product(dims[0], dims[1])
@@ -93,15 +93,7 @@ def _last_two(dims: Sizes, told: Any) -> tuple[float, list[int]]:
     return _first_two(dims[1:], told)
 
 
-def _gemm(dims: Sizes, told: Any) -> tuple[float, list[int]]:
-    """Return the count of ONNX's Gemm, either operand of which may be transposed."""
-    (a, b), (c, d) = dims[0], dims[1]
-    k = next(size for size in (b, a) if size in {c, d})
-    m, n = a * b // k, c * d // k
-    return 2.0 * m * k * n, [m, n]
-
-
-def _linear(dims: Sizes, told: Any) -> tuple[float, list[int]]:
+def _linear(dims: Sizes, _told: Any) -> tuple[float, list[int]]:
     return _product(dims[0], [dims[1][-1], dims[1][-2]])
 
 
@@ -119,13 +111,7 @@ def _convolution(dims: Sizes, told: Any) -> tuple[float, list[int]]:
     return 2.0 * math.prod(result) * math.prod(weight[1:]), result
 
 
-def _convolution_of_onnx(dims: Sizes, told: Any) -> tuple[float, list[int]]:
-    """Return the count of a convolution whose result is recorded as the last of the sizes."""
-    weight, result = dims[1], dims[-1]
-    return 2.0 * math.prod(result) * math.prod(weight[1:]), list(result)
-
-
-def _convolution_backward(dims: Sizes, told: Any) -> tuple[float, list[int]]:
+def _convolution_backward(dims: Sizes, _told: Any) -> tuple[float, list[int]]:
     """Return the count of both gradients of a convolution: of [n, o, ...] with respect to data and weights."""
     result, weight = dims[0], dims[2]
     return 4.0 * math.prod(result) * math.prod(weight[1:]), list(dims[1])
@@ -136,12 +122,10 @@ def _at(values: Sizes, i: int) -> int:
 
 
 _COUNTS: dict[str, Callable[[Sizes, Any], tuple[float, list[int]]]] = {
-    **dict.fromkeys(("mm", "bmm", "mv", "_int_mm", "_scaled_mm", "MatMul", "FusedMatMul", "MatMulInteger"), _first_two),
+    **dict.fromkeys(("mm", "bmm", "mv", "_int_mm", "_scaled_mm"), _first_two),
     **dict.fromkeys(("addmm", "baddbmm", "addmv", "_addmm_activation"), _last_two),
-    **dict.fromkeys(("Gemm", "FusedGemm"), _gemm),
     **dict.fromkeys(("mkldnn_linear", "linear"), _linear),
     **dict.fromkeys(("_convolution", "convolution_overrideable"), _convolution),
-    **dict.fromkeys(("Conv", "FusedConv"), _convolution_of_onnx),
     "convolution_backward": _convolution_backward,
 }
 
@@ -150,11 +134,7 @@ def _attention(name: str) -> Callable[[Sizes, Any], tuple[float, list[int]]] | N
     if "attention" not in name or "softmax" in name:
         return None
     backward = name.endswith("backward")
-    inner = "_flash_attention_" in name.replace("_scaled_dot_product", "") or "_efficient_attention_" in name.replace(
-        "_scaled_dot_product", ""
-    )
-    inner = inner and "scaled_dot_product" not in name
-    place = 1 if inner else 2  # of the length: [batch, length, heads, width] in the inner operators
+    place = 2 if "scaled_dot_product" in name else 1  # of the length: inner operators have the heads behind it
 
     def count(dims: Sizes, told: Any) -> tuple[float, list[int]]:
         query, key = (dims[1], dims[2]) if backward else (dims[0], dims[1])

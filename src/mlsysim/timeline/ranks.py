@@ -56,7 +56,7 @@ def skews(traces: Sequence[Trace]) -> tuple[list[Integers | None], tuple[Note, .
 
 
 def _collectives(trace: Trace) -> Iterator[tuple[Any, int]]:
-    """Yield the collectives of a trace with what tells them apart: group, name, step, and how many before in the step."""
+    """Yield the collectives of a trace with what tells them apart: group, name, step, and which of the step."""
     spans, steps = timeline(trace), windows(trace)
     places = np.flatnonzero(spans.activity == Activity.TRANSFER)
     at = inside(spans.start[places], (steps.start, steps.end))

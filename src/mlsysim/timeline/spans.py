@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,22 +79,29 @@ class SpanRows:
 
     def spans(self) -> Spans:
         """Return the spans in the order of their start, then of their end, then of what they are."""
-        start, end = np.array(self.start, np.int64), np.array(self.end, np.int64)
-        name, shape = np.array(self.name, np.int32), np.array(self.shape, np.int32)
-        lane, work = np.array(self.lane, np.int32), np.array(self.work, np.int32)
-        activity, link = np.array(self.activity, np.uint8), np.array(self.link, np.int64)
-        ties = (lane, work, shape, name)
-        labels = (self.lanes, self.works, self.shapes, self.names)
-        ranked = [of.ranks()[numbers] if len(of.labels) else numbers for numbers, of in zip(ties, labels, strict=True)]
-        order = np.lexsort((*ranked, activity, end, start))
-        columns = (start, end, activity, lane, name, link, shape, work)
-        return Spans(
-            *(column[order] for column in columns),
-            self.names.labels,
-            self.lanes.labels,
-            self.shapes.labels,
-            self.works.labels,
+        found = Spans(
+            start=np.frombuffer(self.start, np.int64),
+            end=np.frombuffer(self.end, np.int64),
+            activity=np.frombuffer(self.activity, np.uint8),
+            lane=np.frombuffer(self.lane, np.int32),
+            name=np.frombuffer(self.name, np.int32),
+            link=np.frombuffer(self.link, np.int64),
+            shape=np.frombuffer(self.shape, np.int32),
+            work=np.frombuffer(self.work, np.int32),
+            names=self.names.labels,
+            lanes=self.lanes.labels,
+            shapes=self.shapes.labels,
+            works=self.works.labels,
         )
+        numbered = (
+            (self.lanes, found.lane),
+            (self.works, found.work),
+            (self.shapes, found.shape),
+            (self.names, found.name),
+        )
+        ties: list[Integers] = [labels.ranks()[numbers] for labels, numbers in numbered if len(found)]
+        keys: list[npt.NDArray[Any]] = [*ties, found.activity, found.end, found.start]
+        return found.where(np.lexsort(keys))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,5 +126,7 @@ class Spans:
 
     def where(self, chosen: npt.NDArray[Any]) -> Spans:
         """Return the spans at places, or where a mask is true."""
-        columns = (self.start, self.end, self.activity, self.lane, self.name, self.link, self.shape, self.work)
-        return Spans(*(column[chosen] for column in columns), self.names, self.lanes, self.shapes, self.works)
+        return replace(self, **{name: getattr(self, name)[chosen] for name in _COLUMNS})
+
+
+_COLUMNS = ("start", "end", "activity", "lane", "name", "link", "shape", "work")

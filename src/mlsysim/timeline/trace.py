@@ -11,7 +11,8 @@ from mlsysim.results import Note
 from mlsysim.timeline.spans import Spans
 
 
-class Mark(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class Mark:
     """One step as the host marked it: its number, its start and its end [ns]."""
 
     index: int

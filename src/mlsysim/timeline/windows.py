@@ -6,7 +6,8 @@ the device has finished what was launched before, whichever is later; it ends by
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from mlsysim.timeline.spans import NO_LINK, Integers, Spans
 from mlsysim.timeline.trace import Trace
 
 
-class Windows(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Windows:
     """The steps on the timeline: numbers, starts and ends [ns]; and what must be said of them."""
 
     index: tuple[int, ...]
@@ -100,7 +102,7 @@ def _reached(host: Integers, launched: Integers, reached: Integers) -> Integers:
 
 
 def _numbering(index: tuple[int, ...]) -> tuple[Note, ...]:
-    every = min((b - a for a, b in zip(index, index[1:], strict=False)), default=1)  # a log may tell each tenth
+    every = min((b - a for a, b in pairwise(index)), default=1)  # a log may tell each tenth
     missing = sorted(set(range(min(index), max(index) + 1, max(every, 1))) - set(index))
     if not missing:
         return ()
