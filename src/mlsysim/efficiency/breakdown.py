@@ -90,7 +90,8 @@ class Breakdown:
 
     ``measured_s`` is the time of a step, ``ideal_s`` that of its FLOPs at the peak (None where the FLOPs or the peak
     are not known); ``causes`` sum to ``measured_s``. ``source`` is a key of
-    :data:`mlsysim.efficiency.factors.SOURCES`. ``about`` says what was explained, ``lines`` what more there is to say.
+    :data:`mlsysim.efficiency.factors.SOURCES`. ``purpose`` and ``runs_on`` choose the remedies that apply: what it is
+    for (``training``, ``serving`` or ``any``), and whether on a ``gpu`` and in ``pytorch``, beside ``any``. ``about`` says what was explained, ``lines`` what more there is to say.
     """
 
     about: str
@@ -103,6 +104,7 @@ class Breakdown:
     ranks: tuple[StepTime, ...] = ()
     devices: int = 1
     purpose: str = "any"
+    runs_on: frozenset[str] = frozenset({"any", "gpu", "pytorch"})
     facts: Mapping[str, Any] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
@@ -125,8 +127,9 @@ class Breakdown:
         Least effort first among those that buy a tenth of what the best buys, and one percent of the time; one for
         each cause or part.
         """
+        purposes = {"any", self.purpose} if self.purpose != "any" else {"any", "training", "serving"}
         lost = [r for r in remedies() if r.cause != "compute"]  # the work itself is no loss
-        tried = [self._tried(r) for r in lost if self.purpose == "any" or r.applies in {"any", self.purpose}]
+        tried = [self._tried(r) for r in lost if r.applies in purposes and set(r.on.split("-")) <= self.runs_on]
         worth = [w for w in tried if w.saves_s.value >= WORTH_TRYING * self.measured_s]
         best = max((w.saves_s.value for w in worth), default=0.0)
         worth = [w for w in worth if w.saves_s.value >= _WORTH_OF_BEST * best]

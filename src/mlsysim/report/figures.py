@@ -1,15 +1,20 @@
-"""What all figures share: matplotlib without a screen, ink, lettering, and prefixes of units."""
+"""What all figures share: matplotlib without a screen, ink, lettering, prefixes of units, and files."""
 
 from __future__ import annotations
 
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
-from mlsysim.errors import MissingExtra
+from mlsysim.errors import InvalidValue, MissingExtra
+from mlsysim.files import write_whole
 
 INK, MUTED = "#1c2733", "#75808c"
+GRID = "#e6e9ed"
 LETTERING = {"font.family": "DejaVu Sans", "font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "mlsysim"}
 SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 """Prefixes of units, largest first."""
+_UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
 def pyplot(purpose: str) -> Any:
@@ -28,3 +33,45 @@ def pyplot(purpose: str) -> Any:
     import matplotlib.pyplot as plt
 
     return plt
+
+
+def rendered(figure: Any, kind: str) -> bytes:
+    """Return a figure as the content of a file (``png``, ``svg``, ``pdf``...): the same for the same figure."""
+    import matplotlib as mpl
+
+    content = BytesIO()
+    with mpl.rc_context({"svg.hashsalt": LETTERING["svg.hashsalt"]}):
+        figure.savefig(content, format=kind, dpi=160, metadata=_UNDATED.get(kind))
+    return content.getvalue()
+
+
+def write(figure: Any, path: str | Path, also: str = "") -> None:
+    """Write a figure to a file, whole or not at all, and close it; the ending says in which format.
+
+    ``also`` names an ending that the caller knows beside those of figures.
+
+    Raises
+    ------
+    InvalidValue
+        matplotlib knows no such format.
+    """
+    import matplotlib.pyplot as plt
+
+    path = Path(path)
+    kind = path.suffix.removeprefix(".").lower()
+    try:
+        if kind not in figure.canvas.get_supported_filetypes():
+            endings = [".png", ".svg", ".pdf", *([also] if also else [])]
+            known = f"{', '.join(endings[:-1])} or {endings[-1]}"
+            raise InvalidValue("plot", f"a file that ends with {known}", str(path))
+        put(path, rendered(figure, kind))
+    finally:
+        plt.close(figure)
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; where that fails, the error names the file."""
+    try:
+        write_whole(path, content)
+    except OSError as problem:
+        raise OSError(problem.errno, problem.strerror, str(path)) from None

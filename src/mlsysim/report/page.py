@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mlsysim.errors import MissingExtra
 from mlsysim.files import write_whole
 from mlsysim.report.answers import span
 from mlsysim.report.first_light import CALIBRATED, PRECISION, FirstLight
+from mlsysim.report.pages import template
 from mlsysim.report.roofline import Point, png, roofline, svg
 from mlsysim.results import Interval
 from mlsysim.units import si
@@ -24,13 +24,9 @@ def write_page(light: FirstLight, folder: Path) -> Path:
     MissingExtra
         matplotlib or jinja2 is not installed.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError:
-        raise MissingExtra("jinja2", "plot", "the page") from None
-    figure = _figure(light)
-    pages = Environment(loader=PackageLoader("mlsysim.report"), autoescape=True, undefined=StrictUndefined)
-    pages.filters.update(
+    page = template(
+        "first_light.html",
+        "the page",
         si=si,
         span=span,
         eta=_eta,
@@ -38,7 +34,8 @@ def write_page(light: FirstLight, folder: Path) -> Path:
         percent=lambda x: f"{x:.0%}",
         signed=lambda x: f"{x:+.1%}",
     )
-    text = pages.get_template("first_light.html").render(
+    figure = _figure(light)
+    text = page.render(
         light=light, roofline=svg(figure), calibrated=CALIBRATED, precision=PRECISION, rates=_rates(light)
     )
     write_whole(folder / PICTURE, png(figure))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlsysim.errors import InvalidValue
-from mlsysim.report.figures import INK, LETTERING, MUTED, SCALES, pyplot
+from mlsysim.report.figures import GRID, INK, LETTERING, MUTED, SCALES, pyplot, write
 from mlsysim.results import Interval
 from mlsysim.whatif.asked import MEANINGS, better_if_more, quantity
 
@@ -83,7 +83,7 @@ def pareto(c: Choices, across: str | None = None, up: str | None = None) -> Any:
         for axis, name, unit in ((axes.xaxis, names[0], units[0]), (axes.yaxis, names[1], units[1])):
             _scaled(axis, name, unit, [(d.x if axis is axes.xaxis else d.y).value for d in dots])
         _widened(axes, names[0])
-        axes.grid(visible=True, color="#e6e9ed", linewidth=0.8)
+        axes.grid(visible=True, color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, labelcolor=INK, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -95,14 +95,7 @@ def pareto(c: Choices, across: str | None = None, up: str | None = None) -> Any:
 
 def save(c: Choices, path: str | Path, across: str | None = None, up: str | None = None) -> None:
     """Write the plot of a front to a file; its ending says in which format. Raises as :func:`pareto`."""
-    ending = Path(path).suffix.removeprefix(".").lower()
-    if ending not in {"png", "svg", "pdf"}:
-        raise InvalidValue("plot", "a file that ends with .png, .svg or .pdf", str(path))
-    figure = pareto(c, across, up)
-    figure.savefig(path, dpi=160)
-    import matplotlib.pyplot as plt
-
-    plt.close(figure)
+    write(pareto(c, across, up), path)
 
 
 def _names(c: Choices, across: str | None, up: str | None) -> tuple[str, str]:

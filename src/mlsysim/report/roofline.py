@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO, StringIO
 from typing import Any, NamedTuple
 
 from mlsysim.physics import performance
-from mlsysim.report.figures import INK, LETTERING, MUTED, pyplot
+from mlsysim.report.figures import GRID, INK, LETTERING, MUTED, pyplot, rendered
 
 ROOF = "#1f5f8b"
 ACCENTS = ("#c2410c", "#b7791f", "#7a3e9d", "#15703a")
@@ -71,7 +70,7 @@ def roofline(title: str, bandwidth: float, roofs: Mapping[str, float], points: S
             axis.set_major_locator(mpl.ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.set_minor_locator(mpl.ticker.NullLocator())
             axis.set_major_formatter(lambda value, _, scale=scale: f"{value / scale:g}")
-        axes.grid(visible=True, which="major", color="#e6e9ed", linewidth=0.8)
+        axes.grid(visible=True, which="major", color=GRID, linewidth=0.8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
     return figure
@@ -115,14 +114,10 @@ def _points(axes: Any, points: Sequence[Point], bandwidth: float, top: float) ->
 
 def svg(figure: Any) -> str:
     """Return the figure as an SVG element to stand inside a page."""
-    text = StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    whole = text.getvalue()
+    whole = rendered(figure, "svg").decode()
     return whole[whole.index("<svg") :]
 
 
 def png(figure: Any) -> bytes:
     """Return the figure as a PNG."""
-    content = BytesIO()
-    figure.savefig(content, format="png", dpi=160)
-    return content.getvalue()
+    return rendered(figure, "png")

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlsysim.errors import InvalidValue
-from mlsysim.report.figures import INK, LETTERING, MUTED, SCALES, pyplot
+from mlsysim.report.figures import GRID, INK, LETTERING, MUTED, SCALES, pyplot, write
 from mlsysim.whatif.asked import MEANINGS, shown
 from mlsysim.whatif.sensitivity import APART
 
@@ -95,15 +94,7 @@ def save(s: Sensitivity, path: str | Path) -> None:
     MissingExtra, InvalidValue
         matplotlib is not installed; or it knows no such format.
     """
-    figure = tornado(s)
-    known = figure.canvas.get_supported_filetypes()
-    ending = Path(path).suffix.removeprefix(".").lower()
-    if ending not in known:
-        raise InvalidValue("plot", "a file that ends with .png, .svg or .pdf", str(path))
-    figure.savefig(path, dpi=160)
-    import matplotlib.pyplot as plt
-
-    plt.close(figure)
+    write(tornado(s), path)
 
 
 def _label(row: Row) -> str:
@@ -130,7 +121,7 @@ def _drawn(axes: Any, bars: Sequence[Bar], s: Sensitivity, title: str) -> None:
     axes.set_xlabel(f"{s.of} [{unit}]" if unit else s.of, color=MUTED)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.tick_params(axis="x", colors=MUTED)
-    axes.grid(visible=True, axis="x", color="#e6e9ed", linewidth=0.8)
+    axes.grid(visible=True, axis="x", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_title(title, loc="left", fontsize=9.5, color=MUTED)
