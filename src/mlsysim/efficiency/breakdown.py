@@ -1,4 +1,4 @@
-"""Where the time of a step goes, from the ideal to what was measured: causes that sum to it, and what each would buy."""
+"""Where the time of a step goes, from the ideal to what was measured: causes that sum, and what each would buy."""
 
 from __future__ import annotations
 
@@ -90,8 +90,9 @@ class Breakdown:
 
     ``measured_s`` is the time of a step, ``ideal_s`` that of its FLOPs at the peak (None where the FLOPs or the peak
     are not known); ``causes`` sum to ``measured_s``. ``source`` is a key of
-    :data:`mlsysim.efficiency.factors.SOURCES`. ``purpose`` and ``runs_on`` choose the remedies that apply: what it is
-    for (``training``, ``serving`` or ``any``), and whether on a ``gpu`` and in ``pytorch``, beside ``any``. ``about`` says what was explained, ``lines`` what more there is to say.
+    :data:`mlsysim.efficiency.factors.SOURCES`. ``purpose`` (``training``, ``serving`` or ``any``) and ``runs_on``
+    (``gpu``, ``pytorch``, beside ``any``) choose the remedies that apply. ``about`` says what was explained, ``lines``
+    what more there is to say.
     """
 
     about: str
@@ -182,7 +183,7 @@ class Breakdown:
         return self._saved(remedy.action, remedy.cause, remedy.part, remedy.effort, saved, remedy.source)
 
     def _saved(self, what: str, cause: str, part: str, effort: int, saved: Interval, source: str) -> WhatIf:
-        wide = NORMAL_90 * self._error()
+        wide = NORMAL_90 * self._error(cause, saved.value)
         least = 0.0 if cause == "compute" else self.ideal_s or 0.0
         low, high = (self.measured_s - s for s in (saved.high, saved.low))
         time = Interval(max(self.measured_s - saved.value, least), max(low - wide, least), high + wide)
@@ -190,9 +191,10 @@ class Breakdown:
         eta = time.reciprocal(self.ideal_s or 0.0) if known else None
         return WhatIf(what, cause, part, effort, saved, time, eta, source)
 
-    def _error(self) -> float:
-        """Return the standard error of the time of the mean step [s]."""
-        times = [step.seconds for step in self.steps]
+    def _error(self, cause: str, saved: float) -> float:
+        """Return the standard error of the time of the mean step [s] once some of a cause is gone from each."""
+        share = saved / self.seconds(cause) if saved else 0.0
+        times = [step.seconds - share * step.causes.get(cause, 0.0) for step in self.steps]
         return stdev(times) / len(times) ** 0.5 if len(times) > 1 else 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -244,7 +246,7 @@ def _place(name: str) -> int:
 
 
 def hidden(source: str, seen: Iterable[str], more: Sequence[NotVisible] = ()) -> tuple[NotVisible, ...]:
-    """Return the causes that a source does not tell, with why, but for those that were seen; ``more`` is of this one."""
+    """Return the causes that a source does not tell, with why, but for those seen; ``more`` is of this run."""
     known, seen = visible(source), set(seen)
     table = [NotVisible(name, known[name].how) for name in causes() if known[name].kind == "unattributed"]
     found = {n.name: n for n in (*table, *more) if n.name not in seen and n.name != "unattributed"}

@@ -21,8 +21,8 @@ class Remedy(NamedTuple):
     """One thing to try: against which cause, or which part of it, and the shares of it that usually remain.
 
     ``part`` is empty where all of the cause is meant; ``effort`` a key of :data:`EFFORT`; ``remains_low`` and
-    ``remains_high`` lie in [0, 1]; ``applies`` is ``training``, ``serving`` or ``any``; ``source`` where the shares
-    were read, with the date, or ``recalled``.
+    ``remains_high`` lie in [0, 1]; ``applies`` is ``training``, ``serving`` or ``any``; ``on`` what it needs: ``gpu``,
+    ``pytorch``, ``pytorch-gpu`` or ``any``; ``source`` where the shares were read, with the date, or ``recalled``.
     """
 
     key: str
@@ -33,6 +33,7 @@ class Remedy(NamedTuple):
     remains_low: float
     remains_high: float
     applies: str
+    on: str
     source: str
 
 

@@ -18,6 +18,13 @@ from mlsysim.timeline.trace import Trace
 NS = 1e-9
 LONG_STEP = 1.5
 """How many times the median a step takes that is told."""
+_RUNS_ON = {
+    "pytorch": ("pytorch", "gpu"),
+    "pytorch-cpu": ("pytorch",),
+    "nsight": ("pytorch", "gpu"),
+    "timers": ("pytorch", "gpu"),
+}
+"""What a run is, by what it was recorded with: see :class:`Breakdown`."""
 _UNMARKED = {
     "garbage_collection": (
         Activity.GARBAGE,
@@ -85,6 +92,7 @@ def of_accounts(
         ranks=tuple(ranks) if len(accounts) > 1 else (),
         devices=max(traces[0].world, len(traces)),
         purpose=purpose,
+        runs_on=frozenset({"any", *_RUNS_ON.get(traces[0].source, ())} | ({"gpu"} if traces[0].on_device else set())),
         facts={**facts, "flops": flops / len(every)},
         notes=(*notes, *_long(by_step)),
     )
