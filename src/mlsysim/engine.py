@@ -157,7 +157,7 @@ class Engine:
             notes=tuple(notes),
             remedies=changes,
             modifiers=scenario.modifiers.to_dict(),
-            basis=Basis(scenario, roof, eta, time_s.value, solution.work),
+            basis=Basis(scenario, roof, eta, time_s.value, solution.work, setup, solution.breakdown_s["overhead"]),
             costs=solution,
         )
 

@@ -208,9 +208,12 @@ class Result:
         found: Interval | None = self.costs.footprint.water_l if self.costs and self.costs.footprint else None
         return found
 
-    def explain(self) -> str:
-        """Return where eta comes from: the ceiling, what is reached of it, and what costs the rest."""
-        return str(self.basis.explain()) if self.basis else ""
+    def explain(self) -> Any:
+        """Return where the time goes, cause by cause: a :class:`~mlsysim.efficiency.breakdown.Breakdown`.
+
+        It is worked out when it is asked for; None where the result was not made by a solve.
+        """
+        return self.basis.explain() if self.basis else None
 
     @property
     def fits(self) -> bool:

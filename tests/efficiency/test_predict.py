@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mlsysim import Engine, Hardware
 from mlsysim.efficiency.equations import EQUATIONS
+from mlsysim.efficiency.explain import savings
 from mlsysim.efficiency.fitted import Spread, combined, known_parameters, spreads
 from mlsysim.efficiency.predict import prediction, served
 from mlsysim.scenario import Scenario
@@ -79,12 +80,30 @@ def test_where_no_equation_answers_published_percentiles_do():
 
 
 def test_an_explanation_names_ceiling_and_causes():
-    text = Engine.solve("llama-3.1-8b", "h100", phase="decode").explain()
+    text = " ".join(str(Engine.solve("llama-3.1-8b", "h100", phase="decode").explain()).split())
     assert "ceiling" in text
     assert "traffic sets the floor" in text
     assert "overhead.layer" in text
     stated = Engine.solve("llama-3.1-8b", "h100", phase="decode", efficiency=0.002).explain()
-    assert "overhead.layer" not in stated
+    assert "overhead.layer" not in str(stated)
+
+
+def test_what_ideal_parameters_would_save_is_of_the_plan_that_was_asked():
+    text = str(Engine.solve("llama-3.1-70b", "h100", phase="decode", devices=8, plan="tp1").explain())
+    assert "link.latency" not in text
+    assert "link.latency" in str(Engine.solve("llama-3.1-70b", "h100", phase="decode", devices=8).explain())
+
+
+def test_what_an_ideal_parameter_saves_between_two_cases_by_hand():
+    # 8 sequences are three fifths of the way from one alone to many served; so is the time without layers' fixed time.
+    found = prediction(Scenario.of("llama-3.1-8b", "h100", phase="decode", batch_size=8))
+    left = 1.0
+    for case, weight in found.parts:
+        p = known_parameters("step", tuple(case.levels.items()))
+        whole = EQUATIONS["step"].seconds(case.x, p)
+        left *= ((whole - 32 * p["overhead.layer"]) / whole) ** weight
+    (layer,) = (s for s in savings(found.parts) if s.name == "overhead.layer")
+    assert layer.share == pytest.approx(1 - left, rel=1e-9)
 
 
 def test_the_evidence_of_an_answer_is_the_nearest():

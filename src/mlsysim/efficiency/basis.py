@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlsysim.efficiency.evidence import KIN, Evidence, evidence
+from mlsysim.efficiency.explain import WORTH_SAYING, savings
 from mlsysim.efficiency.regimes import regime_of
 from mlsysim.hardware import Hardware
 from mlsysim.models import Work
 from mlsysim.results import Eta
 from mlsysim.scenario import Roofline, Scenario
+from mlsysim.setup import UNKNOWN, Setup
 from mlsysim.units import si
+
+if TYPE_CHECKING:
+    from mlsysim.efficiency.breakdown import Breakdown
+    from mlsysim.efficiency.predict import Prediction
 
 NEAREST = 8
 """Measurements that are shown beside an answer."""
 
 
 class Basis(NamedTuple):
-    """A question with its answer, from which evidence and explanation are worked out when they are asked for."""
+    """A question with its answer, from which evidence and explanation are worked out when they are asked for.
+
+    ``overhead_s`` is the fixed part of the time [s].
+    """
 
     scenario: Scenario
     roof: Roofline
     eta: Eta
     time_s: float
     work: Work
+    setup: Setup = UNKNOWN
+    overhead_s: float = 0.0
 
     def evidence(self) -> tuple[Evidence, ...]:
         """Return the published measurements of this regime that are nearest to the question, nearest first.
@@ -51,8 +63,17 @@ class Basis(NamedTuple):
         pairs = ((e.batch_size, s.batch_size), (e.seq_len, s.seq_len), (e.context, s.context), (e.devices, s.devices))
         return apart + sum(abs(math.log(a / b)) / math.log(4.0) for a, b in pairs if a and b)
 
-    def explain(self) -> str:
-        """Return the ceiling, what is reached of it, and for a prediction what each cause costs."""
+    def explain(self) -> Breakdown:
+        """Return where the time goes, cause by cause: what follows from work, hardware and equations."""
+        from mlsysim.efficiency.derived import broken_down
+
+        return broken_down(self)
+
+    def lines(self, found: Prediction | None, messages: Mapping[str, float]) -> list[str]:
+        """Return the ceiling, what is reached of it, and of a prediction what each parameter alone would save.
+
+        ``messages`` is the time of those that nothing hides, by what they are for [s].
+        """
         roof, eta = self.roof, self.eta
         longer = "arithmetic" if roof.compute_s >= roof.memory_s else "traffic"
         lines = [
@@ -62,19 +83,18 @@ class Basis(NamedTuple):
             f" {longer} sets the floor",
             f"time: {si(self.time_s, 's')}, of which the floor is {roof.floor_s / self.time_s:.0%}",
         ]
+        if told := [f"{of} {s / self.time_s:.0%}" for of, s in messages.items() if s >= WORTH_SAYING * self.time_s]:
+            lines.append(f"messages that nothing hides: {', '.join(told)}")
         if eta.kind == "predicted":
-            lines += self._causes()
-        return "\n".join(lines)
-
-    def _causes(self) -> list[str]:
-        from mlsysim.efficiency.explain import causes
-        from mlsysim.efficiency.predict import prediction
-
-        found = prediction(self.scenario, work=self.work)
-        if found is None:
-            return ["predicted from percentiles of what is published: no equation answers for this device"]
-        lines = ["what an ideal value of each parameter alone would save:"]
-        for c in causes(found.case):
-            value = si(c.value, c.unit) if c.unit in {"s", "B"} else f"{c.value:.3g}"
-            lines.append(f"  {c.share:5.0%}  {c.meaning}: {value} ({c.name})")
+            lines += _savings(found)
         return lines
+
+
+def _savings(found: Prediction | None) -> list[str]:
+    if found is None:
+        return ["predicted from percentiles of what is published: no equation answers for this device"]
+    lines = ["what an ideal value of each parameter alone would save:"]
+    for c in savings(found.parts):
+        value = si(c.value, c.unit) if c.unit in {"s", "B"} else f"{c.value:.3g}"
+        lines.append(f"  {c.share:5.0%}  {c.meaning}: {value} ({c.name})")
+    return lines
