@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mlsysim import Engine, calibrate
 from mlsysim.cli.app import app
 from mlsysim.efficiency.breakdown import Breakdown
-from mlsysim.efficiency.derived import prediction_of, run_of, left, moved
+from mlsysim.efficiency.derived import left, moved, prediction_of, run_of
 from mlsysim.efficiency.equations import EQUATIONS, step, training
 from mlsysim.efficiency.equations.plan import plan_of
 from mlsysim.efficiency.factors import causes, visible

@@ -161,6 +161,7 @@ def _left(loss: Loss, seconds: float) -> Left:
 
 
 def run_of(basis: Basis, found: Prediction) -> _Run:
+    """Return the numbers that losses are taken off from: those of the prediction itself, as asked."""
     s, name = basis.scenario, found.case.equation
     values = tuple(values_of(case, s, basis.setup, basis.work) for case, _ in found.parts)
     times = float(s.batch_size) if name in _SMALL else 1.0
