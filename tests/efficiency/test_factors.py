@@ -51,6 +51,7 @@ PARTS = {
     },
     "kernel_launch": {"calls", "gaps"},
     "os_driver": {"driver"},
+    "attention": {"scores written out", "fused kernels"},
 }
 """The finer names that an attribution of time has for parts of a cause."""
 named = pytest.mark.parametrize("name", [*TWELVE, *BESIDE])

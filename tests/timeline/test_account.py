@@ -86,7 +86,7 @@ def test_the_flops_of_a_model_are_shared_by_the_products(line: Timeline, tmp_pat
     assert told(found) == {
         "compute/at the ceiling": 60 * US,
         "unattributed/matrix products below the ceiling": 70 * US,
-        "attention/kernels": 70 * US,
+        "attention/fused kernels": 70 * US,
         "memory_bound/elementwise": 100 * US,
     }
 
@@ -94,7 +94,7 @@ def test_the_flops_of_a_model_are_shared_by_the_products(line: Timeline, tmp_pat
 def test_a_grid_of_half_the_multiprocessors_loses_half(line: Timeline, tmp_path: Path) -> None:
     line.step(0, 0, 100 * US)
     line.kernel(FLASH, 0, 100 * US, grid=[66, 1, 1], block=[128, 1, 1])
-    assert told(accounted(line, tmp_path)) == {"occupancy/waves": 50 * US, "attention/kernels": 50 * US}
+    assert told(accounted(line, tmp_path)) == {"occupancy/waves": 50 * US, "attention/fused kernels": 50 * US}
 
 
 def test_exchanges_of_a_pipeline_are_told_one_by_one(line: Timeline, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_step_begins_on_the_device_when_what_was_launched_before_is_done(line:
     line.kernel(FLASH, 100 * US, 180 * US, called=60 * US)
     found = accounted(line, tmp_path)
     assert [step.length for step in found.steps] == [100 * US, 80 * US]
-    assert told(found, 1) == {"attention/kernels": 80 * US}
+    assert told(found, 1) == {"attention/fused kernels": 80 * US}
 
 
 def test_backward_is_launched_by_another_thread_and_the_main_one_still_tells(line: Timeline, tmp_path: Path) -> None:

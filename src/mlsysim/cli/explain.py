@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from mlsysim.cli import options
 if TYPE_CHECKING:
     from mlsysim.efficiency.breakdown import Breakdown, Comparison
 
+_NARROW, _WIDTH, _WIDE = 80, 100, 120
+"""Widths of the text: at least, where there is no terminal, and at most [characters]."""
 
 @click.command("explain", short_help="Tell where the time of a step went, from a profiler's trace.")
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE [TRACE ...]", type=click.Path(path_type=Path))
@@ -46,7 +49,7 @@ def command(
     never guessed.
     """
     from mlsysim.efficiency.breakdown import Comparison
-    from mlsysim.report.breakdowns import breakdown_table, comparison_table, what_ifs_table
+    from mlsysim.report.breakdowns import breakdown_table, comparison_table, part_data, what_ifs_table
     from mlsysim.report.tables import emit
     from mlsysim.timeline.explain import runs
 
@@ -62,10 +65,11 @@ def command(
     if what_ifs:
         data["what_if"] = [w.to_dict() for w in what_ifs]
     if output == "table":
-        print(answer)
+        print(_text(answer))
+    elif isinstance(answer, Comparison):
+        emit(output, data["changes"] if output == "csv" else data, comparison_table(answer))
     else:
-        table = comparison_table(answer) if isinstance(answer, Comparison) else breakdown_table(answer)
-        emit(output, data["changes" if "changes" in data else "causes"] if output == "csv" else data, table)
+        emit(output, part_data(answer) if output == "csv" else data, breakdown_table(answer))
     if what_ifs and output in {"table", "markdown"}:
         print()
         emit(output, None, what_ifs_table(what_ifs))
@@ -77,6 +81,15 @@ def _answer(found: Sequence[Breakdown]) -> Breakdown | Comparison:
     from mlsysim.efficiency.breakdown import compared
 
     return found[0] if len(found) == 1 else compared(*found)
+
+
+def _text(answer: Breakdown | Comparison) -> str:
+    """Return an answer as text, as wide as the terminal within what can be read."""
+    from mlsysim.efficiency.bars import compared_text, text
+    from mlsysim.efficiency.breakdown import Comparison
+
+    width = min(max(shutil.get_terminal_size((_WIDTH, 24)).columns, _NARROW), _WIDE)
+    return compared_text(answer, width) if isinstance(answer, Comparison) else text(answer, width)
 
 
 def _say_notes(traces: Sequence[Path], found: Sequence[Breakdown]) -> None:

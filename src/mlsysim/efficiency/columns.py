@@ -11,8 +11,8 @@ from mlsysim.efficiency.breakdown import Breakdown, Cause, Change, Comparison, P
 
 WORTH_SHOWING = 0.01
 """Share of the time from which a part of a cause is shown by itself."""
-WORTH_COMPARING = 0.005
-"""Share of the longer time from which the change of a cause is shown by itself."""
+WORTH_COMPARING = 0.02
+"""Share of the largest change from which the change of a cause is shown by itself."""
 MOST_PARTS = 6
 """Parts of a cause that are shown one by one."""
 REST = "the rest"
@@ -182,7 +182,8 @@ def change_rows(comparison: Comparison) -> ChangeRows:
     """Return what is shown of each change, the largest first; small ones as one."""
     longest = max(comparison.before.measured_s, comparison.after.measured_s)
     column = of_times(longest)
-    worth = [c for c in comparison.changes if abs(c.change_s) >= WORTH_COMPARING * longest]
+    largest = max((abs(c.change_s) for c in comparison.changes), default=0.0)
+    worth = [c for c in comparison.changes if abs(c.change_s) >= WORTH_COMPARING * largest]
     others = [c for c in comparison.changes if c not in worth]
     if others:
         sums = [math.fsum(getattr(c, k) for c in others) for k in ("before_s", "after_s", "change_s")]
@@ -191,7 +192,7 @@ def change_rows(comparison: Comparison) -> ChangeRows:
     starts = accumulate((c.change_s for c in worth), initial=comparison.before.measured_s)
     found = [
         ChangeRow(
-            c.name, s, c.change_s, b, a, round(a - b, column.decimals), _changed_parts(comparison, c.name, longest)
+            c.name, s, c.change_s, b, a, round(a - b, column.decimals), _changed_parts(comparison, c.name, largest)
         )
         for c, s, b, a in zip(worth, starts, before, after, strict=False)
     ]
@@ -199,8 +200,8 @@ def change_rows(comparison: Comparison) -> ChangeRows:
     return ChangeRows(column, tuple(found), sums[0], sums[1], round(sums[1] - sums[0], column.decimals))
 
 
-def _changed_parts(comparison: Comparison, name: str, longest: float) -> tuple[Change, ...]:
+def _changed_parts(comparison: Comparison, name: str, largest: float) -> tuple[Change, ...]:
     """Return the changes of the parts of a cause that are worth showing, where it has several."""
     parts = [c._replace(name=c.name.split("/", 1)[1]) for c in comparison.parts if c.name.startswith(f"{name}/")]
-    worth = [c for c in parts if c.name and abs(c.change_s) >= WORTH_SHOWING * longest]
+    worth = [c for c in parts if c.name and abs(c.change_s) >= WORTH_COMPARING * largest]
     return tuple(worth[:MOST_PARTS]) if len(parts) > 1 else ()

@@ -197,7 +197,7 @@ def change_told(c: Comparison) -> list[str]:
         found.append("A step takes as long as before.")
     else:
         side, times = ("less", ratio) if ratio > 1.0 else ("more", 1.0 / ratio)
-        how = f"{times:.3g} times as {'fast' if ratio > 1.0 else 'slow'}"
+        how = f"{times:.4g} times as {'fast' if ratio > 1.0 else 'slow'}"
         found.append(f"A step takes {si(abs(c.change_s), 's')} {side}: {how} as before.")
     if before.ideal_s and after.ideal_s and abs(after.ideal_s / before.ideal_s - 1.0) > UNLIKE:
         found.append(

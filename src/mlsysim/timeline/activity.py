@@ -20,6 +20,7 @@ class Activity(IntEnum):
 
     GARBAGE = 1
     LOADING = 2
+    SCORES = 9
     ATTENTION = 10
     MATRIX = 11
     QUANTIZING = 12
@@ -67,13 +68,14 @@ class Booking(NamedTuple):
 BOOKED = {
     Activity.GARBAGE: Booking("garbage_collection", "collector"),
     Activity.LOADING: Booking("data_loader", "loading"),
-    Activity.ATTENTION: Booking("attention", "kernels"),
+    Activity.SCORES: Booking("attention", "scores written out"),
+    Activity.ATTENTION: Booking("attention", "fused kernels"),
     Activity.MATRIX: Booking("unattributed", "matrix products below the ceiling", "unattributed"),
     Activity.QUANTIZING: Booking("quantization", "conversion"),
     Activity.ELEMENTWISE: Booking("memory_bound", "elementwise"),
     Activity.NORMALISATION: Booking("memory_bound", "normalisation"),
     Activity.REDUCTION: Booking("memory_bound", "reduction"),
-    Activity.SOFTMAX: Booking("attention", "softmax"),
+    Activity.SOFTMAX: Booking("attention", "scores written out"),
     Activity.EMBEDDING: Booking("memory_bound", "embedding"),
     Activity.OPTIMIZER: Booking("memory_bound", "optimizer"),
     Activity.COPY: Booking("memory_bound", "copies"),
@@ -102,9 +104,9 @@ BOOKED = {
     Activity.UNTIMED: Booking("unattributed", "outside the timers", "unattributed"),
 }
 """What the time of an activity is booked as, beyond what of it is at the ceiling."""
-WORK = frozenset(a for a in Activity if Activity.ATTENTION <= a <= Activity.HIDDEN)
+WORK = frozenset(a for a in Activity if Activity.SCORES <= a <= Activity.HIDDEN)
 """What computes, on a device or on the host."""
-MATH = frozenset({Activity.ATTENTION, Activity.MATRIX})
+MATH = frozenset({Activity.SCORES, Activity.ATTENTION, Activity.MATRIX})
 """What does the FLOPs that are counted."""
 ON_WAY = frozenset({Activity.TRANSFER, Activity.SKEW, Activity.EXCHANGE, Activity.UPLOAD, Activity.DOWNLOAD})
 """What moves data between devices, or to and from the host."""

@@ -149,7 +149,7 @@ def broken_down(
     steps = common_steps(accounts, skip)
     notes = [*notes, *of_ranks, *_notes(traces, accounts, asked)]
     about = _about(first, scenario, device, len(traces))
-    purpose = "training" if (scenario.phase if scenario else "") == "training" or first.training else "any"
+    purpose = _purpose(first, scenario)
     facts = {"format": first.format, "hardware": device.name if device else None}
     facts |= {"model": scenario.model.name if scenario else None}
     return of_accounts(
@@ -218,6 +218,13 @@ def _notes(traces: Sequence[Trace], accounts: Sequence[Account], asked: Question
         message = "steps were timed under the profiler, which slows down small operators: a run without it is faster"
         found.append(Note("profiled", message))
     return list(dict.fromkeys(found))
+
+
+def _purpose(trace: Trace, scenario: Scenario | None) -> str:
+    """Return what a run is for: where operators of PyTorch were recorded, a backward pass among them tells."""
+    if trace.training or (scenario is not None and scenario.phase == "training"):
+        return "training"
+    return "serving" if scenario is not None or (trace.source.startswith("pytorch") and len(trace.host)) else "any"
 
 
 def _about(trace: Trace, scenario: Scenario | None, device: HardwareSpec | None, ranks: int) -> str:

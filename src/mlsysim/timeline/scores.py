@@ -54,7 +54,7 @@ def scores(name: str, dims: bytes) -> int:
 
 
 def of_attention(activity: npt.NDArray[np.uint8], sizes: Integers, labels: list[Sizes], found: Iterable[int]) -> None:
-    """Make attention of what reads or writes scores: ``sizes`` number the ``labels`` of spans, -1 without any."""
+    """Tell what reads or writes scores as that: ``sizes`` number the ``labels`` of spans, -1 without any."""
     known = set(found)
     of_scores = np.array([any(n in known for n in label) for label in labels] + [False])
-    activity[of_scores[sizes] & np.isin(activity, [*map(int, WORK)])] = Activity.ATTENTION
+    activity[of_scores[sizes] & np.isin(activity, [*map(int, WORK)])] = Activity.SCORES
