@@ -22,7 +22,11 @@ from mlsysim.report.breakdown_page import comparison_page, page
 from mlsysim.report.strip import MOST_COLUMNS, looks_of, strip
 from mlsysim.report.waterfall import COLOURS, comparison_plan, figure, plan, save
 
-FASTER = {**PARTS_MS, ("attention", "scores written out", "observed"): 9.0, ("data_loader", "loading", "observed"): 39.0}
+FASTER = {
+    **PARTS_MS,
+    ("attention", "scores written out", "observed"): 9.0,
+    ("data_loader", "loading", "observed"): 39.0,
+}
 
 
 def full():

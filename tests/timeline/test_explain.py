@@ -122,7 +122,7 @@ def test_what_if_a_cause_vanished(trace: Path) -> None:
         found.without("data_laoder")
     with pytest.raises(InvalidValue, match="the work itself"):
         found.without("compute")
-    with pytest.raises(InvalidValue, match="skew|transfer"):
+    with pytest.raises(InvalidValue, match=r"skew|transfer"):
         found.without("communication/skw")
     with pytest.raises(InvalidValue, match="cuda-graphs"):
         found.tried("cuda-graph")

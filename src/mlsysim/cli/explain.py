@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _NARROW, _WIDTH, _WIDE = 80, 100, 120
 """Widths of the text: at least, where there is no terminal, and at most [characters]."""
 
+
 @click.command("explain", short_help="Tell where the time of a step went, from a profiler's trace.")
 @click.argument("traces", nargs=-1, required=True, metavar="TRACE [TRACE ...]", type=click.Path(path_type=Path))
 @click.option("--model", help="what ran: its FLOPs at the peak are the ideal  [default: sizes in the trace]")
