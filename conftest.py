@@ -1,6 +1,7 @@
 """Documentation is run: every ``>>>`` and every ``$ mlsysim ...`` of the README and of docs/ is a test.
 
-Each page runs in a folder of its own, which holds nothing but the logs that the tests read, where they lie here.
+Each page runs in a folder of its own, which holds nothing but the logs and traces that the tests read,
+where they lie here.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 
 FLAGS = doctest.ELLIPSIS
 ROOT = Path(__file__).parent
-LOGS = Path("tests/calibration/logs/files")
+LOGS = (Path("tests/calibration/logs/files"), Path("tests/timeline/files"))
 
 
 class Command(NamedTuple):
@@ -90,7 +91,8 @@ def check_console(example: Example) -> str | None:
 def scratch() -> Iterator[None]:
     """Work in a folder of one's own: a page saves calibrations, and neither sees nor touches those of its reader."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        shutil.copytree(ROOT / LOGS, Path(folder) / LOGS)
+        for logs in LOGS:
+            shutil.copytree(ROOT / logs, Path(folder) / logs)
         stack.enter_context(mock.patch.dict(os.environ, MLSYSIM_CONFIG_DIR=str(Path(folder) / "user")))
         stack.enter_context(chdir(folder))
         yield

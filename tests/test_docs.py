@@ -8,6 +8,7 @@ must carry a link to a source or a ``measured with``. Inline code is exempt: it 
 
 import doctest
 import io
+import json
 import re
 import sys
 import tomllib
@@ -25,8 +26,9 @@ sys.path.insert(0, str(ROOT))
 
 from conftest import matches, run_console, scratch  # noqa: E402
 
-from mlsysim import Efficiency, Engine, __version__  # noqa: E402
+from mlsysim import Efficiency, Engine, __version__, explain  # noqa: E402
 from mlsysim.calibration.logs.recognise import MODULES  # noqa: E402
+from mlsysim.timeline.recognise import FORMATS as TRACES  # noqa: E402
 
 CONCEPT = ROOT / "docs/understanding-efficiency.md"
 GLOSSARY = ROOT / "docs/glossary.md"
@@ -80,7 +82,33 @@ def formats_table():
     return "\n".join([*lines, ""])
 
 
-TABLES = {"guide": guide_table, "factors": factors_table, "formats": formats_table}
+def traces_table():
+    """Return the formats of traces as the page shows them, in the order in which they are tried."""
+    lines = ["| trace | told by | reader |", "| --- | --- | --- |"]
+    lines += [f"| {f.name} | {f.told_by} | [`{f.module}`](../src/mlsysim/timeline/{f.module}.py) |" for f in TRACES]
+    return "\n".join([*lines, ""])
+
+
+def planted_table():
+    """Return what was planted in real traces, and what is found of it."""
+    files = ROOT / "tests/timeline/files"
+    planted = json.loads((files / "planted.json").read_text())
+    lines = ["| planted in a real trace | cause | planted a step | found |", "| --- | --- | ---: | ---: |"]
+    for name in ("data_loader", "data_loader_worker", "garbage_collection_marked", "synchronisation", "kernel_launch"):
+        cause, ns = planted[name]["cause"], [n or 0 for n in planted[name]["planted_ns"]]
+        found = explain([files / file for file in planted[name]["files"]]).seconds(cause) * 1e3
+        title, mean = name.replace("_", " "), sum(ns) / len(ns) / 1e6
+        lines.append(f"| {title} | `{cause}` | {mean:.2f} ms | {found:.2f} ms |")
+    return "\n".join([*lines, ""])
+
+
+TABLES = {
+    "guide": guide_table,
+    "factors": factors_table,
+    "formats": formats_table,
+    "traces": traces_table,
+    "planted": planted_table,
+}
 
 
 # What a page says

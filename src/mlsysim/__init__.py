@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlsysim.results import Interval, Result
     from mlsysim.sweep.distributions import Between, Normal, Triangular, Uniform
     from mlsysim.sweep.reduce import Pareto, Quantiles, Summary, Top
+    from mlsysim.timeline.explain import explain
     from mlsysim.whatif import compare
     from mlsysim.whatif.break_even import break_even
     from mlsysim.whatif.choose import choose
@@ -62,6 +63,7 @@ _HOMES = {
     "Quantiles": "sweep.reduce",
     "Summary": "sweep.reduce",
     "Top": "sweep.reduce",
+    "explain": "timeline.explain",
     "compare": "whatif",
     "break_even": "whatif.break_even",
     "choose": "whatif.choose",
@@ -99,6 +101,7 @@ __all__ = [
     "calibrate_log",
     "choose",
     "compare",
+    "explain",
     "from_jax",
     "from_torch",
     "load_model",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +91,8 @@ def _text(answer: Breakdown | Comparison) -> str:
     from mlsysim.efficiency.bars import compared_text, text
     from mlsysim.efficiency.breakdown import Comparison
 
-    width = min(max(shutil.get_terminal_size((_WIDTH, 24)).columns, _NARROW), _WIDE)
+    there = shutil.get_terminal_size().columns if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or _WIDTH)
+    width = min(max(there, _NARROW), _WIDE)
     return compared_text(answer, width) if isinstance(answer, Comparison) else text(answer, width)
 
 

@@ -23,6 +23,7 @@ from mlsysim.timeline.mean import common_steps, of_accounts
 from mlsysim.timeline.ranks import skews
 from mlsysim.timeline.trace import Trace
 from mlsysim.timeline.unseen import seen
+from mlsysim.units import whole
 
 Progress = Callable[[Path, int], None]
 TOLD = 0.95
@@ -32,7 +33,7 @@ _ENDINGS = (".json", ".json.gz", ".sqlite", ".sqlite.gz", ".log", ".txt")
 
 
 def explain(
-    traces: Sequence[Path] | Path,
+    traces: Sequence[Path | str] | Path | str,
     *,
     model: object = None,
     hardware: object = None,
@@ -63,7 +64,8 @@ def explain(
     ImpossibleMeasurement
         The FLOPs that are said to be done take longer at the peak than anything was computed.
     """
-    paths = files([traces] if isinstance(traces, Path) else traces)
+    given = [traces] if isinstance(traces, (Path, str)) else traces
+    paths = files([Path(path).expanduser() for path in given])
     read = [trace for path in paths for trace in _read(path, progress)]
     return broken_down(_distinct(read), model=model, hardware=hardware, skip=skip, **question)
 
@@ -146,7 +148,7 @@ def broken_down(
         accounts = [account(t, asked, skew) for t, skew in zip(traces, late, strict=True)]
     except ImpossibleMeasurement as problem:
         raise _with_causes(problem, scenario) from None
-    steps = common_steps(accounts, skip)
+    steps = common_steps(accounts, 0 if skip == 0 else whole(skip, "skip"))
     notes = [*notes, *of_ranks, *_notes(traces, accounts, asked)]
     about = _about(first, scenario, device, len(traces))
     purpose = _purpose(first, scenario)
