@@ -28,6 +28,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/models.py
 	$(BIN)/python benchmarks/live.py
 	$(BIN)/python benchmarks/logs.py --gigabytes 0.2
+	$(BIN)/python benchmarks/traces.py
 	$(BIN)/python benchmarks/sweep.py --memory 1e8 --dask 1e8
 
 evidence: $(VENV)/.dev
@@ -39,6 +40,7 @@ fit: $(VENV)/.dev
 	$(BIN)/python tools/fit.py $(FROM)
 	$(BIN)/python tools/sharing.py $(FROM)
 	$(BIN)/python tools/carried.py $(FROM)
+	$(BIN)/python tools/factors.py
 
 accuracy: $(VENV)/.dev
 	@test -n "$(FROM)" || { echo "usage: make accuracy FROM=folder-of-published-tables"; exit 2; }

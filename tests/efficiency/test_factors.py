@@ -48,6 +48,8 @@ PARTS = {
         "copies",
         "softmax",
         "other",
+        "weights",
+        "operands of products",
     },
     "kernel_launch": {"calls", "gaps"},
     "os_driver": {"driver"},
