@@ -82,10 +82,12 @@ def host_time(trace: Trace, gaps: Segments, thread: int) -> tuple[Segments, Inte
     if not len(gaps.start):
         return Segments(nothing, nothing, nothing, nothing), nothing
     main = host.lanes.index(trace.main) if trace.main in host.lanes else -1
+    near = np.searchsorted(gaps.end, host.start, "right")
+    during = host.end > np.append(gaps.start, np.iinfo(np.int64).max)[near]
     first = thread if thread >= 0 else main
     layers, kinds = [], []
     for lane in dict.fromkeys((first, main)):
-        chosen = host.lane == lane if lane >= 0 else np.ones(len(host), bool)
+        chosen = during & (host.lane == lane) if lane >= 0 else during
         layers += by_activity(host, (*HOST, *AT_WORK), chosen)
         kinds += [*HOST, *(Activity.DISPATCH for _ in AT_WORK)]
     found = paint(layers, np.unique(np.concatenate([gaps.start, gaps.end])))

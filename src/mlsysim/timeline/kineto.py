@@ -11,21 +11,19 @@ from __future__ import annotations
 import json
 import math
 import re
-from array import array
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from mlsysim.calibration.logs.source import Source
 from mlsysim.timeline.activity import MATH, WORK, Activity, activity
 from mlsysim.timeline.chrome import Event, Events, nanoseconds
 from mlsysim.timeline.nvtx import Ranges
-from mlsysim.timeline.scores import of_attention, scores, values
-from mlsysim.timeline.spans import NO_LINK, Labels, SpanRows
+from mlsysim.timeline.operands import Operands
+from mlsysim.timeline.spans import NO_LINK, SpanRows
 from mlsysim.timeline.trace import Accelerator, Collective, Launch, Mark, Operator, Trace, by_device
 
 _STEP = re.compile(r"ProfilerStep#(\d{1,15})$")
@@ -63,14 +61,9 @@ class _Reader:
         self.device, self.host = SpanRows(), SpanRows()
         self.marks: list[tuple[Mark, Any]] = []
         self.ranges, self.updates = Ranges(self.host), dict[Any, list[tuple[int, int]]]()
-        self.externals = array("q")
-        self.operators: dict[int, Operator] = {}
-        self.sizes = Labels()
-        self.sized: tuple[array[int], array[int], array[int]] = (array("q"), array("q"), array("i"))
-        self.scores: set[int] = set()
+        self.operands = Operands()
         self.left_out: Counter[str] = Counter()
         self.training = self.stacks = False
-        self.kinds: Counter[Any] = Counter()
         self._take: dict[str, Callable[[Event[Args], int, int], None]] = {
             **dict.fromkeys(("kernel", "Kernel", "gpu_memcpy", "Memcpy", "gpu_memset", "Memset"), self._kernel),
             **dict.fromkeys(("cpu_op", "Operator"), self._operator),
@@ -110,7 +103,7 @@ class _Reader:
         device = args.device if args.device is not None else event.pid
         lane = (device, args.stream if args.stream is not None else event.tid)
         self.device.add(start, end, kind, lane, event.name, _whole(args.correlation), shape, work)
-        self.externals.append(_whole(args.external_once if args.external is None else args.external))
+        self.operands.kernel(_whole(args.external_once if args.external is None else args.external))
 
     def _operator(self, event: Event[Args], start: int, end: int) -> None:
         kind = activity("operator", event.name)
@@ -123,22 +116,13 @@ class _Reader:
         args = event.args or Args()
         work: Any = None
         if kind in WORK and bytes(args.dims):
-            self._size(event.name, bytes(args.dims), _whole(args.external))
-        if kind in MATH and bytes(args.dims):
-            work = Operator(event.name, bytes(args.dims), bytes(args.types), bytes(args.concrete))
-            self.operators[_whole(args.external)] = work
+            dims = bytes(args.dims)
+            self.operands.operator(len(self.host), event.name, dims, _whole(args.external))
+            if kind in MATH:
+                work = Operator(event.name, dims, bytes(args.types), bytes(args.concrete))
         elif kind is Activity.TRANSFER:
             work = _collective(event, args)
         self.host.add(start, end, kind, (event.pid, event.tid), event.name, NO_LINK, None, work)
-
-    def _size(self, name: str, dims: bytes, external: int) -> None:
-        """Keep how many values the operator reads and writes, and how many scores it takes the softmax of."""
-        for column, value in zip(
-            self.sized, (len(self.host), external, self.sizes.number(values(name, dims))), strict=True
-        ):
-            column.append(value)
-        if found := scores(name, dims):
-            self.scores.add(found)
 
     def _call(self, event: Event[Args], start: int, end: int) -> None:
         link = _whole(event.args.correlation) if event.args else NO_LINK
@@ -185,33 +169,6 @@ class _Reader:
             return lane, tuple(Mark(i, a, b) for i, (a, b) in enumerate(pairwise(ends), 1))
         return None, ()
 
-    def join(self) -> None:
-        """Give each operator to the kernel that runs it: the longest, where it launches several."""
-        device, longest = self.device, dict[int, int]()
-        for place, external in enumerate(self.externals):
-            if external in self.operators and device.activity[place] in MATH:
-                before = longest.get(external, place)
-                if device.end[place] - device.start[place] >= device.end[before] - device.start[before]:
-                    longest[external] = place
-        for external, place in longest.items():
-            device.work[place] = device.works.number(self.operators[external])
-        if self.scores:
-            self._attend()
-
-    def _attend(self) -> None:
-        """Make attention of the operators on scores, and of the kernels that they launch."""
-        places, externals, numbers = (np.frombuffer(c, c.typecode).astype(np.int64) for c in self.sized)
-        sizes = np.full(len(self.host), -1)
-        sizes[places] = numbers
-        of_attention(np.frombuffer(self.host.activity, np.uint8), sizes, self.sizes.labels, self.scores)
-        if len(self.device):
-            order = np.argsort(externals, kind="stable")
-            kernels = np.frombuffer(self.externals, np.int64)
-            at = np.minimum(np.searchsorted(externals[order], kernels), len(order) - 1)
-            met = (externals[order][at] == kernels) & (kernels != NO_LINK)
-            sizes = np.where(met, numbers[order][at], -1)
-            of_attention(np.frombuffer(self.device.activity, np.uint8), sizes, self.sizes.labels, self.scores)
-
 
 def read_all(source: Source, progress: Callable[[int], None] | None = None) -> tuple[Trace, ...]:
     """Return the trace of a rank, or one for each device where a process drives several.
@@ -229,13 +186,15 @@ def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace
     reader, events = _Reader(), Events(source, Args, progress)
     for batch in events:
         reader.take(batch)
-    reader.join()
+    reader.operands.join(reader.host, reader.device)
     about = events.about
     if events.broken:
         reader.left_out["that break off or are no events"] += events.broken
     if source.cut or not events.whole:
         reader.left_out["behind the place where the file breaks off"] += 1
-    device, host = reader.device.spans(), reader.host.spans()
+    device, reader.device = reader.device.spans(), SpanRows()  # rows are let go before the next are sorted
+    host, reader.host = reader.host.spans(), SpanRows()
+    reader.ranges.host = reader.host
     world = about.get("distributedInfo")
     world = world if isinstance(world, dict) else {}
     rank = world.get("rank")

@@ -32,11 +32,11 @@ class Labels:
         """Return the labels in the order of their numbers."""
         return list(self._numbers)
 
-    def ranks(self) -> Integers:
+    def ranks(self) -> npt.NDArray[np.int32]:
         """Return for each number the place of its label among all, sorted as text."""
         order = sorted(range(len(self._numbers)), key=[repr(label) for label in self._numbers].__getitem__)
-        ranks = np.empty(len(order), np.int64)
-        ranks[order] = np.arange(len(order))
+        ranks = np.empty(len(order), np.int32)
+        ranks[order] = np.arange(len(order), dtype=np.int32)
         return ranks
 
 
@@ -99,7 +99,7 @@ class SpanRows:
             (self.shapes, found.shape),
             (self.names, found.name),
         )
-        ties: list[Integers] = [labels.ranks()[numbers] for labels, numbers in numbered if len(found)]
+        ties: list[npt.NDArray[Any]] = [labels.ranks()[numbers] for labels, numbers in numbered if len(found)]
         keys: list[npt.NDArray[Any]] = [*ties, found.activity, found.end, found.start]
         return found.where(np.lexsort(keys))
 
