@@ -41,12 +41,16 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of one rank: its number, its length [ns], where that went, and the FLOPs that are known of it."""
+    """One step of one rank: its number, its length [ns], where that went, and the FLOPs that are known of it.
+
+    ``moving`` is how long collectives ran in it [ns], those beside which something computed included.
+    """
 
     index: int
     length: int
     times: Times
     flops: float
+    moving: int
 
 
 class Account(NamedTuple):
@@ -83,11 +87,9 @@ def account(trace: Trace, question: Question, skew: Integers | None = None) -> A
     _pipeline(times, segments, doing, step)
     kernels = _kernels(spans, segments.where(at_work), step[at_work])
     flops, told = split(kernels, spans, times, question, trace)
-    found = (
-        Step(index, int(end - start), booked, done)
-        for index, start, end, booked, done in zip(steps.index, steps.start, steps.end, times, flops, strict=True)
-    )
-    return Account(trace.rank, tuple(found), told, (*trace.notes, *steps.notes))
+    length, moving = (steps.end - steps.start).tolist(), _moving(spans, steps)
+    found = tuple(map(Step, steps.index, length, times, flops, moving))
+    return Account(trace.rank, found, told, (*trace.notes, *steps.notes))
 
 
 def _painted(
@@ -112,6 +114,15 @@ def _painted(
     whole = Segments(*(np.concatenate([a[~idle], b]) for a, b in zip(found, pieces, strict=True)))
     doing = np.concatenate([doing[~idle], during])
     return whole, doing, inside(whole.start, (steps.start, steps.end))
+
+
+def _moving(spans: Spans, steps: Windows) -> list[int]:
+    """Return how long collectives ran in each step [ns], whatever else did."""
+    places = np.flatnonzero(spans.activity == Activity.TRANSFER)
+    found = paint([layer(spans.start[places], spans.end[places])], np.concatenate([steps.start, steps.end]))
+    step = inside(found.start, (steps.start, steps.end))
+    running = found.layer != NONE
+    return [int(found.length[running & (step == number)].sum()) for number in range(len(steps.index))]
 
 
 def _late(spans: Spans, skew: Integers | None) -> list[Layer]:

@@ -192,13 +192,14 @@ def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace
         reader.left_out["that break off or are no events"] += events.broken
     if source.cut or not events.whole:
         reader.left_out["behind the place where the file breaks off"] += 1
-    device, reader.device = reader.device.spans(), SpanRows()  # rows are let go before the next are sorted
-    host, reader.host = reader.host.spans(), SpanRows()
-    reader.ranges.host = reader.host
     world = about.get("distributedInfo")
     world = world if isinstance(world, dict) else {}
     rank = world.get("rank")
     main, marks = reader.steps()
+    training, stacks, left_out = reader.training, reader.stacks, dict(reader.left_out)
+    rows = [reader.host, reader.device]
+    del reader  # rows are let go one after the other, each when it is sorted
+    device, host = rows.pop().spans(), rows.pop().spans()
     return Trace(
         "PyTorch trace",
         "pytorch" if len(device) else "pytorch-cpu",
@@ -209,9 +210,9 @@ def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace
         _accelerator(about),
         rank if isinstance(rank, int) else None,
         int(world.get("world_size") or 1),
-        reader.training,
-        reader.stacks,
-        dict(reader.left_out),
+        training,
+        stacks,
+        left_out,
         (),
         str(source.path),
         _whole(about.get("baseTimeNanoseconds"), 0),

@@ -14,6 +14,7 @@ from mlsysim.timeline.account import Account, Step, Times
 from mlsysim.timeline.activity import Activity
 from mlsysim.timeline.kernels import AT_CEILING
 from mlsysim.timeline.trace import Trace
+from mlsysim.units import si
 
 NS = 1e-9
 LONG_STEP = 1.5
@@ -94,8 +95,19 @@ def of_accounts(
         purpose=purpose,
         runs_on=frozenset({"any", *_RUNS_ON.get(traces[0].source, ())} | ({"gpu"} if traces[0].on_device else set())),
         facts={**facts, "flops": flops / len(every)},
+        lines=_communication(every, times),
         notes=(*notes, *_long(by_step)),
     )
+
+
+def _communication(steps: Sequence[Step], times: Times) -> tuple[str, ...]:
+    """Say how much of communication is hidden behind what computes."""
+    moving = sum(step.moving for step in steps)
+    if not moving:
+        return ()
+    exposed = sum(ns for booking, ns in times.items() if booking.cause == "communication")
+    beside = 1.0 - exposed / moving
+    return (f"collectives run for {si(moving * NS / len(steps), 's')} a step, {beside:.0%} of it beside what computes",)
 
 
 def _total(steps: Sequence[Step]) -> Times:
