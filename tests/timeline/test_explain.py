@@ -278,6 +278,15 @@ def test_a_mistake_in_the_question_is_told(trace: Path, question: dict[str, Any]
         explain(trace, **question)
 
 
+def test_what_else_lies_in_a_folder_is_told(tmp_path: Path) -> None:
+    gpu_line().write(tmp_path / "trace.json")
+    (tmp_path / "config.json").write_text('{"hidden_size": 4096}')
+    assert any("config.json" in n.message for n in explain(tmp_path).notes if n.code == "files-left-out")
+    (tmp_path / "trace.json").unlink()
+    with pytest.raises(InvalidValue, match="of its 1 files that end so none is one"):
+        explain(tmp_path)
+
+
 def test_a_trace_that_holds_nothing_is_refused(tmp_path: Path) -> None:
     empty = tmp_path / "t.json"
     empty.write_text(json.dumps({"schemaVersion": 1, "traceEvents": []}))
@@ -285,3 +294,25 @@ def test_a_trace_that_holds_nothing_is_refused(tmp_path: Path) -> None:
         explain(empty)
     with pytest.raises(InvalidValue, match="No such file"):
         explain(tmp_path / "none.json")
+
+
+def test_products_beyond_the_peak_are_told(tmp_path: Path) -> None:
+    """2 x 8192^3 FLOPs take 1.1 ms in bf16, and the kernel 0.5."""
+    line = gpu_line()
+    for number, event in enumerate(e for e in line.events if e["name"] == GEMM):
+        sizes = {"Input Dims": [[8192, 8192], [8192, 8192]], "Input type": ["c10::BFloat16", "c10::BFloat16"]}
+        line.event("cpu_op", "aten::mm", 10_100 * US, 10_101 * US, **{"External id": number + 1, **sizes})
+        event["args"]["External id"] = number + 1
+    found = explain(line.write(tmp_path / "t.json"))
+    assert "beyond-peak" in codes(found)
+    assert causes(found)["compute"] == 500.0
+
+
+def test_a_step_with_little_work_does_not_refuse_the_others(tmp_path: Path) -> None:
+    line = gpu_line(steps=5)
+    line.step(5, 15_000 * US, 15_100 * US)
+    line.kernel(GEMM, 15_000 * US, 15_010 * US, called=15_000 * US)
+    found = explain(line.write(tmp_path / "t.json"), model="llama-3.1-8b", seq_len=8)
+    last = found.steps[-1]
+    assert last.causes["compute"] == pytest.approx(10e-6)
+    assert sum(last.causes.values()) == pytest.approx(last.seconds)

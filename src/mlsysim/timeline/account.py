@@ -56,12 +56,14 @@ class Step:
 class Account(NamedTuple):
     """The steps of one rank, and what must be said of them.
 
-    ``told`` is the share of the time of products whose FLOPs are known, 1 where they are given from outside.
+    ``told`` is the share of the time of products whose FLOPs are known, 1 where they are given from outside; ``beyond``
+    by which share of that time they exceed the peak.
     """
 
     rank: int | None
     steps: tuple[Step, ...]
     told: float
+    beyond: float
     notes: tuple[Note, ...]
 
 
@@ -86,10 +88,10 @@ def account(trace: Trace, question: Question, skew: Integers | None = None) -> A
     _book(times, doing[~at_work], step[~at_work], segments.length[~at_work])
     _pipeline(times, segments, doing, step)
     kernels = _kernels(spans, segments.where(at_work), step[at_work])
-    flops, told = split(kernels, spans, times, question, trace)
+    done = split(kernels, spans, times, question, trace)
     length, moving = (steps.end - steps.start).tolist(), _moving(spans, steps)
-    found = tuple(map(Step, steps.index, length, times, flops, moving))
-    return Account(trace.rank, found, told, (*trace.notes, *steps.notes))
+    found = tuple(map(Step, steps.index, length, times, done.flops, moving))
+    return Account(trace.rank, found, done.told, done.beyond, (*trace.notes, *steps.notes))
 
 
 def _painted(

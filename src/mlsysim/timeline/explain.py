@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from mlsysim.scenario import Scenario, cluster_of, hardware_of
 from mlsysim.timeline.account import Account, Question, account
 from mlsysim.timeline.mean import common_steps, of_accounts
 from mlsysim.timeline.ranks import skews
+from mlsysim.timeline.recognise import is_trace, recognised
 from mlsysim.timeline.trace import Trace
 from mlsysim.timeline.unseen import seen
 from mlsysim.units import whole
@@ -28,6 +30,8 @@ from mlsysim.units import whole
 Progress = Callable[[Path, int], None]
 TOLD = 0.95
 """Share of the time of products whose FLOPs must be known for the ideal to be taken without a word."""
+BEYOND = 0.02
+"""Share of the time of products by which their FLOPs may exceed the peak without a word: clocks above the rated one."""
 _ENDINGS = (".json", ".json.gz", ".sqlite", ".sqlite.gz", ".log", ".txt")
 """What the traces in a folder end with."""
 
@@ -65,9 +69,10 @@ def explain(
         The FLOPs that are said to be done take longer at the peak than anything was computed.
     """
     given = [traces] if isinstance(traces, (Path, str)) else traces
-    paths = files([Path(path).expanduser() for path in given])
+    paths, notes = files([Path(path).expanduser() for path in given])
     read = [trace for path in paths for trace in _read(path, progress)]
-    return broken_down(_distinct(read), model=model, hardware=hardware, skip=skip, **question)
+    found = broken_down(_distinct(read), model=model, hardware=hardware, skip=skip, **question)
+    return replace(found, notes=(*found.notes, *notes))
 
 
 def runs(given: Sequence[Path]) -> list[Callable[..., Breakdown]]:
@@ -91,8 +96,8 @@ def _ranks_of_one(given: Sequence[Path]) -> bool:
     return all(said) and len(ranks) == len(given) and len(worlds) == 1
 
 
-def files(given: Sequence[Path]) -> list[Path]:
-    """Return files, and in place of folders the traces in them.
+def files(given: Sequence[Path]) -> tuple[list[Path], list[Note]]:
+    """Return files, and in place of folders the traces in them; and a note on what else lies there.
 
     Raises
     ------
@@ -100,20 +105,26 @@ def files(given: Sequence[Path]) -> list[Path]:
         A folder without traces.
     """
     found: list[Path] = []
+    other: list[Path] = []
     for path in given:
         if not path.is_dir():
             found.append(path)
             continue
         inside = sorted(p for p in path.rglob("*") if p.is_file() and p.name.endswith(_ENDINGS))
-        if not inside:
-            raise InvalidValue("trace", "a trace, or a folder with traces", str(path), f"none ends with {_ENDINGS}")
-        found += inside
-    return list(dict.fromkeys(found))
+        traces = [p for p in inside if is_trace(Source(p, "trace"))]
+        if not traces:
+            listed = f"of its {len(inside)} files that end so none is one" if inside else "no file ends so"
+            hint = f"{', '.join(_ENDINGS)}: {listed}"
+            raise InvalidValue("trace", "a trace, or a folder with traces", str(path), hint)
+        found += traces
+        other += [p for p in inside if p not in traces]
+    if not other:
+        return list(dict.fromkeys(found)), []
+    some = ", ".join(p.name for p in other[:3]) + (f" and {len(other) - 3} more" if len(other) > 3 else "")
+    return list(dict.fromkeys(found)), [Note("files-left-out", f"files of the folder that are no traces: {some}")]
 
 
 def _read(path: Path, progress: Progress | None) -> Sequence[Trace]:
-    from mlsysim.timeline.recognise import recognised
-
     source = Source(path, "trace")
     return recognised(source).read_all(source, (lambda size: progress(path, size)) if progress else None)
 
@@ -216,6 +227,13 @@ def _notes(traces: Sequence[Trace], accounts: Sequence[Account], asked: Question
             " give the model, or record shapes"
         )
         found.append(Note("operators-unsized", message))
+    beyond = max(one.beyond for one in accounts)
+    if beyond > BEYOND:
+        message = (
+            f"products are done faster than the peak allows, by {beyond:.0%} of their time, which is all taken as the"
+            " ideal: they compute in another precision than that of their operands, or on another device"
+        )
+        found.append(Note("beyond-peak", message))
     if any(trace.source.startswith("pytorch") for trace in traces):
         message = "steps were timed under the profiler, which slows down small operators: a run without it is faster"
         found.append(Note("profiled", message))

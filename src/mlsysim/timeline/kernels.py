@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlsysim.timeline.account import Question
 
 _TILE = re.compile(r"(?<![0-9])(\d{2,3})x(\d{2,3})(?:x\d{1,3})?(?![0-9])")
-_TF32 = re.compile("tf32", re.IGNORECASE)
+_TF32 = re.compile("tf32|s1688gemm", re.IGNORECASE)
 _TILES = (16, 512)
 """Sizes that a tile of a matrix product may have."""
 
@@ -85,6 +85,15 @@ class Kernels(NamedTuple):
     own: Integers
 
 
+class Split(NamedTuple):
+    """What is known of the FLOPs of kernels: of each step, the share of the time of products that they tell, and by how
+    much they exceed what the peak allows in that time, as a share of it."""
+
+    flops: list[float]
+    told: float
+    beyond: float
+
+
 class _Known(NamedTuple):
     """What is known of each of some kernels, in columns: least times [ns], FLOPs, and shares lost."""
 
@@ -96,41 +105,58 @@ class _Known(NamedTuple):
     warps: npt.NDArray[np.float64]
 
 
-def split(
-    kernels: Kernels, spans: Spans, times: list[Counter[Booking]], question: Question, trace: Trace
-) -> tuple[list[float], float]:
-    """Book the time of kernels; return the FLOPs of each step, and the share of the time of products that they tell.
+def split(kernels: Kernels, spans: Spans, times: list[Counter[Booking]], question: Question, trace: Trace) -> Split:
+    """Book the time of kernels; return what is known of their FLOPs.
 
     Raises
     ------
     ImpossibleMeasurement
-        The FLOPs that are given take longer at the peak than anything was computed.
+        The FLOPs that are given take longer at the peak than anything was computed, in all steps together.
     """
     known = _known(kernels, spans, question, trace)
     kinds = spans.activity[kernels.which].astype(np.int64)
     math = np.isin(kinds, [*map(int, MATH)])
-    flops, time_of_products, time_told = [], 0, 0
+    whole = _given(kernels, question, len(times))
+    flops = []
     for at, booked in enumerate(times):
         here = np.flatnonzero(kernels.step == at)
         own, products = kernels.own[here], math[here]
         columns = _Known(*(column[here] for column in known))
-        if question.flops is None:
+        if whole is None:
             ceiling = np.minimum(own, columns.compute).astype(np.int64)
             flops.append(float(columns.flops.sum()))
-            sized = columns.flops > 0
+            sized = products & (columns.flops > 0)
         else:
-            ceiling = _shared(question, own, products, columns.compute)
-            flops.append(question.flops)
-            sized = np.ones(len(here), bool)
-        _book(booked, own, kinds[here], ceiling, columns, sized & products)
+            ceiling = _shared(min(whole, int(own.sum())), own, products, columns.compute)
+            flops.append(question.flops or 0.0)
+            sized = products
+        _book(booked, own, kinds[here], ceiling, columns, sized)
         unknown = products & ~sized & (kinds[here] == Activity.MATRIX)
-        time_of_products += int(own[products].sum())
-        time_told += int(own[products & sized].sum())
-        if unknown.any():
-            moved = min(int(own[unknown].sum()), booked[BOOKED[Activity.MATRIX]])
-            booked[BOOKED[Activity.MATRIX]] -= moved
-            booked[UNKNOWN_SIZE] += moved
-    return flops, time_told / time_of_products if time_of_products else 0.0
+        moved = min(int(own[unknown].sum()), booked[BOOKED[Activity.MATRIX]])
+        booked[BOOKED[Activity.MATRIX]] -= moved
+        booked[UNKNOWN_SIZE] += moved
+    return Split(flops, *_shares(kernels, known, math, whole is not None))
+
+
+def _given(kernels: Kernels, question: Question, steps: int) -> int | None:
+    """Return how long the FLOPs of a step that are given take at the peak [ns]; None where none are."""
+    if question.flops is None or question.hardware is None:
+        return None
+    whole = round(question.flops / question.hardware.peak(question.precision).value * 1e9)
+    computed = int(kernels.own.sum())
+    if whole * steps > computed:
+        raise ImpossibleMeasurement(whole * steps / max(computed, 1), 1.0, ())
+    return whole
+
+
+def _shares(kernels: Kernels, known: _Known, math: npt.NDArray[np.bool_], given: bool) -> tuple[float, float]:
+    """Return of the time of products the share whose FLOPs are known, and by how much these exceed the peak."""
+    own = kernels.own[math]
+    time = int(own.sum())
+    if not time or given:
+        return float(given), 0.0
+    told = int(own[known.flops[math] > 0].sum())
+    return told / time, float(np.maximum(known.compute[math] - own, 0.0).sum()) / time
 
 
 def _book(
@@ -182,19 +208,12 @@ def _known(kernels: Kernels, spans: Spans, question: Question, trace: Trace) -> 
     return _Known(*table.T)
 
 
-def _shared(
-    question: Question, own: Integers, products: npt.NDArray[np.bool_], compute: npt.NDArray[np.float64]
-) -> Integers:
-    """Return what of each kernel is at the ceiling where the FLOPs of the step are given.
+def _shared(whole: int, own: Integers, products: npt.NDArray[np.bool_], compute: npt.NDArray[np.float64]) -> Integers:
+    """Return what of each kernel is at the ceiling where that of the step is given [ns], at most all of them.
 
-    They are shared out by what the operators say, where they say it of all products, else by time; what does not fit
-    goes to products that have room, then to all that computes.
+    It is shared out by what the operators say, where they say it of all products, else by time; what does not fit goes
+    to products that have room, then to all that computes.
     """
-    if question.hardware is None or not question.flops:
-        return np.zeros(len(own), np.int64)
-    whole = round(question.flops / question.hardware.peak(question.precision).value * 1e9)
-    if whole > own.sum():
-        raise ImpossibleMeasurement(whole / max(int(own.sum()), 1), 1.0, ())
     told = bool((compute[products] > 0).all())
     found = np.zeros(len(own), np.int64)
     for wanted in (np.where(products, compute if told else own, 0.0), np.where(products, own - found, 0), own - found):

@@ -85,6 +85,11 @@ FORMATS = (
 """Every known format in the order in which they are tried."""
 
 
+def is_trace(source: Source) -> bool:
+    """Return whether a file is in a known format."""
+    return any(known.recognises(source) for known in FORMATS)
+
+
 def recognised(source: Source) -> Format:
     """Return the format of a trace.
 
