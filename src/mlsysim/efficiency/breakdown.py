@@ -65,6 +65,8 @@ class NotVisible(NamedTuple):
 class WhatIf(NamedTuple):
     """What a change would buy: the time that is saved, the new time [s], and the new eta where eta is known.
 
+    ``key`` is that of the remedy, empty where a cause is thought away.
+
     The ends of the intervals are what usually remains of a cause after such a change, and beyond that the 90 % interval
     of the mean step.
     """
@@ -77,6 +79,7 @@ class WhatIf(NamedTuple):
     time_s: Interval
     eta: Interval | None
     source: str
+    key: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -92,7 +95,7 @@ class Breakdown:
     are not known); ``causes`` sum to ``measured_s``. ``source`` is a key of
     :data:`mlsysim.efficiency.factors.SOURCES`. ``purpose`` (``training``, ``serving`` or ``any``) and ``runs_on``
     (``gpu``, ``pytorch``, beside ``any``) choose the remedies that apply. ``about`` says what was explained, ``lines``
-    what more there is to say.
+    what more there is to say; ``no_ideal`` why the ideal is not known, where there is more to say of it.
     """
 
     about: str
@@ -108,6 +111,7 @@ class Breakdown:
     runs_on: frozenset[str] = frozenset({"any", "gpu", "pytorch"})
     facts: Mapping[str, Any] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
+    no_ideal: str = ""
     notes: tuple[Note, ...] = ()
 
     @property
@@ -135,9 +139,9 @@ class Breakdown:
         best = max((w.saves_s.value for w in worth), default=0.0)
         worth = [w for w in worth if w.saves_s.value >= _WORTH_OF_BEST * best]
         worth.sort(key=lambda w: (w.effort, -w.saves_s.value))
-        first: dict[str, WhatIf] = {}
+        first: dict[tuple[str, str], WhatIf] = {}
         for w in worth:
-            first.setdefault(w.cause, w)
+            first.setdefault((w.cause, w.part), w)
         return tuple(first.values())[:SUGGESTED]
 
     def without(self, name: str) -> WhatIf:
@@ -180,7 +184,8 @@ class Breakdown:
         seconds = self.seconds(remedy.cause, remedy.part)
         least, most = (seconds * (1.0 - share) for share in (remedy.remains_high, remedy.remains_low))
         saved = Interval((least + most) / 2.0, least, most)
-        return self._saved(remedy.action, remedy.cause, remedy.part, remedy.effort, saved, remedy.source)
+        found = self._saved(remedy.action, remedy.cause, remedy.part, remedy.effort, saved, remedy.source)
+        return found._replace(key=remedy.key)
 
     def _saved(self, what: str, cause: str, part: str, effort: int, saved: Interval, source: str) -> WhatIf:
         wide = NORMAL_90 * self._error(cause, saved.value)

@@ -12,7 +12,7 @@ EFFORT = {
     1: "a flag or an environment variable",
     2: "some lines of code",
     3: "another implementation or layout",
-    4: "other hardware",
+    4: "other hardware, or another model",
 }
 """What a remedy takes, cheapest first."""
 

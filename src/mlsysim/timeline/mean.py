@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from mlsysim.efficiency.breakdown import Breakdown, NotVisible, StepTime, hidden, ordered
+from mlsysim.efficiency.factors import visible
 from mlsysim.errors import InvalidValue
 from mlsysim.results import Note
 from mlsysim.timeline.account import Account, Step, Times
@@ -95,15 +96,15 @@ def of_accounts(
         purpose=purpose,
         runs_on=frozenset({"any", *_RUNS_ON.get(traces[0].source, ())} | ({"gpu"} if traces[0].on_device else set())),
         facts={**facts, "flops": flops / len(every)},
-        lines=_communication(every, times),
+        lines=_communication(every, times, traces[0].source == "timers"),
         notes=(*notes, *_long(by_step)),
     )
 
 
-def _communication(steps: Sequence[Step], times: Times) -> tuple[str, ...]:
-    """Say how much of communication is hidden behind what computes."""
+def _communication(steps: Sequence[Step], times: Times, timed: bool) -> tuple[str, ...]:
+    """Say how much of communication is hidden behind what computes; what was ``timed`` has no place in time."""
     moving = sum(step.moving for step in steps)
-    if not moving:
+    if not moving or timed:
         return ()
     exposed = sum(ns for booking, ns in times.items() if booking.cause == "communication")
     beside = 1.0 - exposed / moving
@@ -131,12 +132,15 @@ def _number(one: Account, place: int) -> int:
 
 
 def _unmarked(traces: Sequence[Trace]) -> list[NotVisible]:
-    """Return what these traces could tell and do not, since nothing of it is marked."""
-    return [
-        NotVisible(name, why)
-        for name, (kind, why) in _UNMARKED.items()
-        if not any((trace.host.activity == kind).any() for trace in traces)
-    ]
+    """Return what traces of this kind could tell and these do not, since nothing of it is marked."""
+    source = traces[0].source
+    found = []
+    for name, (kind, why) in _UNMARKED.items():
+        told = visible(source)[name]
+        if told.kind != "unattributed" and not any((trace.host.activity == kind).any() for trace in traces):
+            how = why if source.startswith("pytorch") else f"nothing of it is marked; it would be by {told.how}"
+            found.append(NotVisible(name, how))
+    return found
 
 
 def _long(steps: Sequence[StepTime]) -> list[Note]:
