@@ -52,7 +52,7 @@ def test_a_step_with_one_cause_after_another(line: Timeline, tmp_path: Path) -> 
         "framework/dispatch": 10 * US,
         "kernel_launch/calls": (10 + 10) * US,  # from the call to the start of the first and the third kernel
         "kernel_launch/gaps": 1 * US,  # the second was queued before the first ended
-        "compute/products of unknown size": 100 * US,
+        "compute/matrix products, ceiling not known": 100 * US,
         "memory_bound/elementwise": (20 + 50) * US,
         "synchronisation/waiting": 49 * US,  # from the end of the second kernel to the end of the wait
         "communication/transfer": 50 * US,  # what no kernel hides
@@ -127,7 +127,7 @@ def test_backward_is_launched_by_another_thread_and_the_main_one_still_tells(lin
     line.event("cpu_op", "aten::mm", 50 * US, 60 * US, tid=AUTOGRAD)
     line.kernel(GEMM, 60 * US, 100 * US, called=55 * US, thread=AUTOGRAD)
     assert told(accounted(line, tmp_path)) == {
-        "compute/products of unknown size": 50 * US,
+        "compute/matrix products, ceiling not known": 50 * US,
         "synchronisation/waiting": 30 * US,
         "framework/python": 10 * US,
         "framework/dispatch": 5 * US,

@@ -13,7 +13,8 @@ from tests.timeline.timelines import ADD, ALL_REDUCE, FLASH, GEMM, Timeline
 from mlsysim.efficiency.breakdown import Breakdown, compared
 from mlsysim.errors import ImpossibleMeasurement, InvalidValue, UnknownName
 from mlsysim.hardware import Hardware
-from mlsysim.timeline.explain import explain, runs
+from mlsysim.timeline.explain import explain
+from mlsysim.timeline.runs import apart
 
 US = 1000
 
@@ -99,13 +100,13 @@ def test_clocks_that_are_apart_are_told_and_change_no_cause(tmp_path: Path) -> N
 def test_two_files_are_two_runs_and_two_ranks_are_one(tmp_path: Path) -> None:
     before = gpu_line().write(tmp_path / "a.json")
     after = gpu_line(late=50 * US).write(tmp_path / "b.json")
-    one, other = (run() for run in runs([before, after]))
+    one, other = (explain(run) for run in apart([before, after]))
     change = compared(one, other)
     assert sum(c.change_s for c in change.changes) == pytest.approx(change.change_s, abs=1e-12)
     assert {c.name: round(c.change_s * 1e6) for c in change.changes if c.change_s}["communication"] == -50
     ranks = [gpu_line(rank=r, world=2).write(tmp_path / f"r{r}.json") for r in (0, 1)]
-    assert len(runs(ranks)) == 1
-    with pytest.raises(InvalidValue, match="both are of rank 0"):
+    assert len(apart(ranks)) == 1
+    with pytest.raises(InvalidValue, match="these are of rank 0"):
         explain([ranks[0], gpu_line(rank=0, world=2).write(tmp_path / "again.json")])
 
 
@@ -177,11 +178,11 @@ def _broken(line: Timeline, change: dict[str, Any] | None = None, drop: str = ""
 @pytest.mark.parametrize(
     ("change", "drop", "words"),
     [
-        (None, "dur", "1 events without a duration"),
-        (None, "ts", "1 events without a time stamp"),
-        ({"ts": -5.0}, "", "1 events with a negative time stamp"),
-        ({"dur": -1.0}, "", "1 events with a negative duration"),
-        ({"ts": "soon"}, "", "1 events without a time stamp"),
+        (None, "dur", "1 event without a duration"),
+        (None, "ts", "1 event without a time stamp"),
+        ({"ts": -5.0}, "", "1 event with a negative time stamp"),
+        ({"dur": -1.0}, "", "1 event with a negative duration"),
+        ({"ts": "soon"}, "", "1 event without a time stamp"),
     ],
 )
 def test_an_event_that_cannot_be_is_left_out_and_counted(

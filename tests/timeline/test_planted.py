@@ -61,7 +61,7 @@ def test_no_other_cause_takes_what_was_planted(name: str) -> None:
     plain = (PLANTED[name].get("plain") or ["plain.json.gz"])[0].removesuffix(".json.gz")
     noise = 4.0 if plain == "plain" else 1.0  # the plain run has matrix products of 20 ms on a busy machine
     for change in compared(broken(plain), broken(name)).changes:
-        if change.name not in {PLANTED[name]["cause"], "unattributed"}:
+        if change.name not in {PLANTED[name]["cause"], "compute"}:  # matrix products vary with the machine
             assert abs(change.change_s) * 1e3 <= WITHIN * planted_ms(name) + noise, change
 
 
@@ -69,7 +69,7 @@ def test_a_collection_that_nothing_marks_is_said_not_to_be_visible_and_not_guess
     found = broken("garbage_collection")
     assert found.seconds("garbage_collection") == 0.0
     assert "garbage_collection" in {n.name for n in found.not_visible}
-    idle = [step.causes["unattributed"] for step in found.steps]
+    idle = [step.causes.get("unattributed", 0.0) for step in found.steps]
     planted = [(ns or 0) * 1e-9 for ns in PLANTED["garbage_collection"]["planted_ns"]]
     assert mean(idle) >= mean(planted)
 
@@ -82,7 +82,7 @@ def test_a_late_rank_makes_the_other_wait() -> None:
     assert found_ms("straggler", "communication", "skew") == pytest.approx(mean(skews) / 2, rel=WITHIN)
     assert found_ms("straggler", "communication", "skew") == pytest.approx(planted_ms("straggler") / 2, rel=WITHIN)
     assert waited.causes["communication"] - late.causes["communication"] == pytest.approx(mean(skews) / 1e3, rel=WITHIN)
-    assert late.causes["unattributed"] - waited.causes["unattributed"] == pytest.approx(0.0402, rel=WITHIN)
+    assert late.causes["unattributed"] - waited.causes.get("unattributed", 0.0) == pytest.approx(0.0402, rel=WITHIN)
 
 
 def test_a_late_rank_is_found_beside_gradients_that_are_reduced_in_buckets() -> None:

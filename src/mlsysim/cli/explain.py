@@ -54,10 +54,11 @@ def command(
     from mlsysim.efficiency.breakdown import Comparison
     from mlsysim.report.breakdowns import breakdown_table, comparison_table, part_data, what_ifs_table
     from mlsysim.report.tables import emit
-    from mlsysim.timeline.explain import runs
+    from mlsysim.timeline.explain import explain
+    from mlsysim.timeline.runs import apart
 
     with _progress() as progress:
-        found = [one(skip=skip, progress=progress, **question) for one in runs(traces)]
+        found = [explain(one, skip=skip, progress=progress, **question) for one in apart(traces)]
     answer = _answer(found)
     what_ifs = [found[-1].without(name) for name in without] + [found[-1].tried(key) for key in tried]
     if plot:

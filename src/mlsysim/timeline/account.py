@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,14 +57,17 @@ class Step:
 class Account(NamedTuple):
     """The steps of one rank, and what must be said of them.
 
-    ``told`` is the share of the time of products whose FLOPs are known, 1 where they are given from outside; ``beyond``
-    by which share of that time they exceed the peak.
+    ``counted`` are the FLOPs of a step that sizes of operands tell, ``told`` the share of the time of products of which
+    they tell it, ``beyond`` by which share of that time they exceed the peak; ``without_peak`` holds the precisions of
+    operands in which the device has none.
     """
 
     rank: int | None
     steps: tuple[Step, ...]
+    counted: float
     told: float
     beyond: float
+    without_peak: frozenset[str]
     notes: tuple[Note, ...]
 
 
@@ -91,7 +95,25 @@ def account(trace: Trace, question: Question, skew: Integers | None = None) -> A
     done = split(kernels, spans, times, question, trace)
     length, moving = (steps.end - steps.start).tolist(), _moving(spans, steps)
     found = tuple(map(Step, steps.index, length, times, done.flops, moving))
-    return Account(trace.rank, found, done.told, done.beyond, (*trace.notes, *steps.notes))
+    return Account(
+        trace.rank, found, done.counted, done.told, done.beyond, done.without_peak, (*trace.notes, *steps.notes)
+    )
+
+
+def joined(accounts: Sequence[Account]) -> Account:
+    """Return the accounts of one rank in several traces as one."""
+    first = accounts[0]
+    if len(accounts) == 1:
+        return first
+    return Account(
+        first.rank,
+        tuple(sorted((step for one in accounts for step in one.steps), key=lambda step: step.index)),
+        sum(one.counted for one in accounts) / len(accounts),
+        min(one.told for one in accounts),
+        max(one.beyond for one in accounts),
+        first.without_peak.union(*(one.without_peak for one in accounts)),
+        tuple(note for one in accounts for note in one.notes),
+    )
 
 
 def _painted(

@@ -2,7 +2,8 @@
 
 The patterns are a table, ``data/activities.tsv``: the first that matches the name of a span, among those of its place
 (``kernel`` and ``hlo`` on a device, ``operator``, ``call``, ``system``, ``host``, ``mark`` and ``python`` on the host),
-says what it is.
+says what it is. ``{base}`` in a pattern stands for the beginning of a name, up to its template arguments and
+parameters: those name much that a kernel is not.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ class Activity(IntEnum):
     SOFTMAX = 16
     EMBEDDING = 17
     OPTIMIZER = 18
-    COPY = 19
-    FUSED = 20
-    OTHER = 21
-    PASSES = 22
-    HIDDEN = 23
+    RECURRENCE = 19
+    COPY = 20
+    FUSED = 21
+    OTHER = 22
+    PASSES = 23
+    HIDDEN = 24
     TRANSFER = 30
     SKEW = 31
     EXCHANGE = 32
@@ -42,6 +44,7 @@ class Activity(IntEnum):
     DOWNLOAD = 34
     WAITING = 40
     PREEMPTED = 41
+    BLOCKED = 54
     ALLOCATING = 42
     DRIVER = 43
     PROFILING = 44
@@ -78,9 +81,10 @@ BOOKED = {
     Activity.SOFTMAX: Booking("attention", "scores written out"),
     Activity.EMBEDDING: Booking("memory_bound", "embedding"),
     Activity.OPTIMIZER: Booking("memory_bound", "optimizer"),
+    Activity.RECURRENCE: Booking("memory_bound", "state-space scans"),
     Activity.COPY: Booking("memory_bound", "copies"),
     Activity.FUSED: Booking("memory_bound", "loops of a compiler"),
-    Activity.OTHER: Booking("unattributed", "kernels of unknown kind", "unattributed"),
+    Activity.OTHER: Booking("unattributed", "work of unknown kind", "unattributed"),
     Activity.PASSES: Booking("unattributed", "forward and backward passes", "unattributed"),
     Activity.HIDDEN: Booking("unattributed", "device not recorded", "unattributed"),
     Activity.TRANSFER: Booking("communication", "transfer"),
@@ -101,6 +105,7 @@ BOOKED = {
     Activity.QUEUED: Booking("unattributed", "queued work that did not start", "unattributed"),
     Activity.IDLE: Booking("unattributed", "host outside operators, unmarked", "unattributed"),
     Activity.UNRECORDED: Booking("unattributed", "host not recorded", "unattributed"),
+    Activity.BLOCKED: Booking("unattributed", "host asleep or in files", "unattributed"),
     Activity.UNTIMED: Booking("unattributed", "outside the timers", "unattributed"),
 }
 """What the time of an activity is booked as, beyond what of it is at the ceiling."""
@@ -111,13 +116,18 @@ MATH = frozenset({Activity.SCORES, Activity.ATTENTION, Activity.MATRIX})
 ON_WAY = frozenset({Activity.TRANSFER, Activity.SKEW, Activity.EXCHANGE, Activity.UPLOAD, Activity.DOWNLOAD})
 """What moves data between devices, or to and from the host."""
 
+_BASE = r"^(?:\(anon|<unn|[^(<])*"
+"""``{base}``, across a namespace without a name as PyTorch and as Nsight write it."""
+
 
 @cache
 def _patterns(place: str) -> tuple[tuple[re.Pattern[str], Activity], ...]:
     """Return the patterns of a place, which ignore case."""
     rows = read_table("mlsysim.timeline", "activities.tsv")
     return tuple(
-        (re.compile(r["pattern"], re.IGNORECASE), Activity[r["activity"].upper()]) for r in rows if r["place"] == place
+        (re.compile(r["pattern"].replace("{base}", _BASE), re.IGNORECASE), Activity[r["activity"].upper()])
+        for r in rows
+        if r["place"] == place
     )
 
 
@@ -125,7 +135,7 @@ def _patterns(place: str) -> tuple[tuple[re.Pattern[str], Activity], ...]:
 def activity(place: str, name: str) -> Activity:
     """Return what a span is, by where it is found and by its name.
 
-    What no pattern knows is OTHER on a device, DISPATCH among operators, DRIVER among calls of a GPU's runtime, PYTHON
+    What no pattern knows is OTHER on a device and among operators, DRIVER among calls of a GPU's runtime, PYTHON
     among functions and calls of the operating system, IGNORED elsewhere.
     """
     for pattern, found in _patterns(place):
@@ -137,7 +147,7 @@ def activity(place: str, name: str) -> Activity:
 _UNKNOWN = {
     "kernel": Activity.OTHER,
     "hlo": Activity.OTHER,
-    "operator": Activity.DISPATCH,
+    "operator": Activity.OTHER,
     "call": Activity.DRIVER,
     "system": Activity.PYTHON,
     "host": Activity.IGNORED,

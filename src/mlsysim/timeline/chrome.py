@@ -66,6 +66,7 @@ class Events(Generic[Args]):
         self._type: Any = Event[args]  # type: ignore[valid-type]  # msgspec reads it when it decodes
         self._exact: Any = _Exact[args]  # type: ignore[valid-type]
         self._decode = _decoder(self._type)
+        self._one = msgspec.json.Decoder(self._type)
         self._looked = False
 
     def __iter__(self) -> Iterator[list[Event[Args]]]:
@@ -165,8 +166,8 @@ class Events(Generic[Args]):
                 return batch, words[at + 1 :].encode()
             try:
                 value, at = _DECODER.raw_decode(words, at)
-                batch.append(msgspec.convert(value, self._type, strict=False))
-            except msgspec.ValidationError:
+                batch.append(self._one.decode(msgspec.json.encode(value)))
+            except msgspec.DecodeError:
                 self.broken += 1
             except (ValueError, RecursionError):
                 following = _NEXT.search(words, at + 1)

@@ -72,7 +72,8 @@ def precision_of(cost: Cost, name: str) -> str:
 
 
 AT_CEILING = Booking("compute", "at the ceiling", "derived")
-UNKNOWN_SIZE = Booking("compute", "products of unknown size")
+UNKNOWN_CEILING = Booking("compute", "matrix products, ceiling not known")
+UNKNOWN_SIZE = Booking("unattributed", "matrix products of unknown size", "unattributed")
 OPERANDS = Booking("memory_bound", "operands of products", "derived")
 TILES, WAVES, WARPS = (Booking("occupancy", part, "derived") for part in ("tiles", "waves", "warps"))
 
@@ -86,12 +87,18 @@ class Kernels(NamedTuple):
 
 
 class Split(NamedTuple):
-    """What is known of the FLOPs of kernels: of each step, the share of the time of products that they tell, and by how
-    much they exceed what the peak allows in that time, as a share of it."""
+    """What is known of the FLOPs of kernels.
+
+    ``flops`` are those of each step, ``counted`` those that sizes of operands tell; ``told`` is the share of the time
+    of products of which they tell it, ``beyond`` by which share of that time they exceed what the peak allows;
+    ``without_peak`` holds the precisions of operands in which the device has none.
+    """
 
     flops: list[float]
+    counted: float
     told: float
     beyond: float
+    without_peak: frozenset[str]
 
 
 class _Known(NamedTuple):
@@ -113,10 +120,11 @@ def split(kernels: Kernels, spans: Spans, times: list[Counter[Booking]], questio
     ImpossibleMeasurement
         The FLOPs that are given take longer at the peak than anything was computed, in all steps together.
     """
-    known = _known(kernels, spans, question, trace)
+    known, without_peak = _known(kernels, spans, question, trace)
     kinds = spans.activity[kernels.which].astype(np.int64)
     math = np.isin(kinds, [*map(int, MATH)])
     whole = _given(kernels, question, len(times))
+    ideal = whole is not None or bool((known.compute[math] > 0).any())
     flops = []
     for at, booked in enumerate(times):
         here = np.flatnonzero(kernels.step == at)
@@ -125,17 +133,19 @@ def split(kernels: Kernels, spans: Spans, times: list[Counter[Booking]], questio
         if whole is None:
             ceiling = np.minimum(own, columns.compute).astype(np.int64)
             flops.append(float(columns.flops.sum()))
-            sized = products & (columns.flops > 0)
+            sized = products & (columns.compute > 0)
         else:
             ceiling = _shared(min(whole, int(own.sum())), own, products, columns.compute)
             flops.append(question.flops or 0.0)
             sized = products
         _book(booked, own, kinds[here], ceiling, columns, sized)
-        unknown = products & ~sized & (kinds[here] == Activity.MATRIX)
-        moved = min(int(own[unknown].sum()), booked[BOOKED[Activity.MATRIX]])
+        unsized = (kinds[here] == Activity.MATRIX) & ~(sized & ideal)
+        moved = min(int(own[unsized].sum()), booked[BOOKED[Activity.MATRIX]])
         booked[BOOKED[Activity.MATRIX]] -= moved
-        booked[UNKNOWN_SIZE] += moved
-    return Split(flops, *_shares(kernels, known, math, whole is not None))
+        booked[UNKNOWN_SIZE if ideal else UNKNOWN_CEILING] += moved
+    return Split(
+        flops, float(known.flops.sum()) / len(times), *_shares(kernels, known, math, whole is not None), without_peak
+    )
 
 
 def _given(kernels: Kernels, question: Question, steps: int) -> int | None:
@@ -152,11 +162,9 @@ def _given(kernels: Kernels, question: Question, steps: int) -> int | None:
 def _shares(kernels: Kernels, known: _Known, math: npt.NDArray[np.bool_], given: bool) -> tuple[float, float]:
     """Return of the time of products the share whose FLOPs are known, and by how much these exceed the peak."""
     own = kernels.own[math]
-    time = int(own.sum())
-    if not time or given:
-        return float(given), 0.0
+    time = max(int(own.sum()), 1)
     told = int(own[known.flops[math] > 0].sum())
-    return told / time, float(np.maximum(known.compute[math] - own, 0.0).sum()) / time
+    return told / time, 0.0 if given else float(np.maximum(known.compute[math] - own, 0.0).sum()) / time
 
 
 def _book(
@@ -187,25 +195,30 @@ def _book(
             booked[BOOKED[Activity(int(kind))]] += total
 
 
-def _known(kernels: Kernels, spans: Spans, question: Question, trace: Trace) -> _Known:
-    """Return what is known of kernels: each combination of name, launch and operator is looked at once."""
+def _known(kernels: Kernels, spans: Spans, question: Question, trace: Trace) -> tuple[_Known, frozenset[str]]:
+    """Return what is known of kernels, and the precisions without a peak.
+
+    Each combination of name, launch and operator is looked at once.
+    """
     which = kernels.which
     columns = np.stack([spans.name[which], spans.shape[which], spans.work[which], spans.activity[which]])
     different, at = np.unique(columns, axis=1, return_inverse=True)
     device = question.hardware
     bandwidth = device.bandwidth.value if device and device.bandwidth else 0.0
-    rows = []
+    rows, without_peak = [], set()
     for name, shape, work, kind in different.T:
         operator = spans.works[work]
         done = cost(operator) if hasattr(operator, "dims") else NOTHING
         lost = losses(spans.names[name], spans.shapes[shape], int(kind), done, trace.accelerator, bandwidth)
         precision = precision_of(done, spans.names[name]) or question.precision
         peak = device.peak(precision).value if device and precision and device.supports(precision) else 0.0
+        if done.flops and device and not peak:
+            without_peak.add(precision or "an unknown precision")
         compute = done.flops / peak * 1e9 if peak else 0.0
         memory = done.traffic_bytes / bandwidth * 1e9 if bandwidth else 0.0
-        rows.append((compute, memory, done.flops if compute or not device else 0.0, *lost))
+        rows.append((compute, memory, done.flops, *lost))
     table = np.array(rows, float).reshape(-1, 6)[at.ravel()]
-    return _Known(*table.T)
+    return _Known(*table.T), frozenset(without_peak)
 
 
 def _shared(whole: int, own: Integers, products: npt.NDArray[np.bool_], compute: npt.NDArray[np.float64]) -> Integers:
