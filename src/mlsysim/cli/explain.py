@@ -57,6 +57,10 @@ def command(
     from mlsysim.timeline.explain import explain
     from mlsysim.timeline.runs import apart
 
+    if plot:
+        from mlsysim.report.figures import check
+
+        check(plot, also=".html")
     with _progress() as progress:
         found = [explain(one, skip=skip, progress=progress, **question) for one in apart(traces)]
     answer = _answer(found)

@@ -94,8 +94,8 @@ class Breakdown:
     ``measured_s`` is the time of a step, ``ideal_s`` that of its FLOPs at the peak (None where the FLOPs or the peak
     are not known); ``causes`` sum to ``measured_s``. ``source`` is a key of
     :data:`mlsysim.efficiency.factors.SOURCES`. ``purpose`` (``training``, ``serving`` or ``any``) and ``runs_on``
-    (``gpu``, ``pytorch``, beside ``any``) choose the remedies that apply. ``about`` says what was explained, ``lines``
-    what more there is to say; ``no_ideal`` why the ideal is not known, where there is more to say of it.
+    (``gpu``, ``pytorch``, ``eager``, beside ``any``) choose the remedies that apply. ``about`` says what was explained,
+    ``lines`` what more there is to say; ``no_ideal`` why the ideal is not known, where there is more to say of it.
     """
 
     about: str
@@ -108,7 +108,7 @@ class Breakdown:
     ranks: tuple[StepTime, ...] = ()
     devices: int = 1
     purpose: str = "any"
-    runs_on: frozenset[str] = frozenset({"any", "gpu", "pytorch"})
+    runs_on: frozenset[str] = frozenset({"any", "gpu", "pytorch", "eager"})
     facts: Mapping[str, Any] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
     no_ideal: str = ""

@@ -22,7 +22,8 @@ class Remedy(NamedTuple):
 
     ``part`` is empty where all of the cause is meant; ``effort`` a key of :data:`EFFORT`; ``remains_low`` and
     ``remains_high`` lie in [0, 1]; ``applies`` is ``training``, ``serving`` or ``any``; ``on`` what it needs: ``gpu``,
-    ``pytorch``, ``pytorch-gpu`` or ``any``; ``source`` where the shares were read, with the date, or ``recalled``.
+    ``pytorch``, ``eager`` (code that is not compiled), several joined by ``-``, or ``any``; ``source`` where the shares
+    were read, with the date, or ``recalled``.
     """
 
     key: str

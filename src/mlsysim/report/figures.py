@@ -58,15 +58,35 @@ def write(figure: Any, path: str | Path, also: str = "") -> None:
     import matplotlib.pyplot as plt
 
     path = Path(path)
-    kind = path.suffix.removeprefix(".").lower()
     try:
-        if kind not in figure.canvas.get_supported_filetypes():
-            endings = [".png", ".svg", ".pdf", *([also] if also else [])]
-            known = f"{', '.join(endings[:-1])} or {endings[-1]}"
-            raise InvalidValue("plot", f"a file that ends with {known}", str(path))
-        put(path, rendered(figure, kind))
+        check(path, also)
+        put(path, rendered(figure, path.suffix.removeprefix(".").lower()))
     finally:
         plt.close(figure)
+
+
+def check(path: str | Path, also: str = "") -> None:
+    """Refuse a file that a figure cannot be written to, before anything is worked out for it.
+
+    ``also`` names an ending that the caller knows beside those of figures.
+
+    Raises
+    ------
+    MissingExtra, InvalidValue
+        matplotlib is not installed; it knows no such format; or there is no such folder.
+    """
+    path, endings_known = Path(path), [also]
+    if path.suffix.lower() != also:
+        pyplot("the plot")
+        from matplotlib.backend_bases import FigureCanvasBase
+
+        endings_known += [f".{kind}" for kind in FigureCanvasBase.get_supported_filetypes()]
+    if path.suffix.lower() not in endings_known:
+        endings = [".png", ".svg", ".pdf", *([also] if also else [])]
+        known = f"{', '.join(endings[:-1])} or {endings[-1]}"
+        raise InvalidValue("plot", f"a file that ends with {known}", str(path))
+    if not path.absolute().parent.is_dir():
+        raise InvalidValue("plot", "in a folder that exists", str(path))
 
 
 def put(path: Path, content: bytes) -> None:

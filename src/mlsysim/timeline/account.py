@@ -23,6 +23,8 @@ from mlsysim.timeline.windows import Windows, windows
 
 Times = Counter[Booking]
 """Nanoseconds by what they are booked as."""
+_TOGETHER = Booking("communication", "transfer and waiting")
+"""What a collective takes where the other ranks are not known."""
 _MOST_MICRO_BATCHES = 32
 """Waits of a pipeline that are told one by one."""
 _WORK = tuple(sorted(WORK))
@@ -94,6 +96,9 @@ def account(trace: Trace, question: Question, skew: Integers | None = None) -> A
     kernels = _kernels(spans, segments.where(at_work), step[at_work])
     done = split(kernels, spans, times, question, trace)
     length, moving = (steps.end - steps.start).tolist(), _moving(spans, steps)
+    if skew is None and trace.world > 1:
+        for booked in times:
+            booked[_TOGETHER] = booked.pop(BOOKED[Activity.TRANSFER], 0)
     found = tuple(map(Step, steps.index, length, times, done.flops, moving))
     return Account(
         trace.rank, found, done.counted, done.told, done.beyond, done.without_peak, (*trace.notes, *steps.notes)

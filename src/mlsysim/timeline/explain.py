@@ -21,7 +21,7 @@ from mlsysim.timeline.ranks import skews
 from mlsysim.timeline.runs import Progress, files, of_one_run, read
 from mlsysim.timeline.trace import Trace
 from mlsysim.timeline.unseen import seen
-from mlsysim.units import si, whole
+from mlsysim.units import si
 
 
 def explain(
@@ -79,7 +79,7 @@ def broken_down(
     """
     first = ranks[0][0]
     device, notes = device_of(first, hardware)
-    skipped = skip if skip == 0 else whole(skip, "skip")
+    skipped = _skipped(skip)
     asked, scenario = _asked(ranks, device, model, question)
     shown = [[seen(trace, device) for trace in same] for same in ranks]
     traces = [trace for same in shown for trace in same]
@@ -144,6 +144,13 @@ def device_of(trace: Trace, hardware: object) -> tuple[HardwareSpec | None, list
         return named, [Note("device-of-trace", f"the trace was taken on {title}: {named.name}")]
     unknown = f"the trace names {title!r}, which is not in the registry" if title else "the trace does not name one"
     return None, [Note("device-unknown", f"no device is known, so that the ideal is not: {unknown}; state hardware")]
+
+
+def _skipped(skip: Any) -> int:
+    """Return how many steps are left out, checked."""
+    if isinstance(skip, bool) or not isinstance(skip, int) or skip < 0:
+        raise InvalidValue("skip", "a whole number of at least 0", skip)
+    return skip
 
 
 def _asked(

@@ -19,12 +19,13 @@ from typing import Any
 import msgspec
 
 from mlsysim.calibration.logs.source import Source
+from mlsysim.results import Note
 from mlsysim.timeline.activity import MATH, WORK, Activity, activity
 from mlsysim.timeline.chrome import Event, Events, nanoseconds
 from mlsysim.timeline.nvtx import Ranges
 from mlsysim.timeline.operands import Operands
 from mlsysim.timeline.spans import NO_LINK, SpanRows
-from mlsysim.timeline.trace import Accelerator, Collective, Launch, Mark, Operator, Trace, by_device
+from mlsysim.timeline.trace import BREAKS_OFF, Accelerator, Collective, Launch, Mark, Operator, Trace, by_device
 
 _STEP = re.compile(r"ProfilerStep#(\d{1,15})$")
 _UPDATE = "Optimizer.step#"
@@ -60,7 +61,7 @@ class _Reader:
     def __init__(self) -> None:
         self.device, self.host = SpanRows(), SpanRows()
         self.marks: list[tuple[Mark, Any]] = []
-        self.ranges, self.updates = Ranges(self.host), dict[Any, list[tuple[int, int]]]()
+        self.ranges, self.updates = Ranges(self.host), dict[Any, list[int]]()
         self.operands = Operands()
         self.left_out: Counter[str] = Counter()
         self.training = self.stacks = False
@@ -96,8 +97,8 @@ class _Reader:
         shape, work = None, None
         if kind in _COLLECTIVE:
             work = _collective(event, args)
-            if kind == Activity.TRANSFER and str(args.collective).lower() in {"send", "recv"}:
-                kind = Activity.EXCHANGE
+            if said := str(args.collective).lower():  # a kernel for sending and receiving does all-to-all, too
+                kind = Activity.EXCHANGE if said in {"send", "recv"} else Activity.TRANSFER
         elif args.grid is not None:
             shape = _launch(args)
         device = args.device if args.device is not None else event.pid
@@ -135,7 +136,7 @@ class _Reader:
         lane = (event.pid, event.tid)
         self.ranges.count(lane, event.name, start, end)
         if event.name.startswith(_UPDATE):
-            self.updates.setdefault(lane, []).append((start, end))
+            self.updates.setdefault((lane, event.name), []).append(end)
             self.training = True
         kind = activity("mark", event.name)
         if kind is not Activity.IGNORED:
@@ -153,21 +154,25 @@ class _Reader:
         if kind is not Activity.PYTHON:
             self.host.add(start, end, kind, (event.pid, event.tid), event.name)
 
-    def steps(self) -> tuple[Any, tuple[Mark, ...]]:
-        """Return the thread that marks the steps, and the marks.
+    def steps(self) -> tuple[Any, tuple[Mark, ...], tuple[Note, ...]]:
+        """Return the thread that marks the steps, the marks, and what is to be said of how they were found.
 
         Those of the profiler, else ranges that count up, else updates of an optimizer: between the ends of two of them
         lies a step, so that all but the first are known.
         """
         if self.marks:
             lane = min(self.marks)[1]
-            return lane, tuple(sorted(mark for mark, where in self.marks if where == lane))
+            return lane, tuple(sorted(mark for mark, where in self.marks if where == lane)), ()
         if counted := self.ranges.steps():
-            return counted[0].lane, counted[0].marks
-        for lane, updates in self.updates.items():
-            ends = sorted(end for _, end in updates)
-            return lane, tuple(Mark(i, a, b) for i, (a, b) in enumerate(pairwise(ends), 1))
-        return None, ()
+            text = f"ranges `{counted[0].word} N` are taken as the steps"
+            return counted[0].lane, counted[0].marks, (Note("steps-by-name", text),)
+        if not self.updates:
+            return None, (), ()
+        (lane, name), ends = max(self.updates.items(), key=lambda item: (len(item[1]), str(item[0])))
+        ends = sorted(ends)
+        marks = tuple(Mark(i, a, b) for i, (a, b) in enumerate(pairwise(ends), 1))
+        text = f"no step is marked: what lies between two ends of `{name}` is taken as one; prof.step() marks them"
+        return lane, marks, (Note("steps-by-update", text),)
 
 
 def read_all(source: Source, progress: Callable[[int], None] | None = None) -> tuple[Trace, ...]:
@@ -191,11 +196,11 @@ def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace
     if events.broken:
         reader.left_out["that break off or are no events"] += events.broken
     if source.cut or not events.whole:
-        reader.left_out["behind the place where the file breaks off"] += 1
+        reader.left_out[BREAKS_OFF] += 1
     world = about.get("distributedInfo")
     world = world if isinstance(world, dict) else {}
     rank = world.get("rank")
-    main, marks = reader.steps()
+    main, marks, notes = reader.steps()
     training, stacks, left_out = reader.training, reader.stacks, dict(reader.left_out)
     rows = [reader.host, reader.device]
     del reader  # rows are let go one after the other, each when it is sorted
@@ -213,7 +218,7 @@ def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace
         training,
         stacks,
         left_out,
-        (),
+        notes,
         str(source.path),
         _whole(about.get("baseTimeNanoseconds"), 0),
     )

@@ -96,7 +96,7 @@ def of_accounts(
         devices=max(traces[0].world, len(traces)),
         no_ideal=no_ideal,
         purpose=purpose,
-        runs_on=frozenset({"any", *_RUNS_ON.get(traces[0].source, ())} | ({"gpu"} if traces[0].on_device else set())),
+        runs_on=_runs_on(traces[0]),
         facts={**facts, "flops": flops / len(every)},
         lines=_communication(every, times, traces[0].source == "timers"),
         notes=(*notes, *_long(by_step)),
@@ -111,6 +111,13 @@ def _communication(steps: Sequence[Step], times: Times, timed: bool) -> tuple[st
     exposed = sum(ns for booking, ns in times.items() if booking.cause == "communication")
     beside = 1.0 - exposed / moving
     return (f"collectives run for {si(moving * NS / len(steps), 's')} a step, {beside:.0%} of it beside what computes",)
+
+
+def _runs_on(trace: Trace) -> frozenset[str]:
+    """Return what remedies may rest on in a run; see :class:`Breakdown`."""
+    compiled = (trace.host.activity == Activity.FUSED).any() or any("triton_" in name for name in trace.device.names)
+    known = {"any", *_RUNS_ON.get(trace.source, ())} | ({"gpu"} if trace.on_device else set())
+    return frozenset(known if compiled else known | {"eager"})
 
 
 def _total(steps: Sequence[Step]) -> Times:

@@ -24,7 +24,7 @@ from mlsysim.results import Note
 from mlsysim.timeline.activity import MATH, Activity, activity
 from mlsysim.timeline.chrome import Event, Events, nanoseconds
 from mlsysim.timeline.spans import NO_LINK, SpanRows
-from mlsysim.timeline.trace import Accelerator, Launch, Mark, Operator, Trace
+from mlsysim.timeline.trace import BREAKS_OFF, Accelerator, Launch, Mark, Operator, Trace
 
 NAME = "profile of ONNX Runtime"
 RUN = "model_run"
@@ -152,7 +152,7 @@ def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace
     if events.broken:
         reader.left_out["that break off or are no events"] += events.broken
     if source.cut or not events.whole:
-        reader.left_out["behind the place where the file breaks off"] += 1
+        reader.left_out[BREAKS_OFF] += 1
     main = max(reader.runs, key=lambda lane: len(reader.runs[lane]), default=None)
     marks = tuple(Mark(number, *run) for number, run in enumerate(sorted(reader.runs[main]))) if main else ()
     hidden = _hidden(reader)

@@ -22,6 +22,8 @@ from mlsysim.timeline.trace import Trace
 from mlsysim.timeline.windows import windows
 from mlsysim.units import si
 
+_KEEP_STEP = 0.05
+"""Share of a step by which the ends of one collective may shift from rank to rank; of one run it is a few percent."""
 CLOCKS_APART_NS = 1_000_000
 """Difference of two clocks that is told [ns]: less than a millisecond is how well hosts are commonly kept."""
 
@@ -46,6 +48,8 @@ def skews(traces: Sequence[Trace]) -> tuple[list[Integers | None], tuple[Note, .
     if not together:
         message = "the ranks have no collective in common: how long each waited for the others is not known"
         return [None] * len(traces), (Note("ranks-not-matched", message),)
+    if strange := _strange(traces, together):
+        return [None] * len(traces), strange
     late = [np.zeros(len(timeline(trace)), np.int64) for trace in traces]
     for found in together:
         length = {(n, place): _length(traces[n], place) for n, place in found}
@@ -75,16 +79,38 @@ def _length(trace: Trace, place: int) -> int:
     return int(spans.end[place] - spans.start[place])
 
 
-def _clocks(traces: Sequence[Trace], together: Sequence[Sequence[tuple[int, int]]]) -> tuple[Note, ...]:
-    """Say where the clock of a rank is far from that of the first."""
+def _offsets(traces: Sequence[Trace], together: Sequence[Sequence[tuple[int, int]]]) -> dict[int, list[int]]:
+    """Return for each rank how much later its collectives end than those of the first, by their clocks [ns]."""
     apart: dict[int, list[int]] = defaultdict(list)
     for found in together:
         ends = {n: int(timeline(traces[n]).end[place]) + traces[n].base_ns for n, place in found}
         if 0 in ends:
             for n, end in ends.items():
                 apart[n].append(end - ends[0])
+    return apart
+
+
+def _strange(traces: Sequence[Trace], together: Sequence[Sequence[tuple[int, int]]]) -> tuple[Note, ...]:
+    """Say where the collectives of a rank do not keep step with those of the first: they are of another run."""
+    steps = windows(traces[0])
+    usual = float(np.median(steps.end - steps.start))
+    for n, offsets in _offsets(traces, together).items():
+        middle = median(offsets)
+        spread = median(abs(offset - middle) for offset in offsets)
+        if spread > _KEEP_STEP * usual:
+            message = (
+                f"the collectives of {traces[n].path} do not end with those of {traces[0].path}: from one to the next"
+                f" they shift by {si(spread * 1e-9, 's')}. Are these ranks of one run? How long they waited for each"
+                " other is not told"
+            )
+            return (Note("ranks-not-matched", message),)
+    return ()
+
+
+def _clocks(traces: Sequence[Trace], together: Sequence[Sequence[tuple[int, int]]]) -> tuple[Note, ...]:
+    """Say where the clock of a rank is far from that of the first."""
     notes = []
-    for n, offsets in apart.items():
+    for n, offsets in _offsets(traces, together).items():
         offset = median(offsets)
         if abs(offset) >= CLOCKS_APART_NS:
             name = traces[n].rank if traces[n].rank is not None else traces[n].path

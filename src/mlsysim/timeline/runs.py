@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -26,10 +27,8 @@ def apart(given: Sequence[Path]) -> list[list[Path]]:
     Raises
     ------
     InvalidValue
-        Nothing is given; a file that cannot be read.
+        A file that cannot be read.
     """
-    if not given:
-        raise InvalidValue("trace", "a file or a folder", given)
     several = len(given) == 2 and (any(path.is_dir() for path in given) or not _ranks_of_one(given))
     return [[path] for path in given] if several else [list(given)]
 
@@ -49,13 +48,16 @@ def files(given: Sequence[Path]) -> tuple[list[Path], list[Note]]:
     InvalidValue
         A folder without traces.
     """
+    if not given:
+        raise InvalidValue("trace", "a file or a folder", given)
     found: list[Path] = []
     other: list[Path] = []
     for path in given:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(p for p in path.rglob("*") if p.is_file() and p.name.endswith(_ENDINGS))
+        named = sorted(p for p in path.rglob("*") if p.name.endswith(_ENDINGS))
+        inside = [p for p in named if os.access(p, os.R_OK) and p.is_file()]
         traces = [p for p in inside if is_trace(Source(p, "trace"))]
         if not traces:
             listed = f"of its {len(inside)} files that end so none is one" if inside else "no file ends so"

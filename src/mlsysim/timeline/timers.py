@@ -22,7 +22,7 @@ from mlsysim.registry import read_table
 from mlsysim.results import Note
 from mlsysim.timeline.activity import Activity
 from mlsysim.timeline.spans import SpanRows
-from mlsysim.timeline.trace import Mark, Trace
+from mlsysim.timeline.trace import BREAKS_OFF, Mark, Trace
 
 _ITERATION = re.compile(r"iteration\s+(\d+)\s*/\s*\d+.*?elapsed time per iteration \(ms\):\s*([\d.]+)")
 _ACROSS = re.compile(r"(?:\(min, max\) |max )time across ranks \(ms\):")
@@ -100,7 +100,7 @@ def read_all(source: Source, progress: Callable[[int], None] | None = None) -> t
         notes.append(Note("timers-overlap", message))
     empty = SpanRows().spans()
     training = not any(timer.name == "vllm" for step in steps for timer in step.timers)
-    left_out = {"behind the place where the file breaks off": 1} if source.cut else {}
+    left_out = {BREAKS_OFF: 1} if source.cut else {}
     program = "vLLM iterations" if not training else "DeepSpeed timers" if deepspeed else "Megatron-LM timers"
     return (
         Trace(

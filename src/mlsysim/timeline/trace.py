@@ -10,6 +10,9 @@ import numpy as np
 from mlsysim.results import Note
 from mlsysim.timeline.spans import Spans
 
+BREAKS_OFF = "behind the place where the file breaks off"
+"""Why events are missing from a file that was cut."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
@@ -88,6 +91,11 @@ class Trace:
     notes: tuple[Note, ...] = ()
     path: str = ""
     base_ns: int = 0
+
+    @property
+    def cut(self) -> bool:
+        """Return whether the file breaks off, so that what comes behind is missing."""
+        return BREAKS_OFF in self.left_out
 
     @property
     def on_device(self) -> bool:

@@ -6,7 +6,7 @@ the device has finished what was launched before, whichever is later; it ends by
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +15,10 @@ from mlsysim.errors import InvalidValue
 from mlsysim.results import Note
 from mlsysim.timeline.spans import NO_LINK, Integers, Spans
 from mlsysim.timeline.trace import Trace
+from mlsysim.units import si
+
+_MOST = 0.5
+"""Share of what was recorded that steps must cover for the rest to go without a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,9 @@ def windows(trace: Trace) -> Windows:
     spans = trace.device if trace.on_device else trace.host
     if not len(spans):
         rule = "a trace with operators or kernels that take time"
-        raise InvalidValue("trace", rule, trace.path, "it holds none: was the profiler active while steps ran?")
+        unused = ", ".join(f"{n:,} {why}" for why, n in trace.left_out.items())
+        hint = f"its events cannot be used: {unused}" if unused else "was the profiler active while steps ran?"
+        raise InvalidValue("trace", rule, trace.path, hint)
     if not trace.marks:
         message = (
             "no step is marked: all of the trace is taken as one step, with what is before and after the work;"
@@ -51,8 +57,26 @@ def windows(trace: Trace) -> Windows:
     kept, start, end = next((f for f in found if len(f[0])), found[1])
     if not len(kept):
         raise InvalidValue("trace", "a trace whose steps take time", trace.path, "every mark of a step is empty")
+    if trace.cut:
+        kept = kept[end[kept] <= spans.end.max()]
+        if not len(kept):
+            hint = "the file breaks off before the first step ends"
+            raise InvalidValue("trace", "a trace with a whole step", trace.path, hint)
     index = tuple(trace.marks[i].index for i in kept)
-    return Windows(index, start[kept], end[kept], _numbering(index))
+    steps = Windows(index, start[kept], end[kept])
+    return replace(steps, notes=(*_numbering(index), *_outside(spans, steps)))
+
+
+def _outside(spans: Spans, steps: Windows) -> tuple[Note, ...]:
+    """Say where most of what was recorded lies outside the steps."""
+    recorded, inside_s = int(spans.end.max() - spans.start.min()), int((steps.end - steps.start).sum())
+    if inside_s >= _MOST * recorded:
+        return ()
+    message = (
+        f"the steps are {si(inside_s * 1e-9, 's')} of {si(recorded * 1e-9, 's')} that were recorded: what lies outside"
+        " them, such as start-up and compilation, is in no cause"
+    )
+    return (Note("outside-steps", message),)
 
 
 def _on_device(trace: Trace, start: Integers, end: Integers) -> tuple[Integers, Integers]:

@@ -24,7 +24,7 @@ from mlsysim.results import Note
 from mlsysim.timeline.activity import Activity, activity
 from mlsysim.timeline.chrome import Event, Events, nanoseconds
 from mlsysim.timeline.spans import NO_LINK, SpanRows
-from mlsysim.timeline.trace import Launch, Mark, Operator, Trace
+from mlsysim.timeline.trace import BREAKS_OFF, Launch, Mark, Operator, Trace
 
 NAME = "JAX/XLA trace"
 MOST_EVENTS = (1_000_000, 5_000_000)
@@ -186,7 +186,7 @@ def read_all(source: Source, progress: Callable[[int], None] | None = None) -> t
     if events.broken:
         reader.left_out["that break off or are no events"] += events.broken
     if source.cut or not events.whole:
-        reader.left_out["behind the place where the file breaks off"] += 1
+        reader.left_out[BREAKS_OFF] += 1
     devices = [device for _, device in sorted(reader.devices.items(), key=lambda d: d[1].number) if len(device.rows)]
     return tuple(_trace(reader, device, len(devices), str(source.path)) for device in devices or [_Device("CPU", 0)])
 
