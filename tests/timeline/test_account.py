@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.timeline.timelines import ADD, ALL_REDUCE, AUTOGRAD, FLASH, GEMM, SEND_RECV, Timeline
+from timelines import ADD, ALL_REDUCE, AUTOGRAD, FLASH, GEMM, SEND_RECV, US, Timeline
 
 from mlsysim.calibration.logs.source import Source
 from mlsysim.hardware import Hardware
 from mlsysim.timeline.account import Account, Question, account
 from mlsysim.timeline.kineto import read
 
-US = 1000
 PLAIN = Question()
 
 

@@ -8,41 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.timeline.timelines import ADD, ALL_REDUCE, FLASH, GEMM, Timeline
+from timelines import ADD, ALL_REDUCE, GEMM, US, Timeline, causes, codes, gpu_line
 
-from mlsysim.efficiency.breakdown import Breakdown, compared
+from mlsysim.efficiency.breakdown import compared
 from mlsysim.errors import ImpossibleMeasurement, InvalidValue, UnknownName
 from mlsysim.hardware import Hardware
 from mlsysim.timeline.explain import explain
 from mlsysim.timeline.runs import apart
-
-US = 1000
-
-
-def gpu_line(*, steps: int = 4, rank: int | None = None, world: int = 1, late: int = 0, shift: int = 0) -> Timeline:
-    """Steps of 1 ms: a loader of 100 us, a product of 500, attention of 200, a reduction that takes 100 and waits."""
-    line = Timeline(rank=rank, world=world)
-    for number in range(steps):
-        at = shift + 10_000 * US + number * 1_000 * US
-        line.step(number, at, at + 1_000 * US)
-        line.event(
-            "user_annotation", "enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__", at, at + 100 * US
-        )
-        line.event("cpu_op", "autograd::engine::evaluate_function: MmBackward0", at, at)
-        line.kernel(GEMM, at + 100 * US, at + 600 * US, called=at + 100 * US)
-        line.kernel(FLASH, at + 600 * US, at + 800 * US, called=at + 110 * US)
-        line.kernel(ALL_REDUCE, at + 800 * US + late, at + 1_000 * US, called=at + 120 * US, stream=20)
-        if late:
-            line.kernel(ADD, at + 800 * US, at + 800 * US + late, called=at + 115 * US)
-    return line
-
-
-def causes(found: Breakdown) -> dict[str, float]:
-    return {cause.name: round(cause.seconds * 1e6, 3) for cause in found.causes}
-
-
-def codes(found: Breakdown) -> set[str]:
-    return {note.code for note in found.notes}
 
 
 @pytest.fixture

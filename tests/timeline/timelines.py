@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mlsysim.efficiency.breakdown import Breakdown
+
 H100 = {
     "id": 0,
     "name": "NVIDIA H100 80GB HBM3",
@@ -22,6 +24,7 @@ FLASH = "void flash_fwd_kernel<Flash_fwd_kernel_traits<128, 128, 64, 4>>"
 ALL_REDUCE = "ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevKernelArgsStorage<4096ul>)"
 SEND_RECV = "ncclDevKernel_SendRecv(ncclDevKernelArgsStorage<4096ul>)"
 HOST, AUTOGRAD = 100, 101
+US = 1000
 
 
 class Timeline:
@@ -74,3 +77,29 @@ class Timeline:
         else:
             path.write_text(text)
         return path
+
+
+def gpu_line(*, steps: int = 4, rank: int | None = None, world: int = 1, late: int = 0, shift: int = 0) -> Timeline:
+    """Steps of 1 ms: a loader of 100 us, a product of 500, attention of 200, a reduction that takes 100 and waits."""
+    line = Timeline(rank=rank, world=world)
+    for number in range(steps):
+        at = shift + 10_000 * US + number * 1_000 * US
+        line.step(number, at, at + 1_000 * US)
+        line.event(
+            "user_annotation", "enumerate(DataLoader)#_MultiProcessingDataLoaderIter.__next__", at, at + 100 * US
+        )
+        line.event("cpu_op", "autograd::engine::evaluate_function: MmBackward0", at, at)
+        line.kernel(GEMM, at + 100 * US, at + 600 * US, called=at + 100 * US)
+        line.kernel(FLASH, at + 600 * US, at + 800 * US, called=at + 110 * US)
+        line.kernel(ALL_REDUCE, at + 800 * US + late, at + 1_000 * US, called=at + 120 * US, stream=20)
+        if late:
+            line.kernel(ADD, at + 800 * US, at + 800 * US + late, called=at + 115 * US)
+    return line
+
+
+def causes(found: Breakdown) -> dict[str, float]:
+    return {cause.name: round(cause.seconds * 1e6, 3) for cause in found.causes}
+
+
+def codes(found: Breakdown) -> set[str]:
+    return {note.code for note in found.notes}

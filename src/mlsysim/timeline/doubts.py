@@ -15,6 +15,8 @@ TOLD = 0.95
 """Share of the time of products whose FLOPs must be known for the ideal to be taken without a word."""
 BEYOND = 0.05
 """Share of the time of products by which their FLOPs may exceed the peak: clocks run above the rated one."""
+_COMPARED = 0.5
+"""Share of the time of products whose FLOPs must be known for them to be held against a model."""
 _UNLIKE = 2.0
 """How many times the FLOPs of a model may be those of the trace, or the other way round, without a word."""
 
@@ -39,7 +41,7 @@ def _notes(traces: Sequence[Trace], accounts: Sequence[Account], asked: Question
             f"the sizes of {told:.0%} of the time of matrix products are recorded: the ideal is that of these, and eta"
             " is at least what is said; give the model, or record shapes",
         )
-    if asked.flops and told >= TOLD and counted and not 1 / _UNLIKE <= counted / asked.flops <= _UNLIKE:
+    if asked.flops and told >= _COMPARED and not 1 / _UNLIKE <= counted / told / asked.flops <= _UNLIKE:
         yield Note(
             "model-differs",
             f"the matrix products in the trace are {si(counted, 'FLOP')} a step and rank, those of the model"

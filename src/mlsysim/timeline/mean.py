@@ -93,7 +93,7 @@ def of_accounts(
         steps=tuple(by_step),
         not_visible=hidden(traces[0].source, [c.name for c in causes], _unmarked(traces)),
         ranks=tuple(ranks) if len(accounts) > 1 else (),
-        devices=max(traces[0].world, len(traces)),
+        devices=max(traces[0].world, len(accounts)),
         no_ideal=no_ideal,
         purpose=purpose,
         runs_on=_runs_on(traces[0]),
