@@ -32,7 +32,7 @@ ABOUT = {
     "baseTimeNanoseconds": 1775078550000000000,
 }
 KINDS = (
-    ("aten::mm", "nvjet_tst_128x256_64x4_2x1_v_bz_coopA_NNT", 60.0, [[4096, 4096], [4096, 4096]]),
+    ("aten::mm", "nvjet_tst_128x256_64x4_2x1_v_bz_coopA_NNT", 180.0, [[4096, 4096], [4096, 4096]]),
     (
         "aten::add",
         "void at::native::vectorized_elementwise_kernel<8, at::native::CUDAFunctor_add<c10::BFloat16>>",

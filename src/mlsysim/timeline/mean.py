@@ -80,7 +80,7 @@ def of_accounts(
     times = _total(every)
     parts = {(b.cause, b.part, b.kind): ns * NS / len(every) for b, ns in times.items()}
     flops = sum(step.flops for step in every)
-    ideal = times[AT_CEILING] * NS / len(every) if known and flops else None
+    ideal = times[AT_CEILING] * NS / len(every) if known and times[AT_CEILING] else None
     by_step = [_step(index, [s for one in chosen for s in one if s.index == index]) for index in steps]
     ranks = [_step(_number(one, i), mine) for i, (one, mine) in enumerate(zip(accounts, chosen, strict=True))]
     causes = ordered(parts, measured)
