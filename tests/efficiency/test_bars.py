@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.efficiency.breakdowns import PARTS_MS, made, ranks, steps, with_every_cause, with_one_cause, without_ideal
 
 from mlsysim.efficiency.bars import compared_text, text
-from mlsysim.efficiency.breakdown import NotVisible, compared, ordered
+from mlsysim.efficiency.breakdown import NotVisible, StepTime, compared, ordered
 from mlsysim.efficiency.columns import Column, axis_start, change_rows, of_shares, of_times, pieces, rows
 from mlsysim.efficiency.factors import causes
 from mlsysim.results import Note
@@ -41,7 +41,7 @@ def test_what_is_shown_sums_to_what_is_shown_of_the_whole_and_fits(breakdown, wi
     said = text(breakdown, width)
     assert max(map(len, said.split("\n"))) <= width
     shown = table(said)
-    time, share = shown.pop("measured")
+    time, share = shown.pop("predicted" if breakdown.source == "solve" else "measured")
     assert set(shown) == {c.name for c in breakdown.causes}
     assert sum(t for t, _ in shown.values()) == time
     assert sum(s for _, s in shown.values()) == share
@@ -77,8 +77,15 @@ def test_bars_follow_each_other_and_tell_kinds_without_colour():
 
 def test_without_an_ideal_it_says_how_eta_can_be_had():
     said = text(without_ideal(), 200)
-    assert "eta is not: state --model and --hardware" in said
+    assert "Eta is not known: state --hardware and --model, with its batch size and precision, or record" in said
     assert "record_shapes=True" in said
+    assert "known: state --model" in text(without_ideal(facts={"hardware": "h100-sxm", "flops": 0.0}), 200)
+    only_the_device = text(without_ideal(facts={"hardware": None, "flops": 1e12}), 200)
+    assert "Eta is not known: state --hardware, for the peak" in only_the_device
+    assert "--model" not in only_the_device
+    assert "Eta is not known: h100 has no peak in int3." in text(
+        without_ideal(no_ideal="h100 has no peak in int3"), 200
+    )
     assert table(said)["measured"] == (Decimal("412.0"), Decimal("100.0"))
     assert "record_shapes" not in text(with_one_cause(), 200), "a solved question records nothing"
 
@@ -94,8 +101,8 @@ def test_what_to_try_says_effort_and_what_it_buys():
     assert "1. fused attention" in said
     # 10 to 33 % of attention usually remains: 44 ms less 14.5 or 4.4 ms.
     assert "takes a flag or an environment variable; saves 29.5 to 39.6 ms of attention/scores written out" in said
-    assert "then a step takes 377 ms (372 to 383 ms), eta 0.392 (0.387 to 0.397)" in said
-    assert "saves 12.8 to 25.6 ms of memory_bound/elementwise, by figures that are recalled, not published" in said
+    assert "then a step takes 377 ms (372 to 383 ms), eta 0.392 (0.387 to 0.397); --try fused-attention\n" in said
+    assert "saves 12.8 to 25.6 ms of memory_bound/elementwise (an estimate: no published figure)" in said
     assert "nothing that is known would save one per cent" in text(with_one_cause())
 
 
@@ -129,6 +136,78 @@ def test_the_rank_that_others_wait_for_is_told():
     assert "In none do the causes differ by more than 2%" in text(made(ranks=ranks(4, slow=9)), 200)
 
 
+def two_ranks(**more_s):
+    """Return a run on two ranks, of which the second takes more of some causes [s]."""
+    one = ranks(1, slow=9)[0]
+    other = {name: seconds + more_s.get(name, 0.0) for name, seconds in one.causes.items()}
+    return text(made(ranks=(one, StepTime(1, sum(other.values()), other))), 200)
+
+
+def test_two_ranks_are_held_against_each_other():
+    said = two_ranks(communication=-0.030, framework=0.020, data_loader=0.010)
+    late = "waits 30 ms less in communication than rank 0: it is the late one (framework 20 ms more, data_loader 10 ms"
+    assert f"- Rank 1 {late} more)." in said
+    assert "median" not in said
+    assert "- Rank 0 waits 30 ms less in communication than rank 1: it is the late one." in two_ranks(
+        communication=0.030
+    )
+    said = text(made(ranks=ranks(2, slow=1)), 200)
+    assert "- Rank 1 waits 17 ms less in communication than rank 0: it is the late one (framework 20 ms more)." in said
+    assert "- Rank 1, against rank 0: framework 20 ms more." in two_ranks(framework=0.020, communication=0.001)
+    assert "Their causes differ by less than 2% of the time." in two_ranks(framework=0.001)
+
+
+def test_a_piece_of_less_than_half_a_cell_has_none_of_its_own():
+    # At 100 characters a bar has some 50 cells, each of 10 ms: 2 ms are a fifth of one, and 40 ms are four.
+    parts = {("compute", "", "derived"): 100.0, ("kernel_launch", "", "observed"): 2.0}
+    for derived_ms, blocks in ((2.0, set("▓")), (40.0, set("▓█"))):
+        of_two = {("memory_bound", "a", "observed"): 398.0 - derived_ms, ("memory_bound", "b", "derived"): derived_ms}
+        lines = text(made({**parts, **of_two}, 100.0), 100).split("\n")
+        bar = next(line for line in lines if line.startswith("memory_bound"))
+        assert set(bar) & set("▓█▏") == blocks
+        assert "▏" in next(line for line in lines if line.startswith("kernel_launch"))
+
+
+def test_work_that_takes_longer_than_the_ideal_is_lost_eta():
+    # By hand: 100 of 400 ms are the ideal, 60 ms more were computed: 1 - 0.15 - 0.6 = 0.25.
+    parts = {("compute", "at the peak", "derived"): 100.0, ("compute", "again", "observed"): 60.0}
+    for more in ({}, {("compute", "again", "observed"): 160.0}):
+        b = made({**parts, **more, ("attention", "", "observed"): 240.0}, 100.0)
+        shown = rows(b)
+        work, lost = shown.rows
+        assert shown.share == round(100.0 / (1e3 * b.measured_s), shown.shares.decimals)
+        assert work.share + lost.share == pytest.approx(shown.share, abs=1e-9)
+        parts_shown = {p.part.name: p.share for p in work.parts}
+        assert parts_shown["at the peak"] == 1.0
+        assert sum(parts_shown.values()) == pytest.approx(work.share, abs=1e-9)
+    assert rows(made({**parts, ("attention", "", "observed"): 240.0}, 100.0)).rows[0].share == 0.85
+    assert "  again" in text(b)
+
+
+def test_the_column_starts_at_one_where_no_time_was_work():
+    shown = rows(made({("attention", "", "observed"): 10.0}, 0.0))
+    assert [(row.cause.name, row.share) for row in shown.rows] == [("compute", 1.0), ("attention", -1.0)]
+    assert shown.share == 0.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "says", "total"),
+    [
+        ("predicted", "A step is predicted to take 412 ms (300 to 500 ms).", "predicted"),
+        ("measured", "By the calibrated eta a step takes 412 ms (300 to 500 ms).", "calibrated"),
+        ("assumed", "By the stated eta a step takes 412 ms (300 to 500 ms).", "stated"),
+    ],
+)
+def test_a_solved_question_is_not_said_to_be_measured(kind, says, total):
+    known = {"eta_kind": kind, "time_s": {"value": 0.412, "low": 0.3, "high": 0.5}}
+    said = text(made(source="solve", facts=known), 200)
+    assert says in said
+    assert f"\n{total} " in said
+    assert "measured" not in said
+    assert f"These intervals leave out how uncertain the {total} time itself is." in said
+    assert '.tried("fused-attention")' in said
+
+
 def test_lines_are_told_and_notes_are_left_to_standard_error():
     b = made(lines=("a line of its own",), notes=(Note("code", "a note"),))
     assert "a line of its own" in str(b)
@@ -152,7 +231,17 @@ def test_changes_sum_to_the_difference_and_the_largest_is_first(width):
     total, parts = shown.pop("measured"), shown.pop("elementwise")
     assert [sum(column) for column in zip(*shown.values(), strict=True)] == total == [412, 364, -48]
     assert parts == [32, 11, -21]
-    assert "A step takes 48 ms less: 1.132 times as fast as before." in said
+    assert "A step takes 48.0 ms less: 1.132 times as fast as before." in said
+    assert "scale of the bars: left edge 356.0 ms, right edge 412.0 ms" in " ".join(said.split())
+
+
+def test_a_change_has_the_same_digits_in_a_sentence_and_in_the_table():
+    # 412.04 and 414.16 ms are shown as 412.0 and 414.2, and what is between them as 2.2.
+    before = made({**PARTS_MS, ("os_driver", "", "observed"): 0.04})
+    said = compared_text(compared(before, made({**PARTS_MS, ("os_driver", "", "observed"): 2.16})), 120)
+    assert "before: llama-3.1-8b training on h100-sxm: 412.0 ms a step" in said
+    assert "A step takes 2.2 ms more: 1.005 times as slow as before." in said
+    assert re.search(r"^measured +412\.0 +414\.2 +\+2\.2$", said, re.M)
 
 
 def test_nothing_changed():
@@ -171,7 +260,7 @@ def test_runs_that_are_not_alike_are_told():
     sources = compared_text(compared(made(), made(source="nsight")), 200)
     assert "The sources differ (pytorch, nsight)" in sources
     slower = compared_text(compared(made(), made({**PARTS_MS, ("os_driver", "", "observed"): 412.0})))
-    assert "A step takes 412 ms more: 2 times as slow as before." in slower
+    assert "A step takes 412.0 ms more: 2 times as slow as before." in slower
 
 
 @given(st.lists(st.floats(0.0, 1e3), min_size=1, max_size=20), st.integers(0, 5))
@@ -206,7 +295,7 @@ def test_times_have_four_digits(longest, unit, decimals):
 
 
 def test_shares_have_the_decimals_that_eta_needs():
-    assert [of_shares(eta).decimals for eta in (0.359, 0.072, 0.0033)] == [3, 4, 5]
+    assert [of_shares(eta).decimals for eta in (1.0, 0.359, 0.072, 0.0033, 0.00033)] == [3, 3, 4, 5, 6]
     assert of_shares(None).unit == "%"
 
 

@@ -210,7 +210,8 @@ def test_a_decode_step_by_hand():
     assert b.seconds("kernel_launch") == pytest.approx(32 * p["overhead.layer"], rel=1e-6)
     assert b.seconds("framework", "step") == pytest.approx(p["overhead.step"], rel=1e-6)
     assert b.seconds("attention", "cache") == pytest.approx(x["cache_s"] / p["cache.fraction"] - cache, rel=0.05)
-    assert b.about == "llama-3.1-8b decode on 1 x h100-sxm, bf16, batch 1 (predicted eta)"
+    assert b.about == "llama-3.1-8b decode on 1 x h100-sxm, bf16, batch 1"
+    assert b.facts["eta_kind"] == "predicted"
 
 
 def test_reading_below_the_bandwidth_is_software():
@@ -356,7 +357,7 @@ def test_a_measured_eta_gives_only_what_follows_from_work_and_hardware():
     assert b.seconds("memory_bound") == pytest.approx(result.breakdown_s["memory"], rel=1e-12)
     why = {n.name: n.why for n in b.not_visible}
     assert why["framework"] == why["attention"] == "one block, software: eta was measured as one number"
-    assert "(measured eta)" in b.about
+    assert "By the calibrated eta a step takes" in " ".join(str(b).split())
 
 
 def test_a_fixed_time_that_was_measured_stands_apart():
@@ -459,6 +460,21 @@ def test_solve_explains_where_it_is_asked_to():
     assert told.stdout.startswith(plain.stdout)
     assert "kernel_launch" in told.stdout.removeprefix(plain.stdout)
     assert "kernel_launch" not in plain.stdout
+
+
+@pytest.mark.parametrize("given", [None, 0.3, "calibrated"])
+def test_the_interval_of_the_time_is_that_of_the_answer(given):
+    question = {**DECODE, "batch_size": 32, "precision": "bf16"}
+    mine = calibrate(throughput="2100 tok/s", **question) if given == "calibrated" else given
+    result = Engine.solve(**question, efficiency=mine)
+    time = result.explain().facts["time_s"]
+    assert time == pytest.approx(result.time_s._asdict(), rel=1e-9)
+
+
+def test_a_bandwidth_that_is_not_known_is_no_infinite_one():
+    said = " ".join(run("solve", "ds-cnn", "esp32", "--explain").stdout.split())
+    assert "are moved, and no memory bandwidth is known: arithmetic alone sets the floor" in said
+    assert "inf" not in said.split("ceiling:", 1)[1]
 
 
 def test_data_hold_the_breakdown_where_it_is_asked_for():

@@ -12,12 +12,16 @@ from mlsysim.efficiency.columns import ChangeRow, Column, Row, change_rows, piec
 
 BLOCKS = {"derived": "█", "observed": "▓", "unattributed": "░"}
 """What bars are made of, by how a cause is known."""
-LESS, MORE, WHOLE = "░", "█", "═"
+LESS, MORE, WHOLE, THIN = "░", "█", "═", "▏"
 LEAST_WIDTH = 60
 """Characters below which lines are not made narrower."""
 _NAMES = 0.24
 """Share of the width that the names of parts have at most; longer ones go on in the next line."""
+_OF_ITS_OWN = 0.5
+"""Share of a cell from which a piece of a bar has one of its own."""
 _GAP = "  "
+_FIRM = "\N{NO-BREAK SPACE}"
+"""Where no line may be broken; shown as a space."""
 
 
 class _Line(NamedTuple):
@@ -32,7 +36,7 @@ class _Line(NamedTuple):
 def text(breakdown: Breakdown, width: int = 100) -> str:
     """Return a breakdown as text of at most ``width`` characters a line, which needs no colour."""
     b, width = breakdown, max(width, LEAST_WIDTH)
-    head = [*wrap(b.about, width), *wrap(f"{told.time_told(b)} {told.eta_told(b)}", width)]
+    head = [*wrap(b.about, width), *wrap(f"{told.time_told(b)} {told.eta_told(b)}", width, break_on_hyphens=False)]
     sections = [head, _bars(b, width), _tries(b, width)]
     if b.not_visible:
         hidden = [line for name, why in told.hidden_told(b) for line in _item(f"{name}: {why}", "-", width)]
@@ -58,8 +62,8 @@ def compared_text(comparison: Comparison, width: int = 100) -> str:
     total = _Line("measured", _change_figures(times, shown.before, shown.after))
     body = _Table(heads, lines, total, width).text()
     if span:
-        left, right = (times.shown(times.rounded([x])[0]) for x in (low, low + span))
-        words = f"{MORE} more, {LESS} less; bars go from {left} on the left to {right} {times.unit} on the right"
+        left, right = (f"{times.shown(times.rounded([x])[0])} {times.unit}" for x in (low, low + span))
+        words = f"{MORE} more time, {LESS} less; scale of the bars: left edge {left}, right edge {right}"
         body += wrap(words, width)
     return "\n\n".join("\n".join(part) for part in (head, body))
 
@@ -70,7 +74,7 @@ def _change_lines(row: ChangeRow, times: Column, low: float, span: float) -> Ite
     bar = ((block, (ends[0] - low) / span, (ends[1] - low) / span),) if row.change else ()
     yield _Line(row.name, _change_figures(times, row.before, row.after), bar)
     for part in row.parts:
-        yield _Line(f"  {part.name}", _change_figures(times, *(times.rounded([s])[0] for s in part[1:3])))
+        yield _Line(f"  {part.name}", _change_figures(times, part.before, part.after))
 
 
 def _change_figures(times: Column, before: float, after: float) -> tuple[str, ...]:
@@ -84,7 +88,7 @@ def _bars(b: Breakdown, width: int) -> list[str]:
     times, shares = shown.times, shown.shares
     lines = [line for row in shown.rows for line in _lines(row, times, shares, b.measured_s)]
     heads = _Line("cause", (times.unit, shares.unit or "eta"), note="known")
-    total = _Line("measured", (times.shown(shown.time), shares.shown(shown.share)), ((WHOLE, 0.0, 1.0),))
+    total = _Line(told.whole(b), (times.shown(shown.time), shares.shown(shown.share)), ((WHOLE, 0.0, 1.0),))
     return [*_Table(heads, lines, total, width).text(), *_legend(b, width)]
 
 
@@ -101,19 +105,24 @@ def _lines(row: Row, times: Column, shares: Column, measured_s: float) -> Iterab
 
 
 def _cells(found: Sequence[tuple[str, float, float]], width: int) -> str:
-    """Return blocks between shares of a width; what is there at all has a block at least."""
-    cells = [" "] * width
-    for block, start, end in found:
-        first = min(round(start * width), width - 1)
-        last = max(round(end * width), first + 1)
-        cells[first:last] = block * (min(last, width) - first)
+    """Return blocks between shares of a width: a thin one for less than half a cell, none for such a piece of more."""
+    if not found:
+        return " " * width
+    (main, start, _), (*_, end) = found[0], found[-1]
+    cells, first = [" "] * width, min(round(start * width), width - 1)
+    last = min(max(round(end * width), first + 1), width)
+    cells[first:last] = (main if (end - start) * width >= _OF_ITS_OWN else THIN) * (last - first)
+    for block, left, right in found[1:]:
+        if (right - left) * width >= _OF_ITS_OWN:
+            begins = min(max(round(left * width), first), last - 1)
+            ends = min(max(round(right * width), begins + 1), last)
+            cells[begins:ends] = block * (ends - begins)
     return "".join(cells)
 
 
 def _legend(b: Breakdown, width: int) -> list[str]:
     kinds = dict.fromkeys(kind for cause in b.causes for kind, _ in pieces(cause))
-    words = {"derived": "from work and hardware", "observed": "seen in the source", "unattributed": "not told by it"}
-    known = ", ".join(f"{BLOCKS[k]} {k} ({words[k]})" for k in BLOCKS if k in kinds)
+    known = ", ".join(f"{BLOCKS[k]} {k} ({told.KNOWN[k]})" for k in BLOCKS if k in kinds)
     eta = "eta: 1 at the peak, less what each cause takes" if b.eta is not None else "%: share of the time"
     return wrap(f"{known}; {eta}", width)
 
@@ -124,17 +133,20 @@ def _tries(b: Breakdown, width: int) -> list[str]:
         return wrap("What to try: nothing that is known would save one per cent of the time.", width)
     lines = ["What to try, least effort first:"]
     for number, what_if in enumerate(found, 1):
-        tried = told.tried_told(what_if)
-        basis = ", by figures that are recalled, not published" if tried.recalled else ""
+        tried = told.tried_told(what_if, b.source)
+        basis = f" ({told.RECALLED})" if tried.recalled else ""
+        then = f"then a step takes {tried.time}{f', eta {tried.eta}' if tried.eta else ''}"
         lines += _item(tried.what, f"{number}.", width)
         lines += _item(f"takes {tried.effort}; saves {tried.saves} of {tried.of}{basis}", "  ", width)
-        lines += _item(f"then a step takes {tried.time}{f', eta {tried.eta}' if tried.eta else ''}", "  ", width)
-    return lines
+        lines += _item(f"{then}; {tried.ask.replace(' ', _FIRM)}", "  ", width)
+    return [*lines, *wrap(told.beside(b), width)]
 
 
 def _item(words: str, mark: str, width: int) -> list[str]:
     """Return an item of a list, its lines under each other."""
-    return wrap(words, width, initial_indent=f"{mark} ", subsequent_indent=" " * (len(mark) + 1))
+    more = " " * (len(mark) + 1)
+    lines = wrap(words, width, initial_indent=f"{mark} ", subsequent_indent=more, break_on_hyphens=False)
+    return [line.replace(_FIRM, " ") for line in lines]
 
 
 def _hung(words: str, width: int) -> list[str]:

@@ -75,12 +75,10 @@ class Basis(NamedTuple):
         ``messages`` is the time of those that nothing hides, by what they are for [s].
         """
         roof, eta = self.roof, self.eta
-        longer = "arithmetic" if roof.compute_s >= roof.memory_s else "traffic"
         lines = [
             f"eta {eta.achieved:.4g} ({eta.kind}) = ceiling {eta.ceiling:.4g} x attainment {eta.attainment:.3g}",
             f"ceiling: {si(roof.flops, 'FLOP')} at {si(roof.peak_flops, 'FLOP/s')} take {si(roof.compute_s, 's')},"
-            f" {si(roof.traffic_bytes, 'B')} at {si(roof.bandwidth, 'B/s')} take {si(roof.memory_s, 's')}:"
-            f" {longer} sets the floor",
+            f" {_traffic(roof)}",
             f"time: {si(self.time_s, 's')}, of which the floor is {roof.floor_s / self.time_s:.0%}",
         ]
         if told := [f"{of} {s / self.time_s:.0%}" for of, s in messages.items() if s >= WORTH_SAYING * self.time_s]:
@@ -90,11 +88,23 @@ class Basis(NamedTuple):
         return lines
 
 
+def _traffic(roof: Roofline) -> str:
+    """Return how long what is moved takes, and which of it and of arithmetic is the floor."""
+    moved = si(roof.traffic_bytes, "B")
+    if math.isinf(roof.bandwidth):
+        return f"{moved} are moved, and no memory bandwidth is known: arithmetic alone sets the floor"
+    longer = "arithmetic" if roof.compute_s >= roof.memory_s else "traffic"
+    return f"{moved} at {si(roof.bandwidth, 'B/s')} take {si(roof.memory_s, 's')}: {longer} sets the floor"
+
+
 def _savings(found: Prediction | None) -> list[str]:
     if found is None:
         return ["predicted from percentiles of what is published: no equation answers for this device"]
+    worth = savings(found.parts)
+    if not worth:
+        return [f"an ideal value of no parameter alone would save {WORTH_SAYING:.0%}"]
     lines = ["what an ideal value of each parameter alone would save:"]
-    for c in savings(found.parts):
+    for c in worth:
         value = si(c.value, c.unit) if c.unit in {"s", "B"} else f"{c.value:.3g}"
         lines.append(f"  {c.share:5.0%}  {c.meaning}: {value} ({c.name})")
     return lines

@@ -24,6 +24,8 @@ _HIDDEN = 0.15
 _DIGITS = 4
 """Digits of the total of a column."""
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_NO_TIME = 1e-12
+"""Share of the time that is no more than the rounding of sums."""
 _JUST_BELOW = 0.99995
 """What is at least this much of a round figure is written as that figure."""
 
@@ -66,7 +68,7 @@ def of_shares(eta: float | None) -> Column:
     """Return the column for eta, with the decimals that the eta of a run needs; per cent where it has none."""
     if eta is None:
         return Column(0.01, "%", 1)
-    return Column(1.0, "", 3 if eta >= 0.1 else 4 if eta >= 0.01 else 5)
+    return Column(1.0, "", max(3, 2 - math.floor(math.log10(eta))) if eta > 0 else 3)
 
 
 class PartRow(NamedTuple):
@@ -80,8 +82,8 @@ class PartRow(NamedTuple):
 class Row(NamedTuple):
     """A cause as it is shown: where its bar starts [s], and its figures in the units of their columns.
 
-    ``share`` is what the cause takes from eta, negative, and 1 for the work; the share of the time where there is no
-    eta. The parts that are shown sum to the cause.
+    ``share`` is what the cause takes from eta, negative; that of the work is 1 for the ideal, less what it takes beyond
+    it. Where there is no eta it is the share of the time. The parts that are shown sum to the cause.
     """
 
     cause: Cause
@@ -103,34 +105,58 @@ class Rows(NamedTuple):
 
 def rows(breakdown: Breakdown) -> Rows:
     """Return what is shown of each cause: shares start from 1 and end at eta, or sum to 100 % where it is not known."""
-    causes, eta = breakdown.causes, breakdown.eta
-    times, shares = of_times(breakdown.measured_s), of_shares(eta)
+    b, causes = breakdown, breakdown.causes
+    if b.eta is not None and all(c.name != WORK for c in causes):  # what the column starts with
+        causes = (Cause(WORK, 0.0, 0.0, "derived", ""), *causes)
+    times, shares = of_times(b.measured_s), of_shares(b.eta)
     of_time = times.rounded([c.seconds for c in causes])
-    sign, kept = (1.0, 100.0) if eta is None else (-1.0, shares.rounded([eta])[0])
-    is_work = [eta is not None and c.name == WORK for c in causes]
-    taken = [0.0 if work else c.share for c, work in zip(causes, is_work, strict=True)]
-    of_share = shares.rounded(taken, None if eta is None else 1.0 - kept)
+    kept = 100.0 if b.eta is None else shares.rounded([b.eta])[0]
+    of_share = _shares(b, [c.seconds for c in causes], [c.name == WORK for c in causes], kept)
     starts = accumulate((c.seconds for c in causes), initial=0.0)
     found = []
-    for cause, start, time, share, work in zip(causes, starts, of_time, of_share, is_work, strict=False):
-        row = Row(cause, start, time, 1.0 if work else sign * share, ())
-        parts = part_rows(row, _worth(cause, breakdown.measured_s), breakdown.measured_s, times, shares)
+    for cause, start, time, share in zip(causes, starts, of_time, of_share, strict=False):
+        row = Row(cause, start, time, share, ())
+        parts = part_rows(b, row, _worth(b, cause))
         found.append(row._replace(parts=tuple(p for p in parts if p.time or p.part.name != REST)))
     return Rows(times, shares, tuple(found), round(sum(of_time), times.decimals), kept)
 
 
-def part_rows(row: Row, parts: Sequence[Part], measured_s: float, times: Column, shares: Column) -> list[PartRow]:
+def part_rows(breakdown: Breakdown, row: Row, parts: Sequence[Part]) -> list[PartRow]:
     """Return parts of a cause with figures that sum to those of its row."""
-    sign = -1.0 if row.share < 0 else 1.0
-    of_time = times.rounded([p.seconds for p in parts], row.time)
-    of_share = shares.rounded([p.seconds / measured_s for p in parts], abs(row.share))
-    return [PartRow(p, t, sign * s) for p, t, s in zip(parts, of_time, of_share, strict=True)]
+    seconds, ideal_s = [p.seconds for p in parts], breakdown.ideal_s
+    of_time = of_times(breakdown.measured_s).rounded(seconds, row.time)
+    peak = _at_peak(row.cause, parts, ideal_s)
+    of_share = _shares(breakdown, seconds, [p is peak for p in parts], row.share)
+    return [PartRow(p, t, s) for p, t, s in zip(parts, of_time, of_share, strict=True)]
 
 
-def _worth(cause: Cause, measured_s: float) -> list[Part]:
+def _shares(b: Breakdown, seconds: Sequence[float], ideal: Sequence[bool], total: float) -> list[float]:
+    """Return what times are of eta, which sum to ``total``: 1 for what is the ideal, less all beyond it and the rest.
+
+    Without an eta they are shares of the time.
+    """
+    column = of_shares(b.eta)
+    if b.ideal_s is None:
+        return column.rounded([s / b.measured_s for s in seconds], total)
+    beyond = [s - b.ideal_s if one else s for s, one in zip(seconds, ideal, strict=True)]
+    lost = [s / b.measured_s if abs(s) > _NO_TIME * b.measured_s else 0.0 for s in beyond]
+    taken = column.rounded(lost, sum(ideal) - total)
+    return [round(one - t, column.decimals) for one, t in zip(ideal, taken, strict=True)]
+
+
+def _at_peak(cause: Cause, parts: Sequence[Part], ideal_s: float | None) -> Part | None:
+    """Return the part of the work that is the ideal: the one that takes as long."""
+    if cause.name != WORK or ideal_s is None or not parts:
+        return None
+    return min(parts, key=lambda p: abs(p.seconds - ideal_s))
+
+
+def _worth(b: Breakdown, cause: Cause) -> list[Part]:
     """Return the parts of lost time that are worth showing, and the rest as one; none where one part says it all."""
-    worth = [p for p in cause.parts if p.name and p.seconds >= WORTH_SHOWING * measured_s]
-    if cause.name == WORK or not worth or (len(worth) == 1 and cause.kind != "unattributed"):
+    worth = [p for p in cause.parts if p.name and p.seconds >= WORTH_SHOWING * b.measured_s]
+    if not worth or (len(worth) == 1 and cause.kind != "unattributed"):
+        return []
+    if cause.name == WORK and (b.ideal_s is None or len(cause.parts) < 2):
         return []
     worth = worth if len(worth) <= MOST_PARTS else worth[: MOST_PARTS - 1]
     others = [p for p in cause.parts if p not in worth]
@@ -156,6 +182,15 @@ def axis_start(low: float, high: float) -> float:
     return max(0.0, math.floor((2.0 * low - high) / step) * step)
 
 
+class Figures(NamedTuple):
+    """A time before and after, and the difference of the two as they are shown, in the unit of their column."""
+
+    name: str
+    before: float
+    after: float
+    change: float
+
+
 class ChangeRow(NamedTuple):
     """The change of a cause as it is shown: where its bar starts [s], and its figures in the unit of the column."""
 
@@ -165,7 +200,7 @@ class ChangeRow(NamedTuple):
     before: float
     after: float
     change: float
-    parts: tuple[Change, ...] = ()
+    parts: tuple[Figures, ...] = ()
 
 
 class ChangeRows(NamedTuple):
@@ -192,7 +227,7 @@ def change_rows(comparison: Comparison) -> ChangeRows:
     starts = accumulate((c.change_s for c in worth), initial=comparison.before.measured_s)
     found = [
         ChangeRow(
-            c.name, s, c.change_s, b, a, round(a - b, column.decimals), _changed_parts(comparison, c.name, largest)
+            c.name, s, c.change_s, b, a, round(a - b, column.decimals), _parts(comparison, c.name, largest, column)
         )
         for c, s, b, a in zip(worth, starts, before, after, strict=False)
     ]
@@ -200,8 +235,15 @@ def change_rows(comparison: Comparison) -> ChangeRows:
     return ChangeRows(column, tuple(found), sums[0], sums[1], round(sums[1] - sums[0], column.decimals))
 
 
-def _changed_parts(comparison: Comparison, name: str, largest: float) -> tuple[Change, ...]:
+def _parts(comparison: Comparison, name: str, largest: float, column: Column) -> tuple[Figures, ...]:
     """Return the changes of the parts of a cause that are worth showing, where it has several."""
     parts = [c._replace(name=c.name.split("/", 1)[1]) for c in comparison.parts if c.name.startswith(f"{name}/")]
     worth = [c for c in parts if c.name and abs(c.change_s) >= WORTH_COMPARING * largest]
-    return tuple(worth[:MOST_PARTS]) if len(parts) > 1 else ()
+    if len(parts) < 2:
+        return ()
+    return tuple(_figures(c, column) for c in worth[:MOST_PARTS])
+
+
+def _figures(c: Change, column: Column) -> Figures:
+    (before,), (after,) = column.rounded([c.before_s]), column.rounded([c.after_s])
+    return Figures(c.name, before, after, round(after - before, column.decimals))

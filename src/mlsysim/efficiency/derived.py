@@ -20,6 +20,7 @@ from mlsysim.efficiency.predict import Prediction, prediction
 from mlsysim.efficiency.structure import structure
 from mlsysim.models import TransformerSpec, Work
 from mlsysim.physics.elementwise import binade
+from mlsysim.results import Interval
 from mlsysim.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -85,10 +86,10 @@ def broken_down(basis: Basis) -> Breakdown:
     parts, messages = _parts(basis, left(basis, found))
     causes = ordered(parts, basis.time_s)
     causes = tuple(c._replace(kind="unattributed") if c.name == SOFTWARE[0] else c for c in causes)
-    s, small = basis.scenario, found is not None and found.case.equation in _SMALL
+    s, small, eta = basis.scenario, found is not None and found.case.equation in _SMALL, basis.eta
     count = f"{s.devices:,} x {s.hardware.name}"
     return Breakdown(
-        about=f"{s.model.name} {s.phase} on {count}, {s.precision}, batch {s.batch_size:,} ({basis.eta.kind} eta)",
+        about=f"{s.model.name} {s.phase} on {count}, {s.precision}, batch {s.batch_size:,}",
         source="solve",
         measured_s=basis.time_s,
         ideal_s=parts["compute", "at the peak", "derived"],
@@ -96,8 +97,18 @@ def broken_down(basis: Basis) -> Breakdown:
         not_visible=hidden("solve", [c.name for c in causes], _not_told(basis, found)),
         devices=s.devices,
         purpose="training" if s.phase == "training" else "small" if small else "serving",
+        facts={"eta_kind": eta.kind, "time_s": _time(basis)._asdict()},
         lines=tuple(basis.lines(found, messages)),
     )
+
+
+def _time(basis: Basis) -> Interval:
+    """Return the time with its interval [s], which is that of eta."""
+    eta = Interval(basis.eta.achieved, basis.eta.low, basis.eta.high)
+    if eta.low == eta.high or not eta.low:
+        return Interval(basis.time_s, basis.time_s, basis.time_s)
+    found = eta.reciprocal(basis.roof.compute_s)
+    return Interval(basis.time_s, min(found.low, basis.time_s), max(found.high, basis.time_s))
 
 
 def left(basis: Basis, found: Prediction | None) -> Iterator[Left]:

@@ -8,6 +8,7 @@ from statistics import fmean, median
 from typing import NamedTuple
 
 from mlsysim.efficiency.breakdown import Breakdown, Comparison, StepTime, WhatIf
+from mlsysim.efficiency.columns import ChangeRows, change_rows
 from mlsysim.efficiency.factors import SOURCES, causes
 from mlsysim.efficiency.remedies import EFFORT
 from mlsysim.results import Interval
@@ -19,10 +20,22 @@ UNLIKE = 0.02
 """Share of the time that must lie elsewhere for a rank to be called unlike the others."""
 MOST_TOLD = 4
 """Steps or ranks that are told one by one."""
-_BY_SOURCE = {
-    "pytorch": "; or record shapes (record_shapes=True), so that the sizes of matrix products are in the trace",
-    "pytorch-cpu": "; or record shapes (record_shapes=True), so that the sizes of matrix products are in the trace",
+_WAITING = "communication"
+"""The cause in which a rank waits for others."""
+_OR_ELSE = {
+    "pytorch": ", or record the sizes of its products (record_shapes=True)",
+    "pytorch-cpu": ", or record the sizes of its products (record_shapes=True)",
 }
+KNOWN = {
+    "derived": "worked out from work and hardware",
+    "observed": "seen in the source",
+    "unattributed": "its cause is not known",
+}
+"""What each kind of time is, in words."""
+RECALLED = "an estimate: no published figure"
+"""What is said of a saving that no publication tells."""
+_SOLVED = {"predicted": "predicted", "measured": "calibrated", "assumed": "stated"}
+"""What the time of a solved question is, by the kind of its eta."""
 
 
 def eta(value: float) -> str:
@@ -39,9 +52,29 @@ def ends(interval: Interval) -> str:
     return f"{number if high.endswith(f' {unit}') else low} to {high}"
 
 
+def whole(b: Breakdown) -> str:
+    """Return what the time of a step is, in one word: ``measured``, or of a solved question what its eta is."""
+    if b.source != "solve":
+        return "measured"
+    return _SOLVED.get(b.facts.get("eta_kind", ""), "predicted")
+
+
+def within(b: Breakdown) -> str:
+    """Return the interval of the time of a solved question in brackets, where it has one."""
+    known = b.facts.get("time_s")
+    if not known or known["low"] == known["high"]:
+        return ""
+    return f" ({ends(Interval(**known))})"
+
+
 def time_told(b: Breakdown) -> str:
-    """Return what was measured, as a sentence."""
+    """Return what a step takes, and how that is known, as a sentence."""
     on = f" on {b.devices:,} devices" if b.devices > 1 else ""
+    if b.source == "solve":
+        word, time = whole(b), f"{si(b.measured_s, 's')}{within(b)}"
+        if word == "predicted":
+            return f"A step is predicted to take {time}{on}."
+        return f"By the {word} eta a step takes {time}{on}."
     if len(b.steps) < 2:
         return f"A step takes {si(b.measured_s, 's')}{on}."
     times = [step.seconds for step in b.steps]
@@ -52,20 +85,31 @@ def time_told(b: Breakdown) -> str:
 def eta_told(b: Breakdown) -> str:
     """Return what the ideal is, or how it can be had, as sentences."""
     if b.ideal_s is None or b.eta is None:
-        return (
-            "What it would take at the peak is not known, and so eta is not: state --model and --hardware, with the"
-            f" batch size and precision that ran{_BY_SOURCE.get(b.source, '')}."
-        )
+        return f"Eta is not known: {(b.no_ideal or _missing(b)).rstrip('.')}."
     return (
         f"At the peak its FLOPs would take {si(b.ideal_s, 's')}: eta is {eta(b.eta)}."
         f" The other {eta(1.0 - b.eta)} of the time is lost."
     )
 
 
+def _missing(b: Breakdown) -> str:
+    """Return what is to be stated, or recorded, for an ideal."""
+    if not b.facts.get("flops"):
+        device = "" if b.facts.get("hardware") else "--hardware and "
+        return f"state {device}--model, with its batch size and precision{_OR_ELSE.get(b.source, '')}"
+    if not b.facts.get("hardware"):
+        return "state --hardware, for the peak that its FLOPs are held against"
+    return "its FLOPs have no time at the peak of this device"
+
+
 def headline(b: Breakdown) -> str:
     """Return the whole in one line."""
     if b.ideal_s is None or b.eta is None:
-        return f"{si(b.measured_s, 's')} a step: where they go"
+        return f"Where the {si(b.measured_s, 's')} of a step go"
+    if b.source == "solve":
+        time, word = f"{si(b.measured_s, 's')}{within(b)}", whole(b)
+        said = "Predicted" if word == "predicted" else f"By the {word} eta"
+        return f"{said}: {si(b.ideal_s, 's')} of work take {time}, eta {eta(b.eta)}"
     return f"{si(b.ideal_s, 's')} of work take {si(b.measured_s, 's')}: eta {eta(b.eta)}"
 
 
@@ -84,8 +128,10 @@ def hidden_told(b: Breakdown) -> list[tuple[str, str]]:
 
 
 class Tried(NamedTuple):
-    """A thing to try, in words; ``recalled`` is true where no publication says how much it saves; ``eta``
-    is empty where that is not known."""
+    """A thing to try, in words; ``recalled`` is true where no publication says how much it saves.
+
+    ``eta`` is empty where that is not known; ``ask`` is how to ask for it by itself, empty where it is no remedy.
+    """
 
     what: str
     effort: str
@@ -95,15 +141,22 @@ class Tried(NamedTuple):
     eta: str
     source: str
     recalled: bool
+    ask: str = ""
 
 
-def tried_told(w: WhatIf) -> Tried:
-    """Return what a change would buy, in words."""
+def tried_told(w: WhatIf, source: str = "") -> Tried:
+    """Return what a change would buy, in words; ``source`` is that of the breakdown, by which it is asked for."""
     of = f"{w.cause}/{w.part}" if w.part else w.cause
     time = f"{si(w.time_s.value, 's')} ({ends(w.time_s)})"
     then = f"{eta(w.eta.value)} ({eta(w.eta.low)} to {eta(w.eta.high)})" if w.eta else ""
     recalled = w.source.startswith("recalled") or "shares recalled" in w.source
-    return Tried(w.what, EFFORT.get(w.effort, ""), ends(w.saves_s), of, time, then, w.source, recalled)
+    ask = "" if not w.key else f'.tried("{w.key}")' if source == "solve" else f"--try {w.key}"
+    return Tried(w.what, EFFORT.get(w.effort, ""), ends(w.saves_s), of, time, then, w.source, recalled, ask)
+
+
+def beside(b: Breakdown) -> str:
+    """Return what the intervals of what may be tried leave out; empty where that is nothing."""
+    return f"These intervals leave out how uncertain the {whole(b)} time itself is." if within(b) else ""
 
 
 def title(name: str) -> str:
@@ -169,40 +222,65 @@ def ranks_told(b: Breakdown) -> list[str]:
     """Return what there is to say of ranks: how far apart they are, and what the most unlike do otherwise."""
     if len(b.ranks) < 2:
         return []
-    usual, times = _usual(b.ranks), [rank.seconds for rank in b.ranks]
+    times = [rank.seconds for rank in b.ranks]
+    found = [f"{len(times):,} ranks, whose steps take {ends(Interval(0.0, min(times), max(times)))}."]
+    if len(b.ranks) == 2:
+        return [*found, _two(*b.ranks, UNLIKE * b.measured_s)]
+    usual = _usual(b.ranks)
     unlike = {rank.index: {n: rank.causes.get(n, 0.0) - usual[n] for n in usual} for rank in b.ranks}
     far = {index: sum(map(abs, other.values())) / 2.0 for index, other in unlike.items()}
     first = sorted(far, key=lambda index: -far[index])[:MOST_TOLD]
     told = [index for index in first if far[index] >= UNLIKE * b.measured_s]
-    found = [f"{len(times):,} ranks, whose steps take {ends(Interval(0.0, min(times), max(times)))}."]
     found += [f"Rank {index}, against the median rank: {_otherwise(unlike[index])}." for index in told]
     if not told:
         found.append(f"In none do the causes differ by more than {UNLIKE:.0%} of the time from the median rank.")
     return found
 
 
-def _otherwise(differences: Mapping[str, float]) -> str:
+def _two(one: StepTime, other: StepTime, least: float) -> str:
+    """Say how two ranks differ; the one that waits less is the late one. ``least`` is what is worth saying [s]."""
+    names = dict.fromkeys((*one.causes, *other.causes))
+    apart = {n: other.causes.get(n, 0.0) - one.causes.get(n, 0.0) for n in names}
+    if sum(map(abs, apart.values())) / 2.0 < least:
+        return f"Their causes differ by less than {UNLIKE:.0%} of the time."
+    waits, most = apart.get(_WAITING, 0.0), max(apart.values(), key=abs)
+    if abs(waits) < abs(most) / 2.0 or (waits != most and waits * most > 0):
+        return f"Rank {other.index}, against rank {one.index}: {_otherwise(apart)}."
+    late, early, sign = (other, one, 1.0) if waits < 0 else (one, other, -1.0)
+    longer = {n: sign * apart[n] for n in _largest(apart) if sign * apart[n] > 0}
+    return (
+        f"Rank {late.index} waits {si(abs(waits), 's')} less in {_WAITING} than rank {early.index}: it is the late one"
+        f"{f' ({_otherwise(longer)})' if longer else ''}."
+    )
+
+
+def _largest(differences: Mapping[str, float]) -> list[str]:
+    """Return the largest differences, at most three, and none that is small beside the largest."""
     largest = sorted(differences, key=lambda name: -abs(differences[name]))[:3]
-    worth = [n for n in largest if abs(differences[n]) >= 0.2 * abs(differences[largest[0]])]
+    return [n for n in largest if abs(differences[n]) >= 0.2 * abs(differences[largest[0]])]
+
+
+def _otherwise(differences: Mapping[str, float]) -> str:
+    worth = _largest(differences)
     words = ((n, si(abs(differences[n]), "s"), "more" if differences[n] > 0 else "less") for n in worth)
     return ", ".join(map(" ".join, words))
 
 
 def change_told(c: Comparison) -> list[str]:
-    """Return what changed, in sentences."""
-    before, after = c.before, c.after
-    found = [f"before: {_one(before)}", f"after:  {_one(after)}"]
+    """Return what changed, in sentences, whose figures are those of the table of changes."""
+    before, after, shown = c.before, c.after, change_rows(c)
+    found = [f"before: {_one(before, shown, shown.before)}", f"after:  {_one(after, shown, shown.after)}"]
     ratio = before.measured_s / after.measured_s
-    if round(ratio, 3) == 1.0:
+    if not shown.change:
         found.append("A step takes as long as before.")
     else:
-        side, times = ("less", ratio) if ratio > 1.0 else ("more", 1.0 / ratio)
-        how = f"{times:.4g} times as {'fast' if ratio > 1.0 else 'slow'}"
-        found.append(f"A step takes {si(abs(c.change_s), 's')} {side}: {how} as before.")
+        side, times, way = ("less", ratio, "fast") if shown.change < 0 else ("more", 1.0 / ratio, "slow")
+        how = f": {times:.4g} times as {way} as before" if round(times, 3) > 1.0 else ""
+        found.append(f"A step takes {_time(shown, abs(shown.change))} {side}{how}.")
     if before.ideal_s and after.ideal_s and abs(after.ideal_s / before.ideal_s - 1.0) > UNLIKE:
         found.append(
             f"The work is not the same: {si(before.ideal_s, 's')} at the peak before, {si(after.ideal_s, 's')} after."
-            " Times compare steps, eta compares what is made of the device."
+            " The times are of different work; eta tells which run uses the device better."
         )
     if (before.ideal_s is None) != (after.ideal_s is None):
         which = "before" if before.ideal_s is None else "after"
@@ -212,6 +290,10 @@ def change_told(c: Comparison) -> list[str]:
     return found
 
 
-def _one(b: Breakdown) -> str:
+def _one(b: Breakdown, shown: ChangeRows, time: float) -> str:
     known = f", eta {eta(b.eta)}" if b.eta is not None else ""
-    return f"{b.about}: {si(b.measured_s, 's')} a step{known}"
+    return f"{b.about}: {_time(shown, time)} a step{known}"
+
+
+def _time(shown: ChangeRows, time: float) -> str:
+    return f"{shown.times.shown(time)} {shown.times.unit}"

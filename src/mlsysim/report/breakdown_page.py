@@ -23,12 +23,6 @@ from mlsysim.report.pages import template
 from mlsysim.report.strip import looks_of, strip
 from mlsysim.units import si
 
-_KINDS = {
-    "derived": "worked out from work and hardware",
-    "observed": "seen in the source",
-    "unattributed": "not told by the source",
-}
-
 
 class Piece(NamedTuple):
     """A piece of a bar: where it starts and how long it is [% of the width], its look, and what it says on hover."""
@@ -73,13 +67,16 @@ def page(breakdown: Breakdown) -> str:
             sentences=(f"{told.time_told(b)} {told.eta_told(b)}",),
             lines=_lines(b, shown),
             shown=shown,
-            kinds=[(k, _KINDS[k]) for k in KINDS if k in kinds],
+            kinds=[(k, told.KNOWN[k]) for k in KINDS if k in kinds],
             strips=[one for one in strips if one],
-            tries=[told.tried_told(w) for w in b.suggestions()],
+            tries=[told.tried_told(w, b.source) for w in b.suggestions()],
+            estimate=told.RECALLED,
+            beside=told.beside(b),
+            whole=told.whole(b),
             hidden=told.hidden_told(b),
             source=told.source_told(b),
             causes=causes(),
-            parts=lambda row: part_rows(row, row.cause.parts, b.measured_s, shown.times, shown.shares),
+            parts=lambda row: part_rows(b, row, row.cause.parts),
         )
     )
 
@@ -96,7 +93,8 @@ def comparison_page(comparison: Comparison) -> str:
     before, after = c.before, c.after
     path = [before.measured_s, after.measured_s, *(row.start for row in shown.rows)]
     low = axis_start(min(path), max(path))
-    cards = [(si(b.measured_s, "s"), f"a step, {when}") for when, b in (("before", before), ("after", after))]
+    first, last = (_with(shown.times, time) for time in (shown.before, shown.after))
+    cards = [(first, "a step, before"), (last, "a step, after")]
     cards += [(f"{before.measured_s / after.measured_s:.3g} ×", "as fast as before")]
     cards += [
         (told.eta(b.eta), f"eta, {when}") for when, b in (("before", before), ("after", after)) if b.eta is not None
@@ -104,8 +102,8 @@ def comparison_page(comparison: Comparison) -> str:
     return str(
         template("comparison.html", "the page").render(
             c=c,
-            title=f"From {si(before.measured_s, 's')} to {si(after.measured_s, 's')} a step",
-            lead=f"{before.about}, against {after.about}",
+            title=f"From {first} to {last} a step",
+            lead=f"before: {before.about}; after: {after.about}",
             cards=cards,
             sentences=told.change_told(c)[2:],
             lines=_changes(c, low),
@@ -117,9 +115,12 @@ def comparison_page(comparison: Comparison) -> str:
 
 
 def _cards(b: Breakdown) -> list[tuple[str, str]]:
-    cards = [(si(b.measured_s, "s"), "a step" + (f", mean of {len(b.steps):,}" if len(b.steps) > 1 else ""))]
+    solved = b.source == "solve"
+    of = f", mean of {len(b.steps):,}" if len(b.steps) > 1 else f", {told.whole(b)}{told.within(b)}" if solved else ""
+    cards = [(si(b.measured_s, "s"), f"a step{of}")]
     if b.ideal_s is not None and b.eta is not None:
-        cards += [(si(b.ideal_s, "s"), "its FLOPs at the peak, the ideal"), (told.eta(b.eta), "eta, ideal / measured")]
+        of = "time of a step" if solved else "measured"
+        cards += [(si(b.ideal_s, "s"), "its FLOPs at the peak, the ideal"), (told.eta(b.eta), f"eta, ideal / {of}")]
     lost = [c for c in b.causes if c.name != WORK]
     if lost:
         largest = max(lost, key=lambda c: c.seconds)
@@ -135,8 +136,8 @@ def _lines(b: Breakdown, shown: Rows) -> list[Line]:
         figures = (_with(shown.times, row.time), _with(shown.shares, row.share))
         found.append(Line(told.title(name), name, figures, _pieces(row, shown, b.measured_s), parts))
     total = (_with(shown.times, shown.time), _with(shown.shares, shown.share))
-    whole = Piece(0.0, 100.0, "whole", f"measured: {total[0]}")
-    return [*found, Line("Measured", "", total, (whole,), total=True)]
+    whole = Piece(0.0, 100.0, "whole", f"{told.whole(b)}: {total[0]}")
+    return [*found, Line(told.whole(b).capitalize(), "", total, (whole,), total=True)]
 
 
 def _pieces(row: Row, shown: Rows, measured_s: float) -> tuple[Piece, ...]:
@@ -164,9 +165,7 @@ def _changes(c: Comparison, low: float) -> list[Line]:
         figures = (_with(shown.times, row.change, signed=True), _with(shares, change, signed=True))
         start = (min(row.start, row.start + row.change_s) - low) / wide
         look = "more" if row.change_s > 0 else "less"
-        parts = ", ".join(
-            f"{p.name} {shown.times.shown(p.change_s / shown.times.size, signed=True)}" for p in row.parts
-        )
+        parts = ", ".join(f"{p.name} {shown.times.shown(p.change, signed=True)}" for p in row.parts)
         piece = Piece(start, abs(row.change_s) / wide, look, f"{told.title(row.name)}: {', '.join(figures)}")
         if row.change:
             found.append(Line(told.title(row.name), row.name, figures, (piece,), parts))

@@ -21,10 +21,10 @@ def breakdown_table(breakdown: Breakdown) -> Table:
         cause = row.cause
         found.append((cause.name, times.shown(row.time), shares.shown(row.share), cause.kind, cause.advice))
         if len(cause.parts) > 1 or cause.kind == "unattributed":
-            for p in part_rows(row, cause.parts, b.measured_s, times, shares):
+            for p in part_rows(b, row, cause.parts):
                 name = f"{cause.name}/{p.part.name or REST}"
                 found.append((name, times.shown(p.time), shares.shown(p.share), p.part.kind, ""))
-    found.append(("measured", times.shown(shown.time), shares.shown(shown.share), "", ""))
+    found.append((told.whole(b), times.shown(shown.time), shares.shown(shown.share), "", ""))
     return Table(
         f"{b.about}: {told.headline(b)}",
         columns,
@@ -45,16 +45,18 @@ def comparison_table(comparison: Comparison) -> Table:
 
     found = [cells(row.name, row.before, row.after, row.change) for row in shown.rows]
     found.append(cells("measured", shown.before, shown.after, shown.change))
-    before, after = comparison.before.about, comparison.after.about
+    title = f"before: {comparison.before.about}; after: {comparison.after.about}"
     caption = "\n".join(told.change_told(comparison)[2:])
-    return Table(f"{before}, against {after}", columns, found, frozenset(columns[1:]), caption=caption)
+    return Table(title, columns, found, frozenset(columns[1:]), caption=caption)
 
 
-def what_ifs_table(what_ifs: Sequence[WhatIf]) -> Table:
-    """Return a row a change, with what it would save and what a step would then take."""
-    columns = ("what if", "saves", "of", "then a step takes", "eta")
+def what_ifs_table(what_ifs: Sequence[WhatIf], run: str = "") -> Table:
+    """Return a row a change, with what it would save and what a step would then take; ``run`` says of which run."""
+    columns = ("change", "saves", "of", "then a step takes", "eta")
     found = [(t.what, t.saves, t.of, t.time, t.eta or "not known") for t in map(told.tried_told, what_ifs)]
-    return Table("What if", columns, found, frozenset({"saves", "then a step takes", "eta"}))
+    return Table(
+        f"What if, in {run}" if run else "What if", columns, found, frozenset({"saves", "then a step takes", "eta"})
+    )
 
 
 def part_data(breakdown: Breakdown) -> list[dict[str, Any]]:

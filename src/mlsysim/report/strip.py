@@ -67,7 +67,7 @@ def strip(of: str, steps: Sequence[StepTime], looks: Mapping[str, str], sentence
         tuple(_hover(of, step) for step in drawn),
         si(highest, "s"),
         100.0 * usual / highest,
-        f"median, {si(usual, 's')}",
+        f"{'mean' if len(steps) == 2 else 'median'}, {si(usual, 's')}",
         f"{of} {steps[0].index}",
         f"{of} {steps[-1].index}",
         caption,

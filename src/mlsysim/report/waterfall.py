@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from mlsysim.efficiency import told
 from mlsysim.efficiency.breakdown import Breakdown, Comparison
-from mlsysim.efficiency.columns import ChangeRow, Column, Row, Rows, axis_start, change_rows, rows
+from mlsysim.efficiency.columns import WORK, ChangeRow, Column, Row, Rows, axis_start, change_rows, rows
 from mlsysim.efficiency.factors import KINDS
 from mlsysim.report.figures import GRID, INK, LETTERING, MUTED, put, pyplot, write
 
@@ -100,7 +100,7 @@ def plan(b: Breakdown) -> Plan:
     says = f"{shown.times.shown(shown.time)} {shown.times.unit}"
     if b.eta is not None:
         says += f"   eta {shown.shares.shown(shown.share)}"
-    bars.append(Bar("measured", ((0.0, measured, RUN),), measured, says))
+    bars.append(Bar(told.whole(b), ((0.0, measured, RUN),), measured, says))
     used = {colour for bar in bars for *_, colour in bar.pieces}
     legend = tuple((kind, COLOURS[kind]) for kind in KINDS if COLOURS[kind] in used)
     caption = f"{told.time_told(b)} {told.eta_told(b)}"
@@ -116,7 +116,7 @@ def _bar(row: Row, shown: Rows) -> Bar:
         start += seconds
     says, title = f"{times.shown(row.time)} {times.unit}", told.title(cause.name)
     says += f"   {shares.shown(row.share)} {shares.unit}" if shares.unit else f"   eta {shares.shown(row.share)}"
-    if row.share > 0 and not shares.unit:
+    if cause.name == WORK and row.share >= 1.0 and not shares.unit:
         title += ", the ideal"
     one = len(row.parts) == 1
     parts = ", ".join(p.part.name if one else f"{p.part.name} {times.shown(p.time)}" for p in row.parts)
@@ -147,7 +147,7 @@ def comparison_plan(c: Comparison) -> Plan:
 def _change(row: ChangeRow, times: Column) -> Bar:
     ends = sorted(x / times.size for x in (row.start, row.start + row.change_s))
     piece = (ends[0], ends[1] - ends[0], MORE if row.change > 0 else LESS)
-    parts = ", ".join(f"{p.name} {times.shown(p.change_s / times.size, signed=True)}" for p in row.parts)
+    parts = ", ".join(f"{p.name} {times.shown(p.change, signed=True)}" for p in row.parts)
     says = f"{times.shown(row.change, signed=True)} {times.unit}"
     return Bar(_label(told.title(row.name), parts), (piece,), (row.start + row.change_s) / times.size, says)
 
