@@ -80,7 +80,7 @@ def command(
         emit(output, part_data(answer) if output == "csv" else data, breakdown_table(answer))
     if what_ifs and output in {"table", "markdown"}:
         print()
-        emit(output, None, what_ifs_table(what_ifs))
+        emit(output, None, what_ifs_table(what_ifs, f"the run after ({found[-1].about})" if len(found) > 1 else ""))
     _say_notes(traces, found)
 
 

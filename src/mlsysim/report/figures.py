@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -73,7 +75,9 @@ def check(path: str | Path, also: str = "") -> None:
     Raises
     ------
     MissingExtra, InvalidValue
-        matplotlib is not installed; it knows no such format; or there is no such folder.
+        matplotlib is not installed; or it knows no such format.
+    FileNotFoundError
+        There is no such folder.
     """
     path, endings_known = Path(path), [also]
     if path.suffix.lower() != also:
@@ -86,7 +90,7 @@ def check(path: str | Path, also: str = "") -> None:
         known = f"{', '.join(endings[:-1])} or {endings[-1]}"
         raise InvalidValue("plot", f"a file that ends with {known}", str(path))
     if not path.absolute().parent.is_dir():
-        raise InvalidValue("plot", "in a folder that exists", str(path))
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 def put(path: Path, content: bytes) -> None:

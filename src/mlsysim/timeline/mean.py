@@ -110,7 +110,8 @@ def _communication(steps: Sequence[Step], times: Times, timed: bool) -> tuple[st
         return ()
     exposed = sum(ns for booking, ns in times.items() if booking.cause == "communication")
     beside = 1.0 - exposed / moving
-    return (f"collectives run for {si(moving * NS / len(steps), 's')} a step, {beside:.0%} of it beside what computes",)
+    taken = si(moving * NS / len(steps), "s")
+    return (f"collectives take {taken} a step; {beside:.0%} of that is overlapped with computation",)
 
 
 def _runs_on(trace: Trace) -> frozenset[str]:
