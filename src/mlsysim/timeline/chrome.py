@@ -15,15 +15,20 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from mlsysim.calibration.logs.source import Source
+from mlsysim.timeline.spans import NO_LINK
 
 BATCH_BYTES = 1 << 22
 """Bytes that are decoded at a time."""
 EXACT_BELOW_US = 4e12
 """Time stamps that a double holds to the nanosecond [µs]; larger ones are read digit by digit."""
+_MOST = 1 << 62
+"""Times from which none is told [ns]: two of them still fit 64 bits together, and it is the year 2116 since 1970."""
 _TRIES = 12
 """Places between events that are tried before a batch is gone through one by one."""
 _HEAD_BYTES = 1 << 24
 """Bytes in which the list of events must begin."""
+_DIGITS = 20
+"""Digits from which a number fits no 64 bits."""
 _LIST = re.compile(rb'"traceEvents"\s*:\s*\[')
 _BETWEEN = re.compile(rb'\}(?=\s*,\s*\{\s*"(?:ph|name|cat|args|pid|tid|ts|dur|id)")')
 _LAST = re.compile(rb"\}(?=\s*\])")
@@ -31,18 +36,20 @@ _NEXT = re.compile(r'\{\s*"(?:ph|name|cat|args|pid|tid|ts|dur|id)"')
 _DECODER = json.JSONDecoder()
 
 Args = TypeVar("Args", bound=msgspec.Struct)
+Name = int | float | str | None
+"""What a process, a thread, a device or a stream is called."""
 
 
 class Event(msgspec.Struct, Generic[Args], gc=False):
-    """One event; times in µs. ``tid`` and ``pid`` are numbers or words."""
+    """One event; times in µs."""
 
     ph: str = ""
     name: str = ""
     cat: str = ""
     ts: Any = None
     dur: Any = None
-    pid: Any = None
-    tid: Any = None
+    pid: Name = None
+    tid: Name = None
     args: Args | None = None
 
 
@@ -206,12 +213,19 @@ def _too_large(batch: list[Event[Any]]) -> bool:
 def nanoseconds(time_us: Any) -> int | None:
     """Return a time as whole nanoseconds [ns]; None where it is none."""
     if isinstance(time_us, float):
-        return round(time_us * 1e3) if abs(time_us) < 1e16 else None
-    if isinstance(time_us, int):
-        return time_us * 1000
-    if isinstance(time_us, msgspec.Raw):
-        return _digits(bytes(time_us))
-    return None
+        found = round(time_us * 1e3) if abs(time_us) < _MOST else None
+    elif isinstance(time_us, int):
+        found = time_us * 1000
+    else:
+        found = _digits(bytes(time_us)) if isinstance(time_us, msgspec.Raw) else None
+    return found if found is not None and abs(found) < _MOST else None
+
+
+def whole(value: Any, otherwise: int = NO_LINK) -> int:
+    """Return a whole number where it is one that fits 62 bits, or is written as one; else ``otherwise``."""
+    if isinstance(value, str) and value.isdecimal() and len(value) < _DIGITS:
+        value = int(value)
+    return value if isinstance(value, int) and 0 <= value < _MOST else otherwise
 
 
 def _digits(text: bytes) -> int | None:

@@ -14,7 +14,7 @@ from mlsysim.timeline.activity import Activity, activity
 from mlsysim.timeline.nvtx import Lane, Ranges
 from mlsysim.timeline.spans import NO_LINK, SpanRows
 from mlsysim.timeline.tables import Tables
-from mlsysim.timeline.trace import Launch
+from mlsysim.timeline.trace import Launch, unusable
 
 Key = tuple[int, int]
 """A device of a process: the process as in a ``globalPid``, and the number that CUDA gives the device in it."""
@@ -53,10 +53,8 @@ class Recorded:
         """Return whether an event can be used; count it by why it cannot."""
         if isinstance(start, int) and isinstance(end, int) and 0 <= start <= end:
             return True
-        if not isinstance(start, int) or not isinstance(end, int):
-            self.left_out["without a duration" if isinstance(start, int) else "without a time stamp"] += 1
-        else:
-            self.left_out["with a negative time stamp" if start < 0 else "with a negative duration"] += 1
+        begins = start if isinstance(start, int) else None
+        self.left_out[unusable(begins, end - start if begins is not None and isinstance(end, int) else None)] += 1
         return False
 
     def device(self, process: Any, device: Any) -> SpanRows:

@@ -21,11 +21,22 @@ import msgspec
 from mlsysim.calibration.logs.source import Source
 from mlsysim.results import Note
 from mlsysim.timeline.activity import MATH, WORK, Activity, activity
-from mlsysim.timeline.chrome import Event, Events, nanoseconds
+from mlsysim.timeline.chrome import Event, Events, Name, nanoseconds, whole
 from mlsysim.timeline.nvtx import Ranges
 from mlsysim.timeline.operands import Operands
 from mlsysim.timeline.spans import NO_LINK, SpanRows
-from mlsysim.timeline.trace import BREAKS_OFF, Accelerator, Collective, Launch, Mark, Operator, Trace, by_device
+from mlsysim.timeline.trace import (
+    BREAKS_OFF,
+    BROKEN,
+    Accelerator,
+    Collective,
+    Launch,
+    Mark,
+    Operator,
+    Trace,
+    by_device,
+    unusable,
+)
 
 _STEP = re.compile(r"ProfilerStep#(\d{1,15})$")
 _UPDATE = "Optimizer.step#"
@@ -40,8 +51,8 @@ class Args(msgspec.Struct, gc=False):
     correlation: Any = None
     external: Any = msgspec.field(default=None, name="External id")
     external_once: Any = msgspec.field(default=None, name="external id")  # of kernels before torch 1.10
-    device: Any = None
-    stream: Any = None
+    device: Name = None
+    stream: Name = None
     grid: Any = None
     block: Any = None
     registers: Any = msgspec.field(default=0, name="registers per thread")
@@ -84,10 +95,8 @@ class _Reader:
             if take is None:
                 continue
             start, duration = nanoseconds(event.ts), nanoseconds(event.dur)
-            if start is None or duration is None:
-                left_out["without a time stamp" if start is None else "without a duration"] += 1
-            elif start < 0 or duration < 0:
-                left_out["with a negative time stamp" if start < 0 else "with a negative duration"] += 1
+            if start is None or duration is None or start < 0 or duration < 0:
+                left_out[unusable(start, duration)] += 1
             else:
                 take(event, start, start + duration)
 
@@ -103,8 +112,8 @@ class _Reader:
             shape = _launch(args)
         device = args.device if args.device is not None else event.pid
         lane = (device, args.stream if args.stream is not None else event.tid)
-        self.device.add(start, end, kind, lane, event.name, _whole(args.correlation), shape, work)
-        self.operands.kernel(_whole(args.external_once if args.external is None else args.external))
+        self.device.add(start, end, kind, lane, event.name, whole(args.correlation), shape, work)
+        self.operands.kernel(whole(args.external_once if args.external is None else args.external))
 
     def _operator(self, event: Event[Args], start: int, end: int) -> None:
         kind = activity("operator", event.name)
@@ -118,7 +127,7 @@ class _Reader:
         work: Any = None
         if kind in WORK and bytes(args.dims):
             dims = bytes(args.dims)
-            self.operands.operator(len(self.host), event.name, dims, _whole(args.external))
+            self.operands.operator(len(self.host), event.name, dims, whole(args.external))
             if kind in MATH:
                 work = Operator(event.name, dims, bytes(args.types), bytes(args.concrete))
         elif kind is Activity.TRANSFER:
@@ -126,7 +135,7 @@ class _Reader:
         self.host.add(start, end, kind, (event.pid, event.tid), event.name, NO_LINK, None, work)
 
     def _call(self, event: Event[Args], start: int, end: int) -> None:
-        link = _whole(event.args.correlation) if event.args else NO_LINK
+        link = whole(event.args.correlation) if event.args else NO_LINK
         self.host.add(start, end, activity("call", event.name), (event.pid, event.tid), event.name, link)
 
     def _mark(self, event: Event[Args], start: int, end: int) -> None:
@@ -161,7 +170,7 @@ class _Reader:
         lies a step, so that all but the first are known.
         """
         if self.marks:
-            lane = min(self.marks)[1]
+            lane = min(self.marks, key=lambda marked: (marked[0], str(marked[1])))[1]
             return lane, tuple(sorted(mark for mark, where in self.marks if where == lane)), ()
         if counted := self.ranges.steps():
             text = f"ranges `{counted[0].word} N` are taken as the steps"
@@ -194,7 +203,7 @@ def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace
     reader.operands.join(reader.host, reader.device)
     about = events.about
     if events.broken:
-        reader.left_out["that break off or are no events"] += events.broken
+        reader.left_out[BROKEN] += events.broken
     if source.cut or not events.whole:
         reader.left_out[BREAKS_OFF] += 1
     world = about.get("distributedInfo")
@@ -220,7 +229,7 @@ def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace
         left_out,
         notes,
         str(source.path),
-        _whole(about.get("baseTimeNanoseconds"), 0),
+        whole(about.get("baseTimeNanoseconds"), 0),
     )
 
 
@@ -229,9 +238,9 @@ def _launch(args: Args) -> Launch:
     return Launch(
         _product(args.grid),
         _product(args.block),
-        _whole(args.registers, 0),
-        _whole(args.shared, 0),
-        _whole(resident, 0),
+        whole(args.registers, 0),
+        whole(args.shared, 0),
+        whole(resident, 0),
     )
 
 
@@ -242,7 +251,7 @@ def _product(sizes: Any) -> int:
 
 def _collective(event: Event[Args], args: Args) -> Collective:
     name = str(args.collective or event.name)
-    elements = _whole(args.elements, 0)
+    elements = whole(args.elements, 0)
     if not elements and bytes(args.dims):
         elements = _elements(bytes(args.dims))
     return Collective(str(args.group), name, elements)
@@ -255,13 +264,6 @@ def _elements(dims: bytes) -> int:
         return 0
 
 
-def _whole(value: Any, otherwise: int = NO_LINK) -> int:
-    """Return a whole number where it is one that fits, or is written as one."""
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
-    return value if isinstance(value, int) and 0 <= value < 1 << 62 else otherwise
-
-
 def _accelerator(about: dict[str, Any]) -> Accelerator:
     """Return the device, where all that are listed are alike."""
     listed = about.get("deviceProperties") or about.get("computeProperties") or []
@@ -271,10 +273,10 @@ def _accelerator(about: dict[str, Any]) -> Accelerator:
     d = devices[0]
     return Accelerator(
         str(d.get("name") or ""),
-        _whole(d.get("numSms") or d.get("multiProcessorCount"), 0),
-        _whole(d.get("maxThreadsPerMultiprocessor") or d.get("maxThreadsPerMultiProcessor"), 0),
-        _whole(d.get("regsPerMultiprocessor"), 0),
-        _whole(d.get("sharedMemPerMultiprocessor"), 0),
+        whole(d.get("numSms") or d.get("multiProcessorCount"), 0),
+        whole(d.get("maxThreadsPerMultiprocessor") or d.get("maxThreadsPerMultiProcessor"), 0),
+        whole(d.get("regsPerMultiprocessor"), 0),
+        whole(d.get("sharedMemPerMultiprocessor"), 0),
         0,
-        _whole(d.get("warpSize"), 32),
+        whole(d.get("warpSize"), 32),
     )

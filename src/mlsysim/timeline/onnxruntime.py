@@ -22,9 +22,10 @@ import msgspec
 from mlsysim.calibration.logs.source import Source
 from mlsysim.results import Note
 from mlsysim.timeline.activity import MATH, Activity, activity
-from mlsysim.timeline.chrome import Event, Events, nanoseconds
+from mlsysim.timeline.chrome import Event, Events, Name, nanoseconds, whole
+from mlsysim.timeline.operators import BYTES, PRECISIONS
 from mlsysim.timeline.spans import NO_LINK, SpanRows
-from mlsysim.timeline.trace import BREAKS_OFF, Accelerator, Launch, Mark, Operator, Trace
+from mlsysim.timeline.trace import BREAKS_OFF, BROKEN, Accelerator, Launch, Mark, Operator, Trace, unusable
 
 NAME = "profile of ONNX Runtime"
 RUN = "model_run"
@@ -36,15 +37,6 @@ _ON_DEVICE = frozenset(
     for name in ("CUDA", "Tensorrt", "NvTensorRTRTX", "ROCM", "MIGraphX", "Dml", "WebGpu", "Js", "CANN")
 )
 """Providers whose nodes return before a device has done them."""
-_PRECISIONS = {
-    "float": "fp32",
-    "float16": "fp16",
-    "bfloat16": "bf16",
-    "double": "fp64",
-    "int8": "int8",
-    "uint8": "int8",
-}
-_BYTES = {"fp64": 8, "fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 _PRODUCTS = re.compile(r"MatMul|Gemm")
 _CONVOLUTIONS = re.compile(r"Conv(?!Transpose)")
 
@@ -59,7 +51,7 @@ class Args(msgspec.Struct, gc=False):
     activation_size: Any = None
     parameter_size: Any = None
     output_size: Any = None
-    stream: Any = None
+    stream: Name = None
     correlation_id: Any = None
     grid_x: Any = None
     grid_y: Any = None
@@ -85,10 +77,8 @@ class _Reader:
             if event.ph != "X":
                 continue
             start, duration = nanoseconds(event.ts), nanoseconds(event.dur)
-            if start is None or duration is None:
-                self.left_out["without a time stamp" if start is None else "without a duration"] += 1
-            elif start < 0 or duration < 0:
-                self.left_out["with a negative time stamp" if start < 0 else "with a negative duration"] += 1
+            if start is None or duration is None or start < 0 or duration < 0:
+                self.left_out[unusable(start, duration)] += 1
             elif event.cat == "Kernel":
                 self._kernel(event, start, start + duration)
             elif event.cat == "Node":
@@ -126,7 +116,7 @@ class _Reader:
             kind = activity("operator", str(args.op_name))
             kind = kind if kind in {*MATH, Activity.SOFTMAX} else Activity.OTHER
         work = self.node if kind in MATH and self.node and self.node.name == str(args.op_name) else None
-        link = _size(args.correlation_id) or NO_LINK
+        link = whole(args.correlation_id, 0) or NO_LINK
         self.device.add(start, end, kind, (0, args.stream), event.name, link, _launch(args), work)
 
 
@@ -150,10 +140,10 @@ def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace
     for batch in events:
         reader.take(batch)
     if events.broken:
-        reader.left_out["that break off or are no events"] += events.broken
+        reader.left_out[BROKEN] += events.broken
     if source.cut or not events.whole:
         reader.left_out[BREAKS_OFF] += 1
-    main = max(reader.runs, key=lambda lane: len(reader.runs[lane]), default=None)
+    main = max(reader.runs, key=lambda lane: (len(reader.runs[lane]), str(lane)), default=None)
     marks = tuple(Mark(number, *run) for number, run in enumerate(sorted(reader.runs[main]))) if main else ()
     hidden = _hidden(reader)
     return Trace(
@@ -208,7 +198,7 @@ def _notes(reader: _Reader, hidden: str, marked: bool) -> tuple[Note, ...]:
 
 def _operator(name: str, args: Args) -> Operator:
     """Return a node with its operands, and its FLOPs and bytes where they can be told."""
-    sizes = tuple(_size(value) for value in (args.activation_size, args.parameter_size, args.output_size))
+    sizes = tuple(whole(value, 0) for value in (args.activation_size, args.parameter_size, args.output_size))
     return _counted(name, bytes(args.input_type_shape), bytes(args.output_type_shape), sizes)
 
 
@@ -220,8 +210,8 @@ def _counted(name: str, inputs: bytes, outputs: bytes, sizes: tuple[int, ...]) -
     if not told:
         return Operator(name, json.dumps(dims).encode(), json.dumps(types).encode())
     flops, weights = told
-    precision = _PRECISIONS.get(types[0] if types else "", "")
-    counted = {"flops": flops, "bytes": sum(sizes) + weights * _BYTES.get(precision, 4), "precision": precision}
+    precision = PRECISIONS.get(types[0] if types else "", "")
+    counted = {"flops": flops, "bytes": sum(sizes) + weights * BYTES.get(precision, 4), "precision": precision}
     return Operator(name, json.dumps(dims).encode(), json.dumps(types).encode(), json.dumps(counted).encode())
 
 
@@ -259,11 +249,6 @@ def _work(name: str, dims: list[list[int]], results: list[list[int]]) -> tuple[f
 
 
 def _launch(args: Args) -> Launch | None:
-    blocks = prod(_size(size) for size in (args.grid_x, args.grid_y, args.grid_z))
-    threads = prod(_size(size) for size in (args.block_x, args.block_y, args.block_z))
+    blocks = prod(whole(size, 0) for size in (args.grid_x, args.grid_y, args.grid_z))
+    threads = prod(whole(size, 0) for size in (args.block_x, args.block_y, args.block_z))
     return Launch(blocks, threads) if blocks and threads else None
-
-
-def _size(value: Any) -> int:
-    text = str(value)
-    return int(text) if text.isdecimal() and len(text) < 19 else 0

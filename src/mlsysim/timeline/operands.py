@@ -39,7 +39,7 @@ class Operands:
     def join(self, host: SpanRows, device: SpanRows) -> None:
         """Give operators to the kernels that run them, and tell the attention that is written out."""
         places, sizes = np.frombuffer(self._places, np.int64), np.frombuffer(self._sizes, np.int32)
-        launched = self._launched()
+        launched = self._launched(np.frombuffer(host.start, np.int64)[places])
         self._give(host, device, places, launched)
         if self._scores:
             of_host = np.full(len(host), NO_LINK)
@@ -49,12 +49,12 @@ class Operands:
                 activity = np.frombuffer(rows.activity, np.uint8)
                 of_attention(activity, numbers, self._labels.labels, self._scores)
 
-    def _launched(self) -> Integers:
-        """Return for each kernel which of the operators launched it, -1 where that is not known."""
+    def _launched(self, start: Integers) -> Integers:
+        """Return which operator launched each kernel, -1 where that is not known; of one number, the first to start."""
         externals, kernels = (np.frombuffer(column, np.int64) for column in (self._externals, self._kernels))
         if not len(externals):
             return np.full(len(kernels), NO_LINK)
-        order = np.argsort(externals, kind="stable")
+        order = np.lexsort((start, externals))
         at = order[np.minimum(np.searchsorted(externals, kernels, sorter=order), len(order) - 1)]
         return np.where((externals[at] == kernels) & (kernels != NO_LINK), at, NO_LINK)
 
@@ -64,7 +64,8 @@ class Operands:
         activity = np.frombuffer(device.activity, np.uint8)
         which = np.flatnonzero((launched >= 0) & np.isin(activity, _MATH))
         length = np.frombuffer(device.end, np.int64)[which] - np.frombuffer(device.start, np.int64)[which]
-        order = np.lexsort((length, launched[which]))
+        start = np.frombuffer(device.start, np.int64)[which]
+        order = np.lexsort((-start, length, launched[which]))  # of those that take as long, the first
         which = which[order]
         last = np.append(launched[which][1:] != launched[which][:-1], True)[: len(which)]
         which = which[last]

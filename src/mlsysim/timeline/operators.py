@@ -12,7 +12,7 @@ from mlsysim.timeline.trace import Operator
 
 Sizes = Sequence[Any]
 
-_PRECISIONS = {
+PRECISIONS = {
     "float": "fp32",
     "c10::BFloat16": "bf16",
     "c10::Half": "fp16",
@@ -26,7 +26,8 @@ _PRECISIONS = {
     "uint8": "int8",
 }
 """Types as PyTorch and ONNX Runtime write them."""
-_BYTES = {"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1}
+BYTES = {"fp64": 8, "fp32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1}
+"""Bytes of a value [B]."""
 _BACKWARD_OF_ATTENTION = 2.5
 """Backward over forward of a fused attention: five products for two (Dao, FlashAttention-2, section 4.1)."""
 
@@ -62,12 +63,12 @@ def cost(operator: Operator) -> Cost:
         flops, result = count(dims, told)
     except (ValueError, TypeError, IndexError, KeyError, OverflowError):
         return NOTHING
-    known = [_PRECISIONS[t] for t in types if t in _PRECISIONS]
+    known = [PRECISIONS[t] for t in types if t in PRECISIONS]
     precision = known[0] if known else ""
     values = sum(math.prod(d) for d in dims if _is_size(d)) + math.prod(result)
     single = len(result) == 2 or (len(result) == 3 and result[0] == 1)
     rows, columns = (int(result[-2]), int(result[-1])) if single else (0, 0)
-    return Cost(float(flops), float(values * _BYTES.get(precision, 4)), precision, rows, columns)
+    return Cost(float(flops), float(values * BYTES.get(precision, 4)), precision, rows, columns)
 
 
 def _is_size(dims: Any) -> bool:

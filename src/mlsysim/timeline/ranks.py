@@ -17,7 +17,7 @@ import numpy as np
 from mlsysim.results import Note
 from mlsysim.timeline.activity import Activity
 from mlsysim.timeline.paint import inside
-from mlsysim.timeline.spans import Integers, Spans
+from mlsysim.timeline.spans import Integers
 from mlsysim.timeline.trace import Trace
 from mlsysim.timeline.windows import windows
 from mlsysim.units import si
@@ -26,11 +26,6 @@ _KEEP_STEP = 0.05
 """Share of a step by which the ends of one collective may shift from rank to rank; of one run it is a few percent."""
 CLOCKS_APART_NS = 1_000_000
 """Difference of two clocks that is told [ns]: less than a millisecond is how well hosts are commonly kept."""
-
-
-def timeline(trace: Trace) -> Spans:
-    """Return the spans that are the timeline: of the device, or of the host where there is none."""
-    return trace.device if trace.on_device else trace.host
 
 
 def skews(traces: Sequence[Trace]) -> tuple[list[Integers | None], tuple[Note, ...]]:
@@ -50,7 +45,7 @@ def skews(traces: Sequence[Trace]) -> tuple[list[Integers | None], tuple[Note, .
         return [None] * len(traces), (Note("ranks-not-matched", message),)
     if strange := _strange(traces, together):
         return [None] * len(traces), strange
-    late = [np.zeros(len(timeline(trace)), np.int64) for trace in traces]
+    late = [np.zeros(len(trace.timeline), np.int64) for trace in traces]
     for found in together:
         length = {(n, place): _length(traces[n], place) for n, place in found}
         least = min(length.values())
@@ -61,7 +56,7 @@ def skews(traces: Sequence[Trace]) -> tuple[list[Integers | None], tuple[Note, .
 
 def _collectives(trace: Trace) -> Iterator[tuple[Any, int]]:
     """Yield the collectives of a trace with what tells them apart: group, name, step, and which of the step."""
-    spans, steps = timeline(trace), windows(trace)
+    spans, steps = trace.timeline, windows(trace)
     places = np.flatnonzero(spans.activity == Activity.TRANSFER)
     at = inside(spans.start[places], (steps.start, steps.end))
     seen: dict[Any, int] = defaultdict(int)
@@ -75,7 +70,7 @@ def _collectives(trace: Trace) -> Iterator[tuple[Any, int]]:
 
 
 def _length(trace: Trace, place: int) -> int:
-    spans = timeline(trace)
+    spans = trace.timeline
     return int(spans.end[place] - spans.start[place])
 
 
@@ -83,7 +78,7 @@ def _offsets(traces: Sequence[Trace], together: Sequence[Sequence[tuple[int, int
     """Return for each rank how much later its collectives end than those of the first, by their clocks [ns]."""
     apart: dict[int, list[int]] = defaultdict(list)
     for found in together:
-        ends = {n: int(timeline(traces[n]).end[place]) + traces[n].base_ns for n, place in found}
+        ends = {n: int(traces[n].timeline.end[place]) + traces[n].base_ns for n, place in found}
         if 0 in ends:
             for n, end in ends.items():
                 apart[n].append(end - ends[0])

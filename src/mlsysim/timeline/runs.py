@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from mlsysim.calibration.logs.source import Source
 from mlsysim.errors import InvalidValue
 from mlsysim.results import Note
 from mlsysim.timeline.recognise import is_trace, recognised
-from mlsysim.timeline.trace import Trace
+from mlsysim.timeline.trace import Trace, in_order
 
 Progress = Callable[[Path, int], None]
 _ENDINGS = (".json", ".json.gz", ".sqlite", ".sqlite.gz", ".log", ".txt")
@@ -91,16 +91,17 @@ def of_one_run(traces: Sequence[Trace]) -> list[list[Trace]]:
     InvalidValue
         Two of the same rank hold the same steps, or several files do not say their rank.
     """
-    ranks: dict[object, list[Trace]] = defaultdict(list)
+    ranks: dict[tuple[object, int], list[Trace]] = defaultdict(list)
+    beside: Counter[tuple[object, str]] = Counter()
     for trace in traces:
-        ranks[trace.path if trace.rank is None and trace.source in _SEVERAL else trace.rank].append(trace)
-    for rank, same in ranks.items():
+        of = trace.path if trace.rank is None and trace.source in _SEVERAL else trace.rank
+        ranks[of, beside[of, trace.path]].append(trace)
+        beside[of, trace.path] += 1  # devices that one process drives
+    for (rank, _), same in ranks.items():
         steps = [mark.index for trace in same for mark in trace.marks]
         if len(same) > 1 and (len(set(steps)) < len(steps) or not all(trace.marks for trace in same)):
             which = "none says its rank" if rank is None else f"these are of rank {rank}"
             hint = "two runs are compared as `mlsysim explain A B`, each a file or a folder"
             files = ", ".join(trace.path for trace in same)
             raise InvalidValue("trace", "of different ranks or steps of one run", files, f"{which}; {hint}")
-    order = sorted(ranks.items(), key=lambda item: (not isinstance(item[0], int), str(item[0]), item[1][0].path))
-    numbered = sorted((item for item in order if isinstance(item[0], int)), key=lambda item: int(str(item[0])))
-    return [same for _, same in (*numbered, *(item for item in order if not isinstance(item[0], int)))]
+    return [ranks[key] for key in sorted(ranks, key=lambda key: (in_order(key[0]), key[1]))]

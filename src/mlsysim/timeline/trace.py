@@ -12,6 +12,17 @@ from mlsysim.timeline.spans import Spans
 
 BREAKS_OFF = "behind the place where the file breaks off"
 """Why events are missing from a file that was cut."""
+BROKEN = "that break off or are no events"
+"""Why events are left out that could not be read."""
+
+
+def unusable(start: int | None, length: int | None) -> str:
+    """Return why an event of a start and a length [ns], None where not told, cannot be used; nothing where it can."""
+    if start is None or length is None:
+        return "without a time stamp" if start is None else "without a duration"
+    if start < 0 or length < 0:
+        return "with a negative time stamp" if start < 0 else "with a negative duration"
+    return ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -72,8 +83,8 @@ class Trace:
 
     ``base_ns`` is what times are counted from, in ns since 1970, where that is told.
     ``device`` holds what ran on the accelerator: of a run on a CPU nothing, then ``host`` is the timeline. ``host``
-    holds operators, runtime calls, marks and functions; ``threads`` names the lanes of ``host`` on which steps are
-    marked. ``left_out`` counts events by why they are not used. ``source`` is a key of the table of what is visible.
+    holds operators, runtime calls, marks and functions; ``main`` is the lane of it on which steps are marked.
+    ``left_out`` counts events by why they are not used. ``source`` is a key of the table of what is visible.
     """
 
     format: str
@@ -102,6 +113,17 @@ class Trace:
         """Return whether an accelerator was recorded."""
         return len(self.device) > 0
 
+    @property
+    def timeline(self) -> Spans:
+        """Return the spans that time is given to: of the device, or of the host where there is none."""
+        return self.device if self.on_device else self.host
+
+
+def in_order(name: object) -> tuple[bool, int, str]:
+    """Return what numbers and words are sorted by: numbers first, by their size."""
+    number = name if isinstance(name, int) else None
+    return number is None, number or 0, str(name)
+
 
 def by_device(trace: Trace) -> tuple[Trace, ...]:
     """Return a trace for each device that was recorded: a process may drive several, each with its own timeline."""
@@ -110,7 +132,7 @@ def by_device(trace: Trace) -> tuple[Trace, ...]:
     if len(devices) < 2:
         return (trace,)
     found = []
-    for number, device in enumerate(sorted(devices, key=str)):
+    for number, device in enumerate(sorted(devices, key=in_order)):
         chosen = np.isin(trace.device.lane, [i for i, lane in enumerate(lanes) if lane[0] == device])
         rank = number if trace.rank is None else trace.rank
         found.append(replace(trace, device=trace.device.where(chosen), rank=rank))

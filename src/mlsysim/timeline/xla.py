@@ -22,9 +22,9 @@ import msgspec
 from mlsysim.calibration.logs.source import Source
 from mlsysim.results import Note
 from mlsysim.timeline.activity import Activity, activity
-from mlsysim.timeline.chrome import Event, Events, nanoseconds
-from mlsysim.timeline.spans import NO_LINK, SpanRows
-from mlsysim.timeline.trace import BREAKS_OFF, Launch, Mark, Operator, Trace
+from mlsysim.timeline.chrome import Event, Events, nanoseconds, whole
+from mlsysim.timeline.spans import NO_LINK, SpanRows, Spans
+from mlsysim.timeline.trace import BREAKS_OFF, BROKEN, Launch, Mark, Operator, Trace, unusable
 
 NAME = "JAX/XLA trace"
 MOST_EVENTS = (1_000_000, 5_000_000)
@@ -84,10 +84,8 @@ class _Reader:
             elif event.ph == "X":
                 self.events += 1
                 start, duration = nanoseconds(event.ts), nanoseconds(event.dur)
-                if start is None or duration is None:
-                    self.left_out["without a time stamp" if start is None else "without a duration"] += 1
-                elif start < 0 or duration < 0:
-                    self.left_out["with a negative time stamp" if start < 0 else "with a negative duration"] += 1
+                if start is None or duration is None or start < 0 or duration < 0:
+                    self.left_out[unusable(start, duration)] += 1
                 elif event.pid in self.devices:
                     self._on_device(event, self.devices[event.pid], start, start + duration)
                 else:
@@ -123,7 +121,7 @@ class _Reader:
         if kind is Activity.IGNORED:
             return
         self.training = self.training or "transpose(" in str(args.tf_op)
-        link = _whole(args.correlation_id)
+        link = whole(args.correlation_id)
         device.linked = device.linked or link != NO_LINK
         work = None if kind in _MOVES else _work(event.name, args)
         lane = (device.number, event.tid)
@@ -131,7 +129,7 @@ class _Reader:
 
     def _on_host(self, event: Event[Args], start: int, end: int) -> None:
         args, lane = event.args, (event.pid, event.tid)
-        if args and args.step_num is not None and (number := _whole(args.step_num)) != NO_LINK:
+        if args and args.step_num is not None and (number := whole(args.step_num)) != NO_LINK:
             self.marks.setdefault(lane, []).append(Mark(number, start, end))
             return
         if args and args.hlo_op and not event.name.startswith("end: "):
@@ -139,7 +137,7 @@ class _Reader:
             name, link = str(args.hlo_op), NO_LINK
         else:
             name, kind = self._called(event.name)
-            link = _whole(args.correlation_id) if args else NO_LINK
+            link = whole(args.correlation_id) if args else NO_LINK
         if kind is not Activity.IGNORED:
             self.host.add(start, end, kind, lane, name, link)
 
@@ -184,15 +182,16 @@ def read_all(source: Source, progress: Callable[[int], None] | None = None) -> t
     for batch in events:
         reader.take(batch)
     if events.broken:
-        reader.left_out["that break off or are no events"] += events.broken
+        reader.left_out[BROKEN] += events.broken
     if source.cut or not events.whole:
         reader.left_out[BREAKS_OFF] += 1
     devices = [device for _, device in sorted(reader.devices.items(), key=lambda d: d[1].number) if len(device.rows)]
-    return tuple(_trace(reader, device, len(devices), str(source.path)) for device in devices or [_Device("CPU", 0)])
+    host, path = reader.host.spans(), str(source.path)
+    return tuple(_trace(reader, host, device, len(devices), path) for device in devices or [_Device("CPU", 0)])
 
 
-def _trace(reader: _Reader, device: _Device, devices: int, path: str) -> Trace:
-    main = max(reader.marks, key=lambda lane: len(reader.marks[lane]), default=None)
+def _trace(reader: _Reader, host: Spans, device: _Device, devices: int, path: str) -> Trace:
+    main = max(reader.marks, key=lambda lane: (len(reader.marks[lane]), str(lane)), default=None)
     marks = reader.marks[main] if main else []
     by_line = bool(device.steps) and (not marks or not device.linked)
     if by_line:  # the host runs ahead, and where nothing joins its calls to the device, its marks say little
@@ -204,7 +203,7 @@ def _trace(reader: _Reader, device: _Device, devices: int, path: str) -> Trace:
         NAME,
         "xla",
         device.rows.spans(),
-        reader.host.spans(),
+        host,
         tuple(sorted(marks, key=lambda mark: mark.start)),
         main,
         world=max(devices, 1),
@@ -285,8 +284,3 @@ def _number(value: Any) -> float:
     except (TypeError, ValueError):
         return 0.0
     return found if 0 < found < 1e30 else 0.0
-
-
-def _whole(value: Any) -> int:
-    text = str(value)
-    return int(text) if text.isdecimal() and len(text) < 19 else NO_LINK
