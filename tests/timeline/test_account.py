@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from timelines import ADD, ALL_REDUCE, AUTOGRAD, FLASH, GEMM, SEND_RECV, US, Timeline
 
 from mlsysim.calibration.logs.source import Source
+from mlsysim.errors import InvalidValue
 from mlsysim.hardware import Hardware
 from mlsysim.timeline.account import Account, Question, account
+from mlsysim.timeline.explain import explain
 from mlsysim.timeline.kineto import read
 
 PLAIN = Question()
@@ -156,6 +158,81 @@ def test_a_gap_of_which_the_host_was_not_recorded(line: Timeline, tmp_path: Path
     line.kernel(GEMM, 0, 50 * US)
     line.kernel(GEMM, 80 * US, 100 * US)
     assert told(accounted(line, tmp_path))["unattributed/host not recorded"] == 30 * US
+
+
+def test_of_kernels_that_begin_together_the_first_call_tells_the_gap(line: Timeline, tmp_path: Path) -> None:
+    """Whichever of the streams they are on: from 10 us on, where the first was called for, the gap is its launch."""
+    for early, late in ((7, 8), (8, 7)):
+        line = Timeline()
+        line.step(0, 0, 150 * US)
+        line.kernel(ADD, 100 * US, 150 * US, called=10 * US, stream=early)
+        line.kernel(ADD, 100 * US, 150 * US, called=80 * US, stream=late)
+        assert told(accounted(line, tmp_path)) == {
+            "framework/python": 10 * US,
+            "kernel_launch/calls": 90 * US,
+            "memory_bound/elementwise": 50 * US,
+        }
+
+
+def test_steps_whose_numbers_do_not_follow_their_times(tmp_path: Path) -> None:
+    line = Timeline(gpu=False)
+    for number, start in enumerate((100, 200, 0)):
+        line.step(number, start * US, (start + 50) * US)
+        line.event("cpu_op", "aten::mm", start * US, (start + 40) * US)
+    found = accounted(line, tmp_path)
+    assert [(step.index, step.length, sum(step.times.values())) for step in found.steps] == [
+        (2, 50 * US, 50 * US),
+        (0, 50 * US, 50 * US),
+        (1, 50 * US, 50 * US),
+    ]
+
+
+def test_numbers_of_steps_that_are_far_apart_are_not_gone_through(tmp_path: Path) -> None:
+    line = Timeline(gpu=False)
+    for place, number in enumerate((1, 2, 10**14)):
+        line.step(number, place * US, (place + 1) * US)
+        line.event("cpu_op", "aten::mm", place * US, (place + 1) * US)
+    (note,) = (note for note in accounted(line, tmp_path).notes if note.code == "steps-missing")
+    assert note.message == "marks of 99,999,999,999,997 steps are missing: 3, 4, 5, 6, 7, ..."
+
+
+def test_a_trace_in_which_nothing_takes_time_is_refused(line: Timeline, tmp_path: Path) -> None:
+    line.kernel(ADD, 5 * US, 5 * US)
+    with pytest.raises(InvalidValue, match="begin and end at one instant"):
+        accounted(line, tmp_path)
+
+
+@pytest.mark.parametrize("bad", [{"ts": 10**16}, {"ts": 9.9e15}, {"dur": 10**30}, {"tid": [1]}, {"pid": {"a": 1}}])
+def test_an_event_with_a_strange_field_is_left_out(line: Timeline, tmp_path: Path, bad: dict[str, Any]) -> None:
+    """Times that no 64 bits hold, and threads that are no name; what is beside it stays."""
+    line.kernel(ADD, 0, 10 * US)
+    line.events.append({**line.events[0], **bad})
+    found = read(Source(line.write(tmp_path / "trace.json")))
+    assert len(found.device) == 1
+    assert sum(found.left_out.values()) == 1
+
+
+def test_two_kernels_of_one_operator_that_take_as_long_in_any_order(line: Timeline, tmp_path: Path) -> None:
+    """The first has the FLOPs of the operator, whatever the order in the file."""
+    sizes = {"Input Dims": [[4096, 4096], [4096, 4096]], "Input type": ["c10::BFloat16", "c10::BFloat16"]}
+    line.step(0, 0, 200 * US)
+    line.step(1, 200 * US, 400 * US)
+    line.event("cpu_op", "aten::mm", 0, 2 * US, **{"External id": 5, **sizes})
+    line.kernel(GEMM, 0, 200 * US, **{"External id": 5})
+    line.kernel(GEMM, 200 * US, 400 * US, **{"External id": 5})
+    question = Question(Hardware["h100-sxm"])
+    there, back = (accounted(line, tmp_path, question, events) for events in (line.events, line.events[::-1]))
+    assert there == back
+    assert there.steps[0].flops == 2 * 4096**3
+
+
+def test_a_process_of_a_rank_that_drives_two_devices(tmp_path: Path) -> None:
+    line = Timeline(rank=3, world=4)
+    line.step(0, 0, 20 * US)
+    for device in (0, 1):
+        line.kernel(ADD, 0, 10 * US, device=device)
+    found = explain(line.write(tmp_path / "trace.json"))
+    assert [rank.index for rank in found.ranks] == [0, 1]
 
 
 # What holds for any timeline

@@ -16,7 +16,7 @@ from mlsysim.timeline import host as on_host
 from mlsysim.timeline.activity import BOOKED, ON_WAY, WORK, Activity, Booking
 from mlsysim.timeline.gaps import by_activity, fill, unmarked
 from mlsysim.timeline.kernels import Kernels, split
-from mlsysim.timeline.paint import NONE, Layer, Segments, inside, layer, paint
+from mlsysim.timeline.paint import NONE, Layer, Segments, inside, layer, paint, summed
 from mlsysim.timeline.spans import Integers, Spans
 from mlsysim.timeline.trace import Trace
 from mlsysim.timeline.windows import Windows, windows
@@ -87,13 +87,14 @@ def account(trace: Trace, question: Question, skew: Integers | None = None) -> A
         More FLOPs are said to be done than the peak allows in the time in which anything was computed.
     """
     steps = windows(trace)
-    spans = trace.device if trace.on_device else trace.host
+    spans = trace.timeline
     segments, doing, step = _painted(trace, spans, steps, skew)
     times: list[Times] = [Counter() for _ in steps.index]
     at_work = np.isin(doing, _WORK)
     _book(times, doing[~at_work], step[~at_work], segments.length[~at_work])
-    _pipeline(times, segments, doing, step)
-    kernels = _kernels(spans, segments.where(at_work), step[at_work])
+    waiting = doing == Activity.EXCHANGE
+    _pipeline(times, _own(spans, segments.where(waiting), step[waiting]))
+    kernels = _own(spans, segments.where(at_work), step[at_work])
     done = split(kernels, spans, times, question, trace)
     length, moving = (steps.end - steps.start).tolist(), _moving(spans, steps)
     if skew is None and trace.world > 1:
@@ -150,8 +151,11 @@ def _moving(spans: Spans, steps: Windows) -> list[int]:
     places = np.flatnonzero(spans.activity == Activity.TRANSFER)
     found = paint([layer(spans.start[places], spans.end[places])], np.concatenate([steps.start, steps.end]))
     step = inside(found.start, (steps.start, steps.end))
-    running = found.layer != NONE
-    return [int(found.length[running & (step == number)].sum()) for number in range(len(steps.index))]
+    running = (found.layer != NONE) & (step != NONE)
+    total = np.zeros(len(steps.index), np.int64)
+    at, length = summed(step[running], found.length[running])
+    total[at] = length
+    return [int(ns) for ns in total]
 
 
 def _late(spans: Spans, skew: Integers | None) -> list[Layer]:
@@ -170,31 +174,24 @@ def _late(spans: Spans, skew: Integers | None) -> list[Layer]:
 
 def _book(times: list[Times], doing: Integers, step: npt.NDArray[np.int64], length: Integers) -> None:
     """Add lengths to what activities are booked as; those of a pipeline are told one by one elsewhere."""
-    key = step * 128 + doing
-    for number in np.unique(key):
-        at, kind = divmod(int(number), 128)
+    kinds = Activity.IGNORED + 1  # the highest number
+    for key, total in zip(*(column.tolist() for column in summed(step * kinds + doing, length)), strict=True):
+        at, kind = divmod(key, kinds)
         if kind != Activity.EXCHANGE:
-            times[at][BOOKED[Activity(kind)]] += int(length[key == number].sum())
+            times[at][BOOKED[Activity(kind)]] += total
 
 
-def _pipeline(times: list[Times], segments: Segments, doing: Integers, step: npt.NDArray[np.int64]) -> None:
+def _pipeline(times: list[Times], waits: Kernels) -> None:
     """Book what stages of a pipeline wait for each other, by the number of the exchange in the step."""
-    waiting = doing == Activity.EXCHANGE
-    for at in np.unique(step[waiting]):
-        here = waiting & (step == at)
-        which, length = segments.which[here], segments.length[here]
-        order = np.unique(which)  # spans are sorted by start
-        for number, span in enumerate(order[:_MOST_MICRO_BATCHES], 1):
-            times[at][Booking("pipeline_bubble", f"exchange {number}")] += int(length[which == span].sum())
-        rest = int(length[np.isin(which, order[_MOST_MICRO_BATCHES:])].sum())
-        if rest:
-            times[at][Booking("pipeline_bubble", "later exchanges")] += rest
+    seen: Counter[int] = Counter()
+    for at, own in zip(waits.step.tolist(), waits.own.tolist(), strict=True):
+        seen[at] += 1
+        part = f"exchange {seen[at]}" if seen[at] <= _MOST_MICRO_BATCHES else "later exchanges"
+        times[at][Booking("pipeline_bubble", part)] += own
 
 
-def _kernels(spans: Spans, segments: Segments, step: npt.NDArray[np.int64]) -> Kernels:
-    """Return the time that each kernel has of its own in each step."""
-    key = step * max(len(spans), 1) + segments.which
-    keys, at = np.unique(key, return_inverse=True)
-    own = np.zeros(len(keys), np.int64)
-    np.add.at(own, at, segments.length)
-    return Kernels(keys // max(len(spans), 1), keys % max(len(spans), 1), own)
+def _own(spans: Spans, segments: Segments, step: npt.NDArray[np.int64]) -> Kernels:
+    """Return the time that each span has of its own in each step, by step and by start."""
+    many = max(len(spans), 1)
+    keys, own = summed(step * many + segments.which, segments.length)
+    return Kernels(keys // many, keys % many, own)

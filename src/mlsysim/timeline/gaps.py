@@ -45,11 +45,7 @@ def fill(trace: Trace, gaps: Segments) -> tuple[Segments, Integers]:
     The pieces lie in the gaps and sum to them.
     """
     begin, end = gaps.start, gaps.end
-    device, host = trace.device, trace.host
-    after = np.searchsorted(device.start, end, "left")
-    known = after < len(device)
-    call = np.full(len(begin), -1)
-    call[known] = linked(device.link[after[known]], launches(host))
+    host, call = trace.host, _calls(trace, end)
     called = np.where(call >= 0, host.start[call], end) if len(host) else end
     split = np.clip(called, begin, end)
     queued = (call >= 0) & (called <= begin)
@@ -72,6 +68,24 @@ def fill(trace: Trace, gaps: Segments) -> tuple[Segments, Integers]:
     order = order[(end > start)[order]]
     nothing = np.full(len(order), -1)
     return Segments(start[order], end[order], nothing, nothing), kind[order]
+
+
+def _calls(trace: Trace, end: Integers) -> Integers:
+    """Return for each gap the place of the call whose work ends it: the first of those of which work begins together.
+
+    -1 where no call is known.
+    """
+    device = trace.device
+    first = np.searchsorted(device.start, end, "left")
+    last, known = first.copy(), first < len(device)
+    last[known] = np.searchsorted(device.start, device.start[first[known]], "right")
+    counts = last - first
+    gap = np.repeat(np.arange(len(end)), counts)
+    span = np.arange(len(gap)) + np.repeat(first - (np.cumsum(counts) - counts), counts)
+    made = linked(device.link[span], launches(trace.host))
+    call = np.full(len(end), len(trace.host))
+    np.minimum.at(call, gap[made >= 0], made[made >= 0])
+    return np.where(call < len(trace.host), call, -1)
 
 
 def host_time(trace: Trace, gaps: Segments, thread: int) -> tuple[Segments, Integers]:

@@ -19,7 +19,7 @@ from mlsysim.physics.occupancy import resident_blocks, tile_loss, warp_loss, wav
 from mlsysim.timeline.activity import BOOKED, MATH, Activity, Booking
 from mlsysim.timeline.operators import NOTHING, Cost, cost
 from mlsysim.timeline.spans import Integers, Spans
-from mlsysim.timeline.trace import Accelerator, Launch, Trace
+from mlsysim.timeline.trace import Accelerator, Launch, Operator, Trace
 
 if TYPE_CHECKING:
     from mlsysim.timeline.account import Question
@@ -79,7 +79,7 @@ TILES, WAVES, WARPS = (Booking("occupancy", part, "derived") for part in ("tiles
 
 
 class Kernels(NamedTuple):
-    """The time that kernels have of their own: the step, the place among the spans, and nanoseconds, in columns."""
+    """The time that spans have of their own, by step: the step, the place among the spans, and ns, in columns."""
 
     step: npt.NDArray[np.int64]
     which: npt.NDArray[np.int64]
@@ -126,8 +126,9 @@ def split(kernels: Kernels, spans: Spans, times: list[Counter[Booking]], questio
     whole = _given(kernels, question, len(times))
     ideal = whole is not None or bool((known.compute[math] > 0).any())
     flops = []
+    bounds = np.searchsorted(kernels.step, np.arange(len(times) + 1))
     for at, booked in enumerate(times):
-        here = np.flatnonzero(kernels.step == at)
+        here = slice(bounds[at], bounds[at + 1])
         own, products = kernels.own[here], math[here]
         columns = _Known(*(column[here] for column in known))
         if whole is None:
@@ -208,7 +209,7 @@ def _known(kernels: Kernels, spans: Spans, question: Question, trace: Trace) -> 
     rows, without_peak = [], set()
     for name, shape, work, kind in different.T:
         operator = spans.works[work]
-        done = cost(operator) if hasattr(operator, "dims") else NOTHING
+        done = cost(operator) if isinstance(operator, Operator) else NOTHING
         lost = losses(spans.names[name], spans.shapes[shape], int(kind), done, trace.accelerator, bandwidth)
         precision = precision_of(done, spans.names[name]) or question.precision
         peak = device.peak(precision).value if device and precision and device.supports(precision) else 0.0

@@ -81,8 +81,8 @@ def of_accounts(
     parts = {(b.cause, b.part, b.kind): ns * NS / len(every) for b, ns in times.items()}
     flops = sum(step.flops for step in every)
     ideal = times[AT_CEILING] * NS / len(every) if known and times[AT_CEILING] else None
-    by_step = [_step(index, [s for one in chosen for s in one if s.index == index]) for index in steps]
-    ranks = [_step(_number(one, i), mine) for i, (one, mine) in enumerate(zip(accounts, chosen, strict=True))]
+    by_step = _by_step(every)
+    ranks = [_step(number, mine) for number, mine in zip(_numbers(accounts), chosen, strict=True)]
     causes = ordered(parts, measured)
     return Breakdown(
         about=about,
@@ -137,8 +137,18 @@ def _step(index: int, steps: Sequence[Step]) -> StepTime:
     return StepTime(index, sum(step.length for step in steps) * NS / len(steps), seconds)
 
 
-def _number(one: Account, place: int) -> int:
-    return place if one.rank is None else one.rank
+def _by_step(steps: Sequence[Step]) -> list[StepTime]:
+    """Return the mean over ranks of each step."""
+    same: dict[int, list[Step]] = {}
+    for step in steps:
+        same.setdefault(step.index, []).append(step)
+    return [_step(index, found) for index, found in same.items()]
+
+
+def _numbers(accounts: Sequence[Account]) -> list[int]:
+    """Return the numbers of ranks: those that they say, where all of them differ, else those of their order."""
+    said = {one.rank: None for one in accounts if one.rank is not None}
+    return list(said) if len(said) == len(accounts) else list(range(len(accounts)))
 
 
 def _unmarked(traces: Sequence[Trace]) -> list[NotVisible]:

@@ -80,6 +80,14 @@ def paint(layers: Sequence[Layer], edges: Integers) -> Segments:
     return Segments(begin, cuts[1:], of_layer, owner)
 
 
+def summed(keys: Integers, length: Integers) -> tuple[Integers, Integers]:
+    """Return the different keys, sorted, and the sum of the lengths of each [ns]."""
+    different, at = np.unique(keys, return_inverse=True)
+    total = np.zeros(len(different), np.int64)
+    np.add.at(total, at, length)
+    return different, total
+
+
 def inside(start: Integers, windows: tuple[Integers, Integers]) -> npt.NDArray[np.int64]:
     """Return for each time the number of the window that it lies in, -1 outside; windows are sorted and disjoint."""
     at = np.searchsorted(windows[0], start, "right") - 1

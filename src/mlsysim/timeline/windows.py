@@ -7,7 +7,7 @@ the device has finished what was launched before, whichever is later; it ends by
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from mlsysim.units import si
 
 _MOST = 0.5
 """Share of what was recorded that steps must cover for the rest to go without a word."""
+_NAMED = 5
+"""Steps without a mark that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,8 @@ def windows(trace: Trace) -> Windows:
     InvalidValue
         Nothing in the trace takes time.
     """
-    spans = trace.device if trace.on_device else trace.host
+    spans, rule = trace.timeline, "a trace with operators or kernels that take time"
     if not len(spans):
-        rule = "a trace with operators or kernels that take time"
         unused = ", ".join(f"{n:,} {why}" for why, n in trace.left_out.items())
         hint = f"its events cannot be used: {unused}" if unused else "was the profiler active while steps ran?"
         raise InvalidValue("trace", rule, trace.path, hint)
@@ -51,8 +52,11 @@ def windows(trace: Trace) -> Windows:
             " mark steps with prof.step(), NVTX ranges or StepTraceAnnotation"
         )
         start, end = np.array([spans.start.min()]), np.array([spans.end.max()])
+        if start == end:
+            raise InvalidValue("trace", rule, trace.path, "all of its events begin and end at one instant")
         return Windows((0,), start, end, (Note("no-steps", message),))
-    marked = tuple(np.array([getattr(m, end) for m in trace.marks], np.int64) for end in ("start", "end"))
+    marks = sorted(trace.marks, key=lambda mark: (mark.start, mark.end, mark.index))
+    marked = tuple(np.array([getattr(m, end) for m in marks], np.int64) for end in ("start", "end"))
     found = [_apart(*_on_device(trace, *marked)), _apart(*marked)]  # a device that only caught up has the host's steps
     kept, start, end = next((f for f in found if len(f[0])), found[1])
     if not len(kept):
@@ -62,7 +66,7 @@ def windows(trace: Trace) -> Windows:
         if not len(kept):
             hint = "the file breaks off before the first step ends"
             raise InvalidValue("trace", "a trace with a whole step", trace.path, hint)
-    index = tuple(trace.marks[i].index for i in kept)
+    index = tuple(marks[i].index for i in kept)
     steps = Windows(index, start[kept], end[kept])
     return replace(steps, notes=(*_numbering(index), *_outside(spans, steps)))
 
@@ -126,9 +130,12 @@ def _reached(host: Integers, launched: Integers, reached: Integers) -> Integers:
 
 
 def _numbering(index: tuple[int, ...]) -> tuple[Note, ...]:
-    every = min((b - a for a, b in pairwise(index)), default=1)  # a log may tell each tenth
-    missing = sorted(set(range(min(index), max(index) + 1, max(every, 1))) - set(index))
+    known = set(index)
+    every = min((b - a for a, b in pairwise(sorted(known))), default=1)  # a log may tell each tenth
+    whole = range(min(known), max(known) + 1, every)  # not gone through: it may be long
+    missing = len(whole) - sum(number in whole for number in known)
     if not missing:
         return ()
-    some = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
-    return (Note("steps-missing", f"marks of {len(missing)} steps are missing: {some}"),)
+    some = islice((number for number in whole if number not in known), _NAMED)
+    named = ", ".join(map(str, some)) + (", ..." if missing > _NAMED else "")
+    return (Note("steps-missing", f"marks of {missing:,} steps are missing: {named}"),)
