@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from array import array
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mlsysim.timeline.activity import MATH
 from mlsysim.timeline.scores import of_attention, scores, values
@@ -39,7 +41,7 @@ class Operands:
     def join(self, host: SpanRows, device: SpanRows) -> None:
         """Give operators to the kernels that run them, and tell the attention that is written out."""
         places, sizes = np.frombuffer(self._places, np.int64), np.frombuffer(self._sizes, np.int32)
-        launched = self._launched(np.frombuffer(host.start, np.int64)[places])
+        launched = self._launched(_order(host, places, self._labels.ranks()[sizes]))
         self._give(host, device, places, launched)
         if self._scores:
             of_host = np.full(len(host), NO_LINK)
@@ -49,12 +51,12 @@ class Operands:
                 activity = np.frombuffer(rows.activity, np.uint8)
                 of_attention(activity, numbers, self._labels.labels, self._scores)
 
-    def _launched(self, start: Integers) -> Integers:
-        """Return which operator launched each kernel, -1 where that is not known; of one number, the first to start."""
+    def _launched(self, ranks: Integers) -> Integers:
+        """Return which operator launched each kernel, -1 where that is not known; of one number, the first by rank."""
         externals, kernels = (np.frombuffer(column, np.int64) for column in (self._externals, self._kernels))
         if not len(externals):
             return np.full(len(kernels), NO_LINK)
-        order = np.lexsort((start, externals))
+        order = np.lexsort((ranks, externals))
         at = order[np.minimum(np.searchsorted(externals, kernels, sorter=order), len(order) - 1)]
         return np.where((externals[at] == kernels) & (kernels != NO_LINK), at, NO_LINK)
 
@@ -64,8 +66,7 @@ class Operands:
         activity = np.frombuffer(device.activity, np.uint8)
         which = np.flatnonzero((launched >= 0) & np.isin(activity, _MATH))
         length = np.frombuffer(device.end, np.int64)[which] - np.frombuffer(device.start, np.int64)[which]
-        start = np.frombuffer(device.start, np.int64)[which]
-        order = np.lexsort((-start, length, launched[which]))  # of those that take as long, the first
+        order = np.lexsort((-_order(device, which), length, launched[which]))  # of those that take as long, the first
         which = which[order]
         last = np.append(launched[which][1:] != launched[which][:-1], True)[: len(which)]
         which = which[last]
@@ -74,3 +75,15 @@ class Operands:
         labels = host.works.labels
         numbers = np.array([device.works.number(labels[number]) for number in different], np.int32)
         np.frombuffer(device.work, np.int32)[which] = numbers[at]
+
+
+def _order(rows: SpanRows, places: Integers, *more: npt.NDArray[Any]) -> Integers:
+    """Return the rank of some spans by start, end and what they are, so that their order in the file says nothing."""
+    start, end = (np.frombuffer(column, np.int64)[places] for column in (rows.start, rows.end))
+    labels = ((rows.works, rows.work), (rows.shapes, rows.shape), (rows.names, rows.name))
+    ties: list[npt.NDArray[Any]] = [
+        known.ranks()[np.frombuffer(numbers, np.int32)[places]] for known, numbers in labels if len(places)
+    ]
+    ranks = np.empty(len(places), np.int64)
+    ranks[np.lexsort([*more, *ties, end, start])] = np.arange(len(places))
+    return ranks
