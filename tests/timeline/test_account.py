@@ -174,6 +174,19 @@ def test_of_kernels_that_begin_together_the_first_call_tells_the_gap(line: Timel
         }
 
 
+def test_short_operators_beside_a_long_one_of_another_thread_hold_nothing_up(tmp_path: Path) -> None:
+    line = Timeline(gpu=False)
+    line.step(0, 0, 1_000 * US)
+    line.event("cpu_op", "aten::mm", 0, 600 * US)
+    for start in range(0, 1_000, 10):
+        line.event("cpu_op", "aten::add", start * US, (start + 5) * US, tid=AUTOGRAD)
+    assert told(accounted(line, tmp_path)) == {
+        "compute/matrix products, ceiling not known": 600 * US,
+        "kernel_launch/gaps": 395 * US,
+        "framework/python": 5 * US,
+    }
+
+
 def test_steps_whose_numbers_do_not_follow_their_times(tmp_path: Path) -> None:
     line = Timeline(gpu=False)
     for number, start in enumerate((100, 200, 0)):

@@ -1,7 +1,7 @@
 """A run on a CPU: its operators are the timeline, on all threads, and what interrupts them goes before.
 
 The collector and the data loader stop the thread that computes, so they have their instants whatever else runs. A chain
-of operators too short for the work in them to matter is the cost of starting operators.
+of operators too short for the work in them to matter is the cost of starting operators, where no other thread computes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from mlsysim.timeline.activity import WORK, Activity
 from mlsysim.timeline.gaps import HOST, by_activity
-from mlsysim.timeline.paint import Layer, layer
+from mlsysim.timeline.paint import Layer, layer, paint
 from mlsysim.timeline.spans import Spans
 from mlsysim.timeline.trace import Trace
 
@@ -35,11 +35,20 @@ def layers(trace: Trace, work: Sequence[Layer], kinds: Sequence[Activity]) -> tu
     main = host.lane == host.lanes.index(trace.main) if trace.main in host.lanes else np.ones(len(host), bool)
     waiting = tuple(a for a in HOST if a not in FIRST and a != Activity.DISPATCH)
     short = host.where(np.zeros(len(host), bool)) if trace.source == "timers" else host  # a timer is no operator
-    before = [*by_activity(host, FIRST, main), chains(short)]
+    before = [*by_activity(host, FIRST, main), _alone(chains(short), short)]
     return (
         [*before, *work, *by_activity(host, waiting, main), *by_activity(host, (Activity.DISPATCH,))],
         [*FIRST, Activity.STARTING, *kinds, *waiting, Activity.DISPATCH],
     )
+
+
+def _alone(chain: Layer, host: Spans) -> Layer:
+    """Return what of chains lies beside no operator of another thread that is long enough to be work."""
+    long = np.flatnonzero((host.end - host.start >= SHORT_NS) & np.isin(host.activity, [*map(int, WORK)]))
+    if not len(chain.start) or not len(long):
+        return chain
+    found = paint([layer(host.start[long], host.end[long]), chain], np.array([chain.start[0], chain.end[-1]]))
+    return Layer(*(column[found.layer == 1] for column in (found.start, found.end, found.which)))
 
 
 def chains(host: Spans) -> Layer:
