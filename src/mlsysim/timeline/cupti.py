@@ -37,6 +37,7 @@ _MANAGED = {11: "HtoD", 12: "DtoH", 13: "DtoD"}
 """Directions of pages that managed memory moves (ENUM_CUDA_MEMCPY_OPER, recalled)."""
 _VERSION = re.compile(r"(_ptsz|_ptds)?_v\d+$")
 _PROCESS, _THREAD = 24, (1 << 24) - 1
+"""Where the process begins in a ``globalTid`` [bits], and the bits of a thread, or of a process, alone."""
 
 
 class Recorded:
@@ -59,7 +60,7 @@ class Recorded:
 
     def device(self, process: Any, device: Any) -> SpanRows:
         """Return the spans of a device of a process."""
-        key = ((process or 0) >> _PROCESS, int(device or 0))
+        key = (process_of(process), int(device or 0))
         found = self.devices.get(key)
         if found is None:
             found = self.devices[key] = SpanRows()
@@ -101,7 +102,7 @@ class Recorded:
         processes = {process for process, _ in self.devices}
         columns = ("start", "end", "globalTid", "correlationId", "nameId")
         for start, end, thread, link, name in self.tables.rows("CUPTI_ACTIVITY_KIND_RUNTIME", columns):
-            process = (thread or 0) >> _PROCESS
+            process = process_of(thread)
             if process not in processes:
                 continue
             called = _call(self.tables.text(name))
@@ -115,7 +116,7 @@ class Recorded:
         processes = {process for process, _ in self.devices}
         columns = ("start", "end", "globalTid", "endGlobalTid", "eventType", "text", "textId")
         for start, end, thread, last, kind, text, number in self.tables.rows("NVTX_EVENTS", columns):
-            process = (thread or 0) >> _PROCESS
+            process = process_of(thread)
             if (kind is not None and kind not in _RANGES) or (processes and process not in processes):
                 continue
             if last and last != thread:
@@ -130,9 +131,14 @@ class Recorded:
         threads.preempted(self.tables, self.host(process).host, ids, lane_of)
 
 
+def process_of(thread: int | None) -> int:
+    """Return the process, with its machine, of a ``globalTid`` or a ``globalPid``."""
+    return (thread or 0) >> _PROCESS
+
+
 def lane_of(thread: int | None) -> Lane:
     """Return the process and the thread of a ``globalTid``."""
-    return ((thread or 0) >> _PROCESS) & _THREAD, (thread or 0) & _THREAD
+    return pid_of(process_of(thread)), (thread or 0) & _THREAD
 
 
 def pid_of(process: int) -> int:

@@ -20,7 +20,7 @@ from mlsysim.errors import InvalidValue
 from mlsysim.results import Note
 from mlsysim.timeline import threads
 from mlsysim.timeline.activity import MATH
-from mlsysim.timeline.cupti import Key, Recorded, pid_of
+from mlsysim.timeline.cupti import Key, Recorded, pid_of, process_of
 from mlsysim.timeline.nvtx import Lane, Steps
 from mlsysim.timeline.spans import NO_LINK, Integers, SpanRows, Spans
 from mlsysim.timeline.tables import MAGIC, Tables, opened
@@ -177,7 +177,7 @@ def _accelerator(tables: Tables, process: int, device: int) -> Accelerator:
 
 def _rank(tables: Tables, process: int) -> int | None:
     """Return the rank of a process, which MPI tells."""
-    ranks = {rank for thread, rank in tables.rows("MPI_RANKS", ("globalTid", "rank")) if (thread or 0) >> 24 == process}
+    ranks = {rank for thread, rank in tables.rows("MPI_RANKS", ("globalTid", "rank")) if process_of(thread) == process}
     return ranks.pop() if len(ranks) == 1 else None
 
 

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from mlsysim.results import Note
 from mlsysim.timeline.activity import Activity, activity
+from mlsysim.timeline.nvtx import Lane
 from mlsysim.timeline.paint import inside, layer
 from mlsysim.timeline.spans import Integers, SpanRows
 from mlsysim.timeline.tables import Tables
 
-Lane = tuple[int, int]
 _READY = re.compile("running|runnable|ready|preempt", re.IGNORECASE)
 """States of a thread that lost its core though it had work (names of ENUM_SAMPLING_THREAD_STATE)."""
 _RUNNING = 1

@@ -79,21 +79,7 @@ def read_all(source: Source, progress: Callable[[int], None] | None = None) -> t
     steps = [step for step in steps if step.time or step.timers]
     if not steps:
         raise InvalidValue("trace", "a log with timers of steps", str(source.path), "no step has a time")
-    rows, marks, begun = SpanRows(), [], 0
-    over = 0
-    for step in steps:
-        parts = _parts(step, "deepspeed" if deepspeed else "megatron")
-        covered = sum(length for _, length in parts)
-        length = round((step.time or 0.0) * _NS) or covered
-        over += covered > length
-        at = begun
-        for kind, part in parts:
-            end = min(at + part, begun + length)
-            rows.add(at, end, kind, 0, kind.name)
-            at = end
-        rows.add(at, begun + length, Activity.UNTIMED, 0, "outside the timers")
-        marks.append(Mark(step.number, begun, begun + length))
-        begun += length
+    rows, marks, over = _laid(steps, "deepspeed" if deepspeed else "megatron")
     notes = [_laid_out()]
     if over:
         message = f"in {over} of {len(steps)} steps the timers, of the slowest rank each, take longer than the step"
@@ -116,6 +102,25 @@ def read_all(source: Source, progress: Callable[[int], None] | None = None) -> t
             path=str(source.path),
         ),
     )
+
+
+def _laid(steps: list[_Step], program: str) -> tuple[SpanRows, list[Mark], int]:
+    """Lay the timers of each step side by side; return also in how many steps they take longer than the step."""
+    rows, marks, begun, over = SpanRows(), [], 0, 0
+    for step in steps:
+        parts = _parts(step, program)
+        covered = sum(length for _, length in parts)
+        length = round((step.time or 0.0) * _NS) or covered
+        over += covered > length
+        at = begun
+        for kind, part in parts:
+            end = min(at + part, begun + length)
+            rows.add(at, end, kind, 0, kind.name)
+            at = end
+        rows.add(at, begun + length, Activity.UNTIMED, 0, "outside the timers")
+        marks.append(Mark(step.number, begun, begun + length))
+        begun += length
+    return rows, marks, over
 
 
 def _laid_out() -> Note:
