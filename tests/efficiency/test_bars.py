@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from tests.efficiency.breakdowns import PARTS_MS, made, ranks, steps, with_every_cause, with_one_cause, without_ideal
 
 from mlsysim.efficiency.bars import compared_text, text
-from mlsysim.efficiency.breakdown import NotVisible, StepTime, compared, ordered
+from mlsysim.efficiency.breakdown import NotVisible, StepTime, ordered
 from mlsysim.efficiency.columns import Column, axis_start, change_rows, of_shares, of_times, pieces, rows
+from mlsysim.efficiency.comparison import compared
 from mlsysim.efficiency.factors import causes
 from mlsysim.results import Note
 

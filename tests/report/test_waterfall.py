@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from tests.efficiency.breakdowns import PARTS_MS, made, ranks, steps, with_every_cause, with_one_cause, without_ideal
 
-from mlsysim.efficiency.breakdown import compared
+from mlsysim.efficiency.comparison import compared
 from mlsysim.efficiency.factors import causes
 from mlsysim.errors import InvalidValue
 from mlsysim.report.breakdowns import breakdown_table, comparison_table, part_data, what_ifs_table

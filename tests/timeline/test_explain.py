@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from timelines import ADD, ALL_REDUCE, GEMM, US, Timeline, causes, codes, gpu_line
 
-from mlsysim.efficiency.breakdown import compared
+from mlsysim.efficiency.comparison import compared
+from mlsysim.efficiency.told import steps_told
 from mlsysim.errors import ImpossibleMeasurement, InvalidValue, UnknownName
 from mlsysim.hardware import Hardware
 from mlsysim.timeline.explain import explain
@@ -122,9 +123,9 @@ def test_an_unusual_step_is_told_with_what_it_is_of(tmp_path: Path) -> None:
     line.step(6, at, at + 3_000 * US)
     line.event("user_annotation", "gc.collect", at, at + 2_900 * US)
     line.kernel(GEMM, at + 2_950 * US, at + 3_000 * US, called=at + 2_950 * US)
-    said = next(n.message for n in explain(line.write(tmp_path / "t.json")).notes if n.code == "long-steps")
-    assert "step 6" in said
-    assert "garbage_collection" in said
+    said = " ".join(steps_told(explain(line.write(tmp_path / "t.json"))))
+    assert "Step 6 is the slowest" in said
+    assert "garbage_collection by 2.9 ms" in said
 
 
 # Traces that are not as they should be: what is wrong is said, and what can still be concluded

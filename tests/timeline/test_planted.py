@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from mlsysim.efficiency.breakdown import Breakdown, compared
+from mlsysim.efficiency.breakdown import Breakdown
+from mlsysim.efficiency.comparison import compared
 from mlsysim.timeline.explain import explain
 
 FILES = Path(__file__).parent / "files"

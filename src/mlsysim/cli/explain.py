@@ -15,7 +15,8 @@ import click
 from mlsysim.cli import options
 
 if TYPE_CHECKING:
-    from mlsysim.efficiency.breakdown import Breakdown, Comparison
+    from mlsysim.efficiency.breakdown import Breakdown
+    from mlsysim.efficiency.comparison import Comparison
 
 _NARROW, _WIDTH, _WIDE = 80, 100, 120
 """Widths of the text: at least, where there is no terminal, and at most [characters]."""
@@ -51,7 +52,7 @@ def command(
     Each instant belongs to one cause, so that the causes sum to the time. What a trace does not tell is said, and
     never guessed.
     """
-    from mlsysim.efficiency.breakdown import Comparison
+    from mlsysim.efficiency.comparison import Comparison
     from mlsysim.report.breakdowns import breakdown_table, comparison_table, part_data, what_ifs_table
     from mlsysim.report.tables import emit
     from mlsysim.timeline.explain import explain
@@ -86,7 +87,7 @@ def command(
 
 def _answer(found: Sequence[Breakdown]) -> Breakdown | Comparison:
     """Return where the time of one run went, or what changed from one to another."""
-    from mlsysim.efficiency.breakdown import compared
+    from mlsysim.efficiency.comparison import compared
 
     return found[0] if len(found) == 1 else compared(*found)
 
@@ -94,7 +95,7 @@ def _answer(found: Sequence[Breakdown]) -> Breakdown | Comparison:
 def _text(answer: Breakdown | Comparison) -> str:
     """Return an answer as text, as wide as the terminal within what can be read."""
     from mlsysim.efficiency.bars import compared_text, text
-    from mlsysim.efficiency.breakdown import Comparison
+    from mlsysim.efficiency.comparison import Comparison
 
     there = shutil.get_terminal_size().columns if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or _WIDTH)
     width = min(max(there, _NARROW), _WIDE)

@@ -7,8 +7,9 @@ from textwrap import wrap
 from typing import NamedTuple
 
 from mlsysim.efficiency import told
-from mlsysim.efficiency.breakdown import Breakdown, Comparison
+from mlsysim.efficiency.breakdown import Breakdown
 from mlsysim.efficiency.columns import ChangeRow, Column, Row, change_rows, pieces, rows
+from mlsysim.efficiency.comparison import Comparison
 
 BLOCKS = {"derived": "█", "observed": "▓", "unattributed": "░"}
 """What bars are made of, by how a cause is known."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from mlsysim.efficiency.breakdown import Breakdown, Cause, Change, Comparison, Part
+from mlsysim.efficiency.breakdown import Breakdown, Cause, Part
+from mlsysim.efficiency.comparison import Change, Comparison
 
 WORTH_SHOWING = 0.01
 """Share of the time from which a part of a cause is shown by itself."""

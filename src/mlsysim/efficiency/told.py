@@ -7,8 +7,9 @@ from itertools import pairwise
 from statistics import fmean, median
 from typing import NamedTuple
 
-from mlsysim.efficiency.breakdown import Breakdown, Comparison, StepTime, WhatIf
+from mlsysim.efficiency.breakdown import Breakdown, StepTime, WhatIf
 from mlsysim.efficiency.columns import ChangeRows, change_rows
+from mlsysim.efficiency.comparison import Comparison
 from mlsysim.efficiency.factors import SOURCES, causes
 from mlsysim.efficiency.remedies import EFFORT
 from mlsysim.results import Interval

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mlsysim.efficiency import told
-from mlsysim.efficiency.breakdown import Breakdown, Comparison
+from mlsysim.efficiency.breakdown import Breakdown
 from mlsysim.efficiency.columns import (
     WORK,
     Column,
@@ -18,6 +18,7 @@ from mlsysim.efficiency.columns import (
     pieces,
     rows,
 )
+from mlsysim.efficiency.comparison import Comparison
 from mlsysim.efficiency.factors import KINDS, causes
 from mlsysim.report.pages import template
 from mlsysim.report.strip import looks_of, strip

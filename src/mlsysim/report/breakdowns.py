@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlsysim.efficiency import told
-from mlsysim.efficiency.breakdown import Breakdown, Comparison, Part, WhatIf
+from mlsysim.efficiency.breakdown import Breakdown, Part, WhatIf
 from mlsysim.efficiency.columns import REST, change_rows, part_rows, rows
+from mlsysim.efficiency.comparison import Comparison
 from mlsysim.report.tables import Table
 
 

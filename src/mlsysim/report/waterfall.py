@@ -8,8 +8,9 @@ from textwrap import fill, wrap
 from typing import Any, NamedTuple
 
 from mlsysim.efficiency import told
-from mlsysim.efficiency.breakdown import Breakdown, Comparison
+from mlsysim.efficiency.breakdown import Breakdown
 from mlsysim.efficiency.columns import WORK, ChangeRow, Column, Row, Rows, axis_start, change_rows, rows
+from mlsysim.efficiency.comparison import Comparison
 from mlsysim.efficiency.factors import KINDS
 from mlsysim.report.figures import GRID, INK, LETTERING, MUTED, put, pyplot, write
 

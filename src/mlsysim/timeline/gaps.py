@@ -19,7 +19,7 @@ from mlsysim.timeline.windows import launches, linked
 QUEUED_NS = 20_000
 """A gap before queued work, up to which it is the cost of starting a kernel [ns].
 
-Launches take 2 to 10 µs from call to start; twice the upper end leaves room for the end of the kernel before.
+Launches take 2 to 10 µs from call to start (recalled); twice the upper end leaves room for the kernel before to end.
 """
 UNMARKED_NS = 1_000_000
 """A gap outside all operators from which, without Python's stack, nothing tells Python from waiting [ns]."""

@@ -113,7 +113,7 @@ class _Reader:
         device = args.device if args.device is not None else event.pid
         lane = (device, args.stream if args.stream is not None else event.tid)
         self.device.add(start, end, kind, lane, event.name, whole(args.correlation), shape, work)
-        self.operands.kernel(whole(args.external_once if args.external is None else args.external))
+        self.operands.kernel(whole(args.external_once if args.external is None else args.external) or NO_LINK)
 
     def _operator(self, event: Event[Args], start: int, end: int) -> None:
         kind = activity("operator", event.name)
@@ -127,7 +127,7 @@ class _Reader:
         work: Any = None
         if kind in WORK and bytes(args.dims):
             dims = bytes(args.dims)
-            self.operands.operator(len(self.host), event.name, dims, whole(args.external))
+            self.operands.operator(len(self.host), event.name, dims, whole(args.external) or NO_LINK)
             if kind in MATH:
                 work = Operator(event.name, dims, bytes(args.types), bytes(args.concrete))
         elif kind is Activity.TRANSFER:

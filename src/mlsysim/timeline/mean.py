@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from statistics import median
 from typing import Any
 
 from mlsysim.efficiency.breakdown import Breakdown, NotVisible, StepTime, hidden, ordered
@@ -18,8 +17,6 @@ from mlsysim.timeline.trace import Trace
 from mlsysim.units import si
 
 NS = 1e-9
-LONG_STEP = 1.5
-"""How many times the median a step takes that is told."""
 _RUNS_ON = {
     "pytorch": ("pytorch", "gpu"),
     "pytorch-cpu": ("pytorch",),
@@ -99,7 +96,7 @@ def of_accounts(
         runs_on=_runs_on(traces[0]),
         facts={**facts, "flops": flops / len(every)},
         lines=_communication(every, times, traces[0].source == "timers"),
-        notes=(*notes, *_long(by_step)),
+        notes=tuple(notes),
     )
 
 
@@ -161,18 +158,3 @@ def _unmarked(traces: Sequence[Trace]) -> list[NotVisible]:
             how = why if source.startswith("pytorch") else f"nothing of it is marked; it would be by {told.how}"
             found.append(NotVisible(name, how))
     return found
-
-
-def _long(steps: Sequence[StepTime]) -> list[Note]:
-    usual = median(step.seconds for step in steps)
-    long = [step for step in steps if step.seconds > LONG_STEP * usual]
-    if not long or len(steps) < 3:
-        return []
-    worst = max(long, key=lambda step: step.seconds)
-    means = {c: median(s.causes.get(c, 0.0) for s in steps) for c in worst.causes}
-    cause = max(worst.causes, key=lambda c: worst.causes[c] - means[c])
-    message = (
-        f"{len(long)} of {len(steps)} steps take more than {LONG_STEP} times the median; the longest, step"
-        f" {worst.index}, {worst.seconds / usual:.3g} times, most of it {cause}: they are in the mean"
-    )
-    return [Note("long-steps", message)]
