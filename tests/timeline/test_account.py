@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from timelines import ADD, ALL_REDUCE, AUTOGRAD, FLASH, GEMM, SEND_RECV, US, Timeline
 
@@ -361,3 +361,19 @@ def test_painting_is_what_a_look_at_every_instant_finds(
     for one, length in zip(found.layer.tolist(), found.length.tolist(), strict=True):
         painted[int(kinds[one]) if one >= 0 else -1] += length
     assert painted == loop
+
+
+@given(KERNELS, HOSTS, EDGES)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_steps_painted_apart_are_those_painted_together(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    kernels: list[Any],
+    host: list[Any],
+    edges: list[int],
+) -> None:
+    line, folder = any_line(kernels, host, edges), tmp_path_factory.mktemp("blocks")
+    monkeypatch.setattr("mlsysim.timeline.account.BLOCK", 250_000)
+    together = accounted(line, folder)
+    monkeypatch.setattr("mlsysim.timeline.account.BLOCK", 0)
+    assert accounted(line, folder) == together

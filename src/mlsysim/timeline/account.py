@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ from mlsysim.timeline.windows import Windows, windows
 
 Times = Counter[Booking]
 """Nanoseconds by what they are booked as."""
+BLOCK = 250_000
+"""Spans that are painted at a time, so that a large trace takes the memory of a part of it."""
 _TOGETHER = Booking("communication", "transfer and waiting")
 """What a collective takes where the other ranks are not known."""
 _MOST_MICRO_BATCHES = 32
@@ -88,14 +90,17 @@ def account(trace: Trace, question: Question, skew: Integers | None = None) -> A
     """
     steps = windows(trace)
     spans = trace.timeline
-    segments, doing, step = _painted(trace, spans, steps, skew)
     times: list[Times] = [Counter() for _ in steps.index]
-    at_work = np.isin(doing, _WORK)
-    _book(times, doing[~at_work], step[~at_work], segments.length[~at_work])
-    waiting = doing == Activity.EXCHANGE
-    _pipeline(times, _own(spans, segments.where(waiting), step[waiting]))
-    kernels = _own(spans, segments.where(at_work), step[at_work])
-    done = split(kernels, spans, times, question, trace)
+    kernels = []
+    layers, kinds = _layers(trace, spans, skew)
+    for block in _blocks(spans, steps):
+        segments, doing, step = _painted(trace, layers, kinds, steps, block)
+        at_work, waiting = np.isin(doing, _WORK), doing == Activity.EXCHANGE
+        _book(times, doing[~at_work], step[~at_work], segments.length[~at_work])
+        _pipeline(times, _own(spans, segments.where(waiting), step[waiting]))
+        kernels.append(_own(spans, segments.where(at_work), step[at_work]))
+    every = Kernels(*(np.concatenate(column) for column in zip(*kernels, strict=True)))
+    done = split(every, spans, times, question, trace)
     length, moving = (steps.end - steps.start).tolist(), _moving(spans, steps)
     if skew is None and trace.world > 1:
         for booked in times:
@@ -122,28 +127,40 @@ def joined(accounts: Sequence[Account]) -> Account:
     )
 
 
+def _layers(trace: Trace, spans: Spans, skew: Integers | None) -> tuple[list[Layer], list[Activity]]:
+    """Return the layers of a timeline, uppermost first, and the activity of each."""
+    layers = [*by_activity(spans, _WORK), *_late(spans, skew), *by_activity(spans, _MOVING)]
+    kinds = [*_WORK, Activity.SKEW, Activity.TRANSFER, *_MOVING]
+    return (layers, kinds) if trace.on_device else on_host.layers(trace, layers, kinds)
+
+
+def _blocks(spans: Spans, steps: Windows) -> Iterator[slice]:
+    """Yield stretches of steps that hold about as many spans as are painted at a time, at least one step each."""
+    begun = np.searchsorted(spans.start, np.append(steps.start, steps.end[-1]))
+    first = 0
+    for last in range(1, len(steps.index) + 1):
+        if last == len(steps.index) or begun[last + 1] - begun[first] > BLOCK:
+            yield slice(first, last)
+            first = last
+
+
 def _painted(
-    trace: Trace, spans: Spans, steps: Windows, skew: Integers | None
+    trace: Trace, layers: Sequence[Layer], kinds: Sequence[Activity], steps: Windows, block: slice
 ) -> tuple[Segments, Integers, npt.NDArray[np.int64]]:
-    """Return the timeline of all steps cut into segments, with the activity and the step of each."""
-    edges = np.concatenate([steps.start, steps.end])
-    layers = by_activity(spans, _WORK)
-    kinds: list[Activity] = list(_WORK)
-    layers += [*_late(spans, skew), *by_activity(spans, _MOVING)]
-    kinds += [Activity.SKEW, Activity.TRANSFER, *_MOVING]
-    if not trace.on_device:
-        layers, kinds = on_host.layers(trace, layers, kinds)
-    found = paint(layers, edges)
-    step = inside(found.start, (steps.start, steps.end))
-    found, step = found.where(step != NONE), step[step != NONE]
+    """Return the timeline of some steps cut into segments, with the activity and the step of each."""
+    start, end = steps.start[block], steps.end[block]
+    found = paint(layers, np.concatenate([start, end]))
+    step = inside(found.start, (start, end))
+    found = found.where(step != NONE)
     doing = np.array([*map(int, kinds), int(Activity.GAP)])[found.layer]
-    if not trace.on_device:
-        return found, unmarked(trace, found, doing), step
-    idle = found.layer == NONE
-    pieces, during = fill(trace, found.where(idle))
-    whole = Segments(*(np.concatenate([a[~idle], b]) for a, b in zip(found, pieces, strict=True)))
-    doing = np.concatenate([doing[~idle], during])
-    return whole, doing, inside(whole.start, (steps.start, steps.end))
+    if trace.on_device:
+        idle = found.layer == NONE
+        pieces, during = fill(trace, found.where(idle))
+        found = Segments(*(np.concatenate([a[~idle], b]) for a, b in zip(found, pieces, strict=True)))
+        doing = np.concatenate([doing[~idle], during])
+    else:
+        doing = unmarked(trace, found, doing)
+    return found, doing, inside(found.start, (start, end)) + block.start
 
 
 def _moving(spans: Spans, steps: Windows) -> list[int]:

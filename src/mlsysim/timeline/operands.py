@@ -41,7 +41,7 @@ class Operands:
     def join(self, host: SpanRows, device: SpanRows) -> None:
         """Give operators to the kernels that run them, and tell the attention that is written out."""
         places, sizes = np.frombuffer(self._places, np.int64), np.frombuffer(self._sizes, np.int32)
-        launched = self._launched(_order(host, places, self._labels.ranks()[sizes]))
+        launched = self._launched(host, places, sizes)
         self._give(host, device, places, launched)
         if self._scores:
             of_host = np.full(len(host), NO_LINK)
@@ -51,12 +51,14 @@ class Operands:
                 activity = np.frombuffer(rows.activity, np.uint8)
                 of_attention(activity, numbers, self._labels.labels, self._scores)
 
-    def _launched(self, ranks: Integers) -> Integers:
-        """Return which operator launched each kernel, -1 where that is not known; of one number, the first by rank."""
+    def _launched(self, host: SpanRows, places: Integers, sizes: npt.NDArray[np.int32]) -> Integers:
+        """Return which operator launched each kernel, -1 where that is not known; of one number, the first of them."""
         externals, kernels = (np.frombuffer(column, np.int64) for column in (self._externals, self._kernels))
         if not len(externals):
             return np.full(len(kernels), NO_LINK)
-        order = np.lexsort((ranks, externals))
+        order = np.argsort(externals, kind="stable")
+        if _repeats(externals[order]):
+            order = np.lexsort((_order(host, places, self._labels.ranks()[sizes]), externals))
         at = order[np.minimum(np.searchsorted(externals, kernels, sorter=order), len(order) - 1)]
         return np.where((externals[at] == kernels) & (kernels != NO_LINK), at, NO_LINK)
 
@@ -66,7 +68,9 @@ class Operands:
         activity = np.frombuffer(device.activity, np.uint8)
         which = np.flatnonzero((launched >= 0) & np.isin(activity, _MATH))
         length = np.frombuffer(device.end, np.int64)[which] - np.frombuffer(device.start, np.int64)[which]
-        order = np.lexsort((-_order(device, which), length, launched[which]))  # of those that take as long, the first
+        order = np.lexsort((length, launched[which]))
+        if _repeats(launched[which][order]):  # of those that take as long, the first
+            order = np.lexsort((-_order(device, which), length, launched[which]))
         which = which[order]
         last = np.append(launched[which][1:] != launched[which][:-1], True)[: len(which)]
         which = which[last]
@@ -75,6 +79,11 @@ class Operands:
         labels = host.works.labels
         numbers = np.array([device.works.number(labels[number]) for number in different], np.int32)
         np.frombuffer(device.work, np.int32)[which] = numbers[at]
+
+
+def _repeats(numbers: Integers) -> bool:
+    """Return whether a number comes twice among sorted ones."""
+    return bool((numbers[1:] == numbers[:-1]).any())
 
 
 def _order(rows: SpanRows, places: Integers, *more: npt.NDArray[Any]) -> Integers:

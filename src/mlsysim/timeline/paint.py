@@ -64,6 +64,7 @@ def paint(layers: Sequence[Layer], edges: Integers) -> Segments:
     Layers come uppermost first. The segments are as short as all edges make them, and sum to the length.
     """
     low, high = edges.min(), edges.max()
+    layers = [_between(one, low, high) for one in layers]
     cuts = np.concatenate([edges, *(column for one in layers for column in (one.start, one.end))])
     cuts = np.unique(cuts[(cuts >= low) & (cuts <= high)])
     begin = cuts[:-1]
@@ -86,6 +87,12 @@ def summed(keys: Integers, length: Integers) -> tuple[Integers, Integers]:
     total = np.zeros(len(different), np.int64)
     np.add.at(total, at, length)
     return different, total
+
+
+def _between(one: Layer, low: int, high: int) -> Layer:
+    """Return the spans of a layer that reach into a stretch of time."""
+    first, last = np.searchsorted(one.end, low, "right"), np.searchsorted(one.start, high, "left")
+    return Layer(*(column[first:last] for column in one))
 
 
 def inside(start: Integers, windows: tuple[Integers, Integers]) -> npt.NDArray[np.int64]:
