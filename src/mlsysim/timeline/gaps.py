@@ -23,7 +23,8 @@ Launches take 2 to 10 µs from call to start (recalled); twice the upper end lea
 """
 UNMARKED_NS = 1_000_000
 """A gap outside all operators from which, without Python's stack, nothing tells Python from waiting [ns]."""
-HOST = tuple(a for a in Activity if a in {Activity.GARBAGE, Activity.LOADING} or a >= Activity.WAITING)
+_CALLS = tuple(a for a in Activity if Activity.WAITING <= a <= Activity.PYTHON)
+HOST = (Activity.GARBAGE, Activity.LOADING, *_CALLS, Activity.UNTIMED)
 """What the host may do while a device waits, the most telling first."""
 AT_WORK = tuple(a for a in Activity if a < Activity.WAITING and a not in HOST)
 """What operators compute on a CPU: beside a device, the time that the host takes to dispatch them."""
