@@ -248,6 +248,52 @@ def test_a_process_of_a_rank_that_drives_two_devices(tmp_path: Path) -> None:
     assert [rank.index for rank in found.ranks] == [0, 1]
 
 
+def test_gaps_by_what_the_host_did(line: Timeline, tmp_path: Path) -> None:
+    """A kernel ends at 100 us, the next is called for at 900: what the host did between, one after another."""
+    line.step(0, 0, 1000 * US)
+    line.kernel(GEMM, 0, 100 * US, called=0)
+    line.event("python_function", "<built-in function collect>", 100 * US, 250 * US)
+    line.event("cuda_runtime", "cudaMalloc", 250 * US, 400 * US)
+    line.event("cuda_driver", "cuModuleLoadData", 400 * US, 500 * US)
+    line.event("cpu_op", "aten::add", 500 * US, 560 * US)
+    line.event("overhead", "Activity Buffer Request", 560 * US, 600 * US)
+    line.event("python_function", "<built-in function sleep>", 600 * US, 800 * US)
+    line.kernel("void awq_dequantize_kernel<4>", 910 * US, 1000 * US, called=900 * US)
+    assert told(accounted(line, tmp_path)) == {
+        "compute/matrix products, ceiling not known": 100 * US,
+        "garbage_collection/collector": 150 * US,
+        "framework/allocator": 150 * US,
+        "os_driver/driver": 100 * US,
+        "framework/dispatch": 60 * US,
+        "framework/profiler": 40 * US,
+        "unattributed/host asleep or in files": 200 * US,
+        "framework/python": 100 * US,
+        "kernel_launch/calls": 10 * US,
+        "quantization/conversion": 90 * US,
+    }
+
+
+def test_products_with_and_without_size_keep_their_own_losses(line: Timeline, tmp_path: Path) -> None:
+    """Two products of 100 us on half of the multiprocessors, of which one has no size."""
+    line.step(0, 0, 200 * US)
+    sizes = {"Input Dims": [[512, 512], [512, 512]], "Input type": ["c10::BFloat16", "c10::BFloat16"]}
+    line.event("cpu_op", "aten::mm", 0, 1 * US, **{"External id": 5, **sizes})
+    launch = {"grid": [66, 1, 1], "block": [384, 1, 1]}
+    line.kernel(GEMM, 0, 100 * US, **{"External id": 5}, **launch)
+    line.kernel(GEMM, 100 * US, 200 * US, **launch)
+    h100 = Hardware["h100-sxm"]
+    ideal = int(2 * 512**3 / h100.peak("bf16").value * 1e9)
+    found = told(accounted(line, tmp_path, Question(h100)))
+    operands = int(2 * 3 * 512**2 / h100.bandwidth.value * 1e9) - ideal
+    assert found == {
+        "compute/at the ceiling": ideal,
+        "memory_bound/operands of products": pytest.approx(operands, abs=1),
+        "occupancy/waves": 100 * US,
+        "unattributed/matrix products below the ceiling": pytest.approx(50 * US - ideal - operands, abs=1),
+        "unattributed/matrix products of unknown size": 50 * US,
+    }
+
+
 # What holds for any timeline
 
 NAMES = st.sampled_from([GEMM, ADD, FLASH, ALL_REDUCE, SEND_RECV, "Memcpy HtoD (Pinned -> Device)", "my_kernel"])

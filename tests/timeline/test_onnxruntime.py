@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from timelines import codes, told
 
 from mlsysim.calibration.logs.source import Source
 from mlsysim.timeline import onnxruntime
-from mlsysim.timeline.activity import Activity
 from mlsysim.timeline.operators import NOTHING, Cost, cost
-from mlsysim.timeline.spans import Spans
 from mlsysim.timeline.trace import Launch, Mark, Trace
 
 FILES = Path(__file__).parent / "files"
@@ -36,15 +35,6 @@ def read(path: Path, events: list[dict[str, Any]]) -> Trace:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "onnxruntime_profile.json"
-
-
-def told(spans: Spans) -> list[tuple[int, int, str, str]]:
-    rows = zip(spans.start, spans.end, spans.activity, spans.name, strict=True)
-    return [(int(s), int(e), Activity(a).name.lower(), spans.names[n]) for s, e, a, n in rows]
-
-
-def codes(trace: Trace) -> set[str]:
-    return {note.code for note in trace.notes}
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,18 @@ def test_a_planted_cause_is_found_at_its_size_in_every_step(name: str, cause: st
         assert seen == pytest.approx(planted or 0, rel=WITHIN, abs=0.2e6)
 
 
-@pytest.mark.parametrize("name", ["data_loader", "synchronisation", "kernel_launch", "garbage_collection_marked"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data_loader",
+        "data_loader_worker",
+        "synchronisation",
+        "synchronisation_stack",
+        "kernel_launch",
+        "garbage_collection_marked",
+        "garbage_collection_stack",
+    ],
+)
 def test_no_other_cause_takes_what_was_planted(name: str) -> None:
     """Every other cause is what it is in the plain run, within a tenth of the planted time and the noise of a step."""
     plain = (PLANTED[name].get("plain") or ["plain.json.gz"])[0].removesuffix(".json.gz")

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mlsysim.efficiency.breakdown import Breakdown
+from mlsysim.timeline.activity import Activity
+from mlsysim.timeline.spans import Spans
+from mlsysim.timeline.trace import Trace
 
 H100 = {
     "id": 0,
@@ -101,5 +104,11 @@ def causes(found: Breakdown) -> dict[str, float]:
     return {cause.name: round(cause.seconds * 1e6, 3) for cause in found.causes}
 
 
-def codes(found: Breakdown) -> set[str]:
+def codes(found: Breakdown | Trace) -> set[str]:
     return {note.code for note in found.notes}
+
+
+def told(spans: Spans) -> list[tuple[int, int, str, str]]:
+    """Return spans as start, end [ns], activity and name."""
+    rows = zip(spans.start, spans.end, spans.activity, spans.name, strict=True)
+    return [(int(s), int(e), Activity(a).name.lower(), spans.names[n]) for s, e, a, n in rows]

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 _NARROW, _WIDTH, _WIDE = 80, 100, 120
 """Widths of the text: at least, where there is no terminal, and at most [characters]."""
+_SHOWN = 1 << 25
+"""Bytes from which a file takes long enough to read for a bar."""
+_PACKED = 20
+"""How many times larger a trace is once it is unpacked, about: for the bar alone."""
 
 
 @click.command("explain", short_help="Tell where the time of a step went, from a profiler's trace.")
@@ -117,9 +121,8 @@ def _progress() -> Iterator[Callable[[Path, int], None]]:
 
         def told(path: Path, size: int) -> None:
             whole = path.stat().st_size if path.is_file() else 0
-            packed = path.suffix == ".gz"
-            share = size / (size + whole) if packed else size / max(whole, 1)
-            if whole > 1 << 25:
-                tell(f"reading {path.name}", min(share, 1.0))
+            unpacked = whole * _PACKED if path.suffix == ".gz" else whole
+            if max(size, unpacked) > _SHOWN:
+                tell(f"reading {path.name}", min(size / max(unpacked, 1), 1.0))
 
         yield told

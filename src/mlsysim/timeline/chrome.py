@@ -16,6 +16,7 @@ import msgspec
 
 from mlsysim.calibration.logs.source import Source
 from mlsysim.timeline.spans import NO_LINK
+from mlsysim.timeline.trace import BREAKS_OFF, BROKEN
 
 BATCH_BYTES = 1 << 22
 """Bytes that are decoded at a time."""
@@ -106,6 +107,12 @@ class Events(Generic[Args]):
             if len(held) == before:
                 break
         self._tail(held, pieces)
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Return how many events could not be read, by why, once all were asked for."""
+        cut = self.source.cut or not self.whole
+        return {why: n for why, n in ((BROKEN, self.broken), (BREAKS_OFF, int(cut))) if n}
 
     def _large(self) -> Iterator[bytes]:
         """Yield pieces of a batch, also of a packed file, which comes in small ones."""

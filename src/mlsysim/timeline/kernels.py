@@ -18,6 +18,7 @@ from mlsysim.errors import ImpossibleMeasurement
 from mlsysim.physics.occupancy import resident_blocks, tile_loss, warp_loss, wave_loss
 from mlsysim.timeline.activity import BOOKED, MATH, Activity, Booking
 from mlsysim.timeline.operators import NOTHING, Cost, cost
+from mlsysim.timeline.paint import summed
 from mlsysim.timeline.spans import Integers, Spans
 from mlsysim.timeline.trace import Accelerator, Launch, Operator, Trace
 
@@ -139,11 +140,11 @@ def split(kernels: Kernels, spans: Spans, times: list[Counter[Booking]], questio
             ceiling = _shared(min(whole, int(own.sum())), own, products, columns.compute)
             flops.append(question.flops or 0.0)
             sized = products
-        _book(booked, own, kinds[here], ceiling, columns, sized)
+        rest = _book(booked, own, ceiling, columns, sized)
         unsized = (kinds[here] == Activity.MATRIX) & ~(sized & ideal)
-        moved = min(int(own[unsized].sum()), booked[BOOKED[Activity.MATRIX]])
-        booked[BOOKED[Activity.MATRIX]] -= moved
-        booked[UNKNOWN_SIZE if ideal else UNKNOWN_CEILING] += moved
+        booked[UNKNOWN_SIZE if ideal else UNKNOWN_CEILING] += int(rest[unsized].sum())
+        for kind, ns in zip(*summed(kinds[here][~unsized], rest[~unsized]), strict=True):
+            booked[BOOKED[Activity(int(kind))]] += int(ns)
     return Split(
         flops, float(known.flops.sum()) / len(times), *_shares(kernels, known, math, whole is not None), without_peak
     )
@@ -169,16 +170,11 @@ def _shares(kernels: Kernels, known: _Known, math: npt.NDArray[np.bool_], given:
 
 
 def _book(
-    booked: Counter[Booking],
-    own: Integers,
-    kinds: Integers,
-    ceiling: Integers,
-    known: _Known,
-    sized: npt.NDArray[np.bool_],
-) -> None:
-    """Book what kernels take: at the ceiling, for their bytes, for their shape, and the rest as what they are."""
+    booked: Counter[Booking], own: Integers, ceiling: Integers, known: _Known, sized: npt.NDArray[np.bool_]
+) -> Integers:
+    """Book what kernels take at the ceiling, for their bytes and for their shape; return what is left of each [ns]."""
     rest = own - ceiling
-    parts = {AT_CEILING: ceiling}
+    booked[AT_CEILING] += int(ceiling.sum())
     for booking, wanted in (
         (OPERANDS, np.where(sized, known.memory - ceiling, 0.0)),
         (TILES, known.tiles * own),
@@ -186,14 +182,9 @@ def _book(
         (WARPS, known.warps * own),
     ):
         part = np.clip(wanted, 0, rest).astype(np.int64)
-        parts[booking] = part
+        booked[booking] += int(part.sum())
         rest = rest - part
-    for booking, part in parts.items():
-        if total := int(part.sum()):
-            booked[booking] += total
-    for kind in np.unique(kinds):
-        if total := int(rest[kinds == kind].sum()):
-            booked[BOOKED[Activity(int(kind))]] += total
+    return rest
 
 
 def _known(kernels: Kernels, spans: Spans, question: Question, trace: Trace) -> tuple[_Known, frozenset[str]]:

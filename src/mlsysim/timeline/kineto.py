@@ -26,8 +26,6 @@ from mlsysim.timeline.nvtx import Ranges
 from mlsysim.timeline.operands import Operands
 from mlsysim.timeline.spans import NO_LINK, SpanRows
 from mlsysim.timeline.trace import (
-    BREAKS_OFF,
-    BROKEN,
     Accelerator,
     Collective,
     Launch,
@@ -202,10 +200,7 @@ def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace
         reader.take(batch)
     reader.operands.join(reader.host, reader.device)
     about = events.about
-    if events.broken:
-        reader.left_out[BROKEN] += events.broken
-    if source.cut or not events.whole:
-        reader.left_out[BREAKS_OFF] += 1
+    reader.left_out.update(events.lost)
     world = about.get("distributedInfo")
     world = world if isinstance(world, dict) else {}
     rank = world.get("rank")

@@ -25,7 +25,7 @@ from mlsysim.timeline.activity import MATH, Activity, activity
 from mlsysim.timeline.chrome import Event, Events, Name, nanoseconds, whole
 from mlsysim.timeline.operators import BYTES, PRECISIONS
 from mlsysim.timeline.spans import NO_LINK, SpanRows
-from mlsysim.timeline.trace import BREAKS_OFF, BROKEN, Accelerator, Launch, Mark, Operator, Trace, unusable
+from mlsysim.timeline.trace import Accelerator, Launch, Mark, Operator, Trace, unusable
 
 NAME = "profile of ONNX Runtime"
 RUN = "model_run"
@@ -139,10 +139,7 @@ def read(source: Source, progress: Callable[[int], None] | None = None) -> Trace
     reader, events = _Reader(), Events(source, Args, progress)
     for batch in events:
         reader.take(batch)
-    if events.broken:
-        reader.left_out[BROKEN] += events.broken
-    if source.cut or not events.whole:
-        reader.left_out[BREAKS_OFF] += 1
+    reader.left_out.update(events.lost)
     main = max(reader.runs, key=lambda lane: (len(reader.runs[lane]), str(lane)), default=None)
     marks = tuple(Mark(number, *run) for number, run in enumerate(sorted(reader.runs[main]))) if main else ()
     hidden = _hidden(reader)

@@ -24,7 +24,7 @@ from mlsysim.results import Note
 from mlsysim.timeline.activity import Activity, activity
 from mlsysim.timeline.chrome import Event, Events, nanoseconds, whole
 from mlsysim.timeline.spans import NO_LINK, SpanRows, Spans
-from mlsysim.timeline.trace import BREAKS_OFF, BROKEN, Launch, Mark, Operator, Trace, unusable
+from mlsysim.timeline.trace import Launch, Mark, Operator, Trace, unusable
 
 NAME = "JAX/XLA trace"
 MOST_EVENTS = (1_000_000, 5_000_000)
@@ -181,10 +181,7 @@ def read_all(source: Source, progress: Callable[[int], None] | None = None) -> t
     reader, events = _Reader(), Events(source, Args, progress)
     for batch in events:
         reader.take(batch)
-    if events.broken:
-        reader.left_out[BROKEN] += events.broken
-    if source.cut or not events.whole:
-        reader.left_out[BREAKS_OFF] += 1
+    reader.left_out.update(events.lost)
     devices = [device for _, device in sorted(reader.devices.items(), key=lambda d: d[1].number) if len(device.rows)]
     host, path = reader.host.spans(), str(source.path)
     return tuple(_trace(reader, host, device, len(devices), path) for device in devices or [_Device("CPU", 0)])
