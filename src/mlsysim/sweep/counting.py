@@ -18,6 +18,16 @@ BINS = 10
 _SHIFT = np.int64(52 - BINS)
 
 
+def _settle(reduction: Quantiles | Summary, field: str) -> None:
+    """Check what a reduction is of, and make lists of single names; ``field`` is what its quantities are called."""
+    object.__setattr__(reduction, "quantities", listed(reduction.quantities))
+    object.__setattr__(reduction, "per", listed(reduction.per))
+    for name in reduction.quantities:
+        checked_name(name, field)
+    checked_groups(reduction.per)
+    condition(reduction.where)
+
+
 @dataclass(frozen=True)
 class Quantiles:
     """Quantiles ``at`` some levels of some quantities, in all or in each group of ``per``; to 0.1 %.
@@ -32,12 +42,7 @@ class Quantiles:
     where: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "quantities", listed(self.quantities))
-        object.__setattr__(self, "per", listed(self.per))
-        for name in self.quantities:
-            checked_name(name, "of")
-        checked_groups(self.per)
-        condition(self.where)
+        _settle(self, "of")
         object.__setattr__(self, "at", tuple(self.at))
         for level in self.at:
             if isinstance(level, (bool, str)) or not 0 <= level <= 1:
@@ -122,12 +127,7 @@ class Summary:
     where: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "quantities", listed(self.quantities))
-        object.__setattr__(self, "per", listed(self.per))
-        for name in self.quantities:
-            checked_name(name, "summary")
-        checked_groups(self.per)
-        condition(self.where)
+        _settle(self, "summary")
 
     @property
     def needs(self) -> tuple[str, ...]:
